@@ -1,0 +1,255 @@
+//! What a scenario can ask of the engine, free of any language.
+//!
+//! `meshlab-script` turns Lua calls into these; [`Engine`](crate::Engine) answers them for real.
+//! A second implementation (a stub on a virtual clock) can answer them for a rehearsal.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use meshlab_model::{
+    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+};
+
+/// Why the engine could not do what it was asked. Every variant ends the test.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HostError {
+    /// The scenario asked for something impossible: an unknown node, a dead one to kill.
+    #[error("{0}")]
+    Misuse(String),
+    /// A claim with [`Severity::Expect`] failed. It is recorded already; the test ends here.
+    #[error("a claim failed: {0}")]
+    ClaimFailed(String),
+    /// A node did not do its part: it exited at once, or was not ready in time.
+    #[error("{0}")]
+    Node(String),
+    /// The harness or the host could not do its part.
+    #[error("{0}")]
+    Harness(String),
+    /// The run is being stopped (signal or timeout).
+    #[error("the run was stopped: {0}")]
+    Cancelled(String),
+}
+
+/// Options of `mesh`, with defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshOptions {
+    /// The mesh's id.
+    pub name: MeshId,
+    /// Role of each node, in the order they are started.
+    pub roles: Vec<String>,
+    /// Time between two digests of a node.
+    pub digest_every: Duration,
+    /// Whether a digest is sent only on change, with a slow refresh.
+    pub digest_gated: bool,
+    /// Environment of every node of the mesh.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Options of `mesh:add`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeOptions {
+    /// The node's id; `node-<n>` if absent.
+    pub id: Option<NodeId>,
+    /// Its role; the mesh's first role if absent.
+    pub role: Option<String>,
+    /// Environment of this node.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A node as a scenario sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: NodeId,
+    /// Its mesh.
+    pub mesh: MeshId,
+    /// Its role.
+    pub role: String,
+    /// Whether its process runs now.
+    pub live: bool,
+}
+
+/// From when on evidence counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Since {
+    /// Start of the innermost test or fault body.
+    Scope,
+    /// The moment a fault was applied.
+    Fault(FaultId),
+    /// This long before now.
+    Ago(Duration),
+}
+
+/// How an observer came to hold a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Told by the node itself.
+    Message,
+    /// Worked out by the observer.
+    Inference,
+}
+
+/// A value an attribute must equal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttributeValue {
+    /// Text.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Bool(bool),
+}
+
+/// Which spans are meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanQuery {
+    /// The span's name.
+    pub name: String,
+    /// Senders; `None` for all nodes of the run.
+    pub from: Option<Vec<NodeId>>,
+    /// Attributes that must be equal.
+    pub attributes: BTreeMap<String, AttributeValue>,
+    /// From when on.
+    pub since: Since,
+}
+
+/// Something that must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// At least so many such spans.
+    Spans {
+        /// Which.
+        query: SpanQuery,
+        /// Whether each sender must reach the number by itself.
+        each: bool,
+        /// The number.
+        at_least: u64,
+        /// Deadline.
+        within: Duration,
+    },
+    /// Every live node of the mesh holds every other live node to be there.
+    Formed {
+        /// Which mesh.
+        mesh: MeshId,
+        /// Deadline.
+        within: Duration,
+    },
+    /// Observers hold a node to be in a state.
+    State {
+        /// The node.
+        node: NodeId,
+        /// Name of the state, one of `meshlab_wire::State`.
+        state: String,
+        /// Observers; `None` for every other live node of its mesh.
+        seen_by: Option<Vec<NodeId>>,
+        /// How they must have come to it; `None` for either.
+        via: Option<Via>,
+        /// From when on.
+        since: Since,
+        /// Deadline.
+        within: Duration,
+    },
+    /// A comparison that the script has made already.
+    Compared {
+        /// The call: `expect.at_least`.
+        call: &'static str,
+        /// Whether it held.
+        holds: bool,
+        /// What must hold, in a sentence.
+        text: String,
+        /// What was found, in a sentence.
+        found: String,
+    },
+}
+
+/// How a claim came out, for the script.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimOutcome {
+    /// Whether it held. (A failed `expect` comes back as [`HostError::ClaimFailed`] instead.)
+    pub passed: bool,
+    /// From `since` to the moment the last part of the claim became true.
+    pub took: Duration,
+}
+
+/// A fault to apply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultCall {
+    /// Its name in the catalogue: `kill_node`.
+    pub name: String,
+    /// Whom.
+    pub targets: Vec<NodeId>,
+    /// Take it back after this long.
+    pub hold: Option<Duration>,
+    /// Whether the script will call [`Host::undo`] when its body ended.
+    pub has_body: bool,
+}
+
+/// A number with its unit, as `record.metric` takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricValue {
+    /// The number, in `unit`.
+    pub value: f64,
+    /// `s`, `B`, `%`, or empty.
+    pub unit: &'static str,
+}
+
+/// What a scenario can ask. Every wait in here has a deadline or ends when the run is stopped.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// A test begins: a new scope for evidence and for what is started.
+    async fn begin_test(&self, test: TestId, title: &str, at: SourceLine) -> Result<(), HostError>;
+    /// A test's body ended. Judges open faults, undoes them, stops every node, counts telemetry.
+    async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError>;
+    /// A named part of a test begins.
+    fn begin_step(&self, name: &str, at: SourceLine) -> StepId;
+    /// It ended.
+    fn end_step(&self, step: StepId);
+
+    /// Starts a mesh and waits until every node is ready.
+    async fn start_mesh(&self, options: MeshOptions, at: SourceLine) -> Result<(), HostError>;
+    /// Starts one more node and waits until it is ready.
+    async fn add_node(
+        &self,
+        mesh: &MeshId,
+        options: NodeOptions,
+        at: SourceLine,
+    ) -> Result<NodeId, HostError>;
+    /// Starts a stopped or killed node again, with the same identity and address.
+    async fn start_node(&self, node: &NodeId, at: SourceLine) -> Result<(), HostError>;
+    /// Asks a node to leave and waits for its exit.
+    async fn stop_node(&self, node: &NodeId, at: SourceLine) -> Result<(), HostError>;
+    /// Every node of a mesh that was ever started, in that order.
+    fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo>;
+    /// A number in `0..bound`, by the run's seed: the next of the run's choices. `bound` > 0.
+    fn choose(&self, bound: usize) -> usize;
+
+    /// Evaluates a claim, waiting for it if need be, and records how it came out.
+    async fn claim(
+        &self,
+        claim: Claim,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError>;
+    /// Spans that have arrived. Does not wait.
+    fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
+
+    /// Applies a fault and waits until its witness has seen it act.
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError>;
+    /// Takes a fault back and waits until that is done.
+    async fn undo(&self, fault: FaultId) -> Result<(), HostError>;
+    /// Opens a scope for evidence that starts now: the body of a fault.
+    fn open_scope(&self);
+    /// Closes the innermost such scope.
+    fn close_scope(&self);
+
+    /// Waits. Ends early, with an error, when the run is stopped.
+    async fn sleep(&self, length: Duration) -> Result<(), HostError>;
+    /// A line in the timeline.
+    fn note(&self, text: &str, at: SourceLine);
+    /// A number for the report.
+    fn metric(&self, name: &str, value: MetricValue, at: SourceLine);
+    /// Time since the run started.
+    fn now(&self) -> RunTime;
+    /// Whether the run is being stopped; a busy script is interrupted by asking this.
+    fn cancelled(&self) -> Option<String>;
+}

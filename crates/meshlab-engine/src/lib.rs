@@ -1,0 +1,4 @@
+//! stub
+mod host;
+pub mod results;
+pub use host::*;

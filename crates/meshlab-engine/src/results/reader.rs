@@ -1,0 +1,138 @@
+//! Reads a run's folder, whole or cut short.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use meshlab_model::{MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SpanRecord};
+use serde::de::DeserializeOwned;
+
+use super::file;
+
+/// Why a run cannot be read. Completes "failed to read the run: ...".
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The folder holds no run.
+    #[error("{} holds no run: there is no {} in it; `results/` holds a folder for each run",
+        .0.display(), file::MANIFEST)]
+    NoRun(PathBuf),
+    /// A file could not be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The manifest is no manifest.
+    #[error("{} is damaged: {error}", .path.display())]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// What the parser said.
+        error: serde_json::Error,
+    },
+    /// Written by a harness with another format.
+    #[error("{} has schema {found}, this meshlab reads schema {MANIFEST_SCHEMA}; use the version of meshlab that wrote it", .path.display())]
+    Schema {
+        /// Which.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+}
+
+/// Everything that a run left.
+#[derive(Debug, Clone)]
+pub struct RunRecord {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// What was decided before it began.
+    pub manifest: Manifest,
+    /// The scenario as it was run; empty if its copy is lost.
+    pub script: String,
+    /// What happened.
+    pub events: Vec<RunEvent>,
+    /// What the nodes said.
+    pub spans: Vec<SpanRecord>,
+    /// What they used.
+    pub samples: Vec<Sample>,
+    /// What could not be read, a sentence each. A run that was killed ends in half a line.
+    pub damage: Vec<String>,
+}
+
+/// Reads the run in `folder`. A file that is missing or cut short costs what it held and is told
+/// in [`RunRecord::damage`]; only a run without a readable manifest is an error.
+///
+/// # Errors
+/// No manifest, an unreadable one, or one of another schema.
+pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
+    let manifest = read_manifest(folder)?;
+    let mut damage = Vec::new();
+    let script = std::fs::read_to_string(folder.join(file::SCRIPT)).unwrap_or_else(|error| {
+        damage.push(format!("{} cannot be read: {error}", file::SCRIPT));
+        String::new()
+    });
+    let events: Vec<RunEvent> = read_lines(folder, file::EVENTS, &mut damage);
+    for (place, event) in (1_u64..).zip(&events) {
+        if event.seq != place {
+            damage.push(format!(
+                "{}: event {} stands where event {place} should be, so events are missing",
+                file::EVENTS,
+                event.seq
+            ));
+            break;
+        }
+    }
+    let spans = read_lines(folder, file::SPANS, &mut damage);
+    let samples = read_lines(folder, file::SAMPLES, &mut damage);
+    Ok(RunRecord { folder: folder.to_owned(), manifest, script, events, spans, samples, damage })
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {
+    let path = folder.join(file::MANIFEST);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ResultsError::NoRun(folder.to_owned()));
+        }
+        Err(error) => return Err(ResultsError::Io { path, error }),
+    };
+    let damaged = |error| ResultsError::Manifest { path: path.clone(), error };
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    match value.get("schema").and_then(serde_json::Value::as_u64) {
+        Some(found) if found != u64::from(MANIFEST_SCHEMA) => {
+            return Err(ResultsError::Schema { path, found });
+        }
+        _ => {}
+    }
+    serde_json::from_value(value).map_err(damaged)
+}
+
+/// Reads JSON lines up to the first that is damaged; what comes after it cannot be trusted to be
+/// in order.
+fn read_lines<T: DeserializeOwned>(folder: &Path, name: &str, damage: &mut Vec<String>) -> Vec<T> {
+    let mut records = Vec::new();
+    let file = match File::open(folder.join(name)) {
+        Ok(file) => file,
+        Err(error) => {
+            damage.push(format!("{name} cannot be read: {error}"));
+            return records;
+        }
+    };
+    for (number, line) in (1..).zip(BufReader::new(file).split(b'\n')) {
+        let parsed = line
+            .map_err(|error| error.to_string())
+            .and_then(|line| serde_json::from_slice(&line).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(record) => records.push(record),
+            Err(error) => {
+                damage.push(format!("{name} ends at line {number}: {error}"));
+                break;
+            }
+        }
+    }
+    records
+}

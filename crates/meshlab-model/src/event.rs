@@ -1,0 +1,356 @@
+//! What happened, in the order it happened: the one way out of the engine.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClaimId, FaultId, MeshId, NodeId, RunTime, StepId, TelemetryCount, TestId, Verdict};
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// Place in the stream, from 1, without gaps. A gap means that the record was damaged.
+    pub seq: u64,
+    /// When it happened.
+    pub at: RunTime,
+    /// The line of the scenario that caused it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceLine>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: RunEventKind,
+}
+
+/// A place in a scenario file. Line and column count from 1; column 0 means "not known".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// The file as it was given.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1; 0 where only the line is known.
+    #[serde(default)]
+    pub column: u32,
+}
+
+impl fmt::Display for SourceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEventKind {
+    /// The manifest is on disk and the run begins.
+    RunStarted {
+        /// The run's folder: `<scenario>/<utc>-s<seed>`.
+        run: String,
+        /// Seed of every random choice.
+        seed: u64,
+    },
+    /// A test begins.
+    TestStarted {
+        /// Which.
+        test: TestId,
+        /// Its claim, as written.
+        title: String,
+    },
+    /// A test's body ended and everything that it started is gone.
+    TestFinished {
+        /// Which.
+        test: TestId,
+        /// How the body ended. The verdict is worked out from the claims, not from this alone.
+        outcome: TestOutcome,
+    },
+    /// A named part of a test begins.
+    StepStarted {
+        /// Which.
+        step: StepId,
+        /// Its name, as written.
+        name: String,
+    },
+    /// A named part of a test ended.
+    StepFinished {
+        /// Which.
+        step: StepId,
+    },
+    /// A mesh is about to be started.
+    MeshStarting {
+        /// Its id.
+        mesh: MeshId,
+        /// How many nodes.
+        nodes: u32,
+        /// Time between two digests of a node, in microseconds.
+        digest_every_micros: u64,
+        /// Whether a digest is sent only on change (with a slow refresh).
+        digest_gated: bool,
+    },
+    /// Every node of the mesh is ready.
+    MeshReady {
+        /// Its id.
+        mesh: MeshId,
+    },
+    /// A node's process was started.
+    NodeSpawned {
+        /// Which node.
+        node: NodeId,
+        /// Its mesh.
+        mesh: MeshId,
+        /// Its role.
+        role: String,
+        /// Name of its program in the manifest.
+        binary: String,
+        /// Its process.
+        pid: u32,
+        /// 1 at first, one more at each start again.
+        incarnation: u32,
+        /// Address that other nodes reach it at.
+        address: String,
+        /// Machine it runs on; today always this one.
+        host: String,
+    },
+    /// A node said that its endpoint is bound, its accept loop runs and gossip is subscribed.
+    NodeReady {
+        /// Which node.
+        node: NodeId,
+        /// The node's own name, `<mesh>.<role>.<6 hex>`.
+        name: String,
+        /// Its public key, 64 hex digits.
+        public_key: String,
+        /// From spawn to ready, in microseconds, by the harness's clock.
+        took_micros: u64,
+    },
+    /// A node's process ended.
+    NodeExited {
+        /// Which node.
+        node: NodeId,
+        /// Its process.
+        pid: u32,
+        /// How.
+        exit: NodeExit,
+        /// Whether the harness made it end. An exit nobody asked for fails the test.
+        asked_for: bool,
+    },
+    /// What a node said it ended against what arrived, read at the node's end.
+    TelemetryCounted {
+        /// Which node.
+        node: NodeId,
+        /// The counts.
+        #[serde(flatten)]
+        count: TelemetryCount,
+    },
+    /// A claim is being evaluated.
+    ClaimStarted {
+        /// This evaluation.
+        claim: ClaimId,
+        /// The test it belongs to.
+        test: TestId,
+        /// The call: `expect.spans`.
+        call: String,
+        /// What must hold, in a sentence.
+        text: String,
+        /// Whether a failure ends the test.
+        severity: Severity,
+        /// How long it may take, in microseconds; zero where it is judged at once.
+        within_micros: u64,
+    },
+    /// How far a claim has come. At most a few a second, for people who watch.
+    ClaimProgress {
+        /// Which.
+        claim: ClaimId,
+        /// How much is there.
+        have: u64,
+        /// How much is needed.
+        need: u64,
+    },
+    /// A claim was judged.
+    ClaimFinished {
+        /// Which.
+        claim: ClaimId,
+        /// How it came out.
+        verdict: Verdict,
+        /// From the start of the evaluation, in microseconds.
+        took_micros: u64,
+        /// What the verdict rests on.
+        evidence: ClaimEvidence,
+    },
+    /// A fault is about to be applied: written before the act.
+    FaultPlanned {
+        /// Which.
+        fault: FaultId,
+        /// The test it belongs to.
+        test: TestId,
+        /// Its name in the catalogue: `kill_node`.
+        name: String,
+        /// Whom it hurts.
+        targets: Vec<NodeId>,
+    },
+    /// A fault went one stage further.
+    FaultReached {
+        /// Which.
+        fault: FaultId,
+        /// What it reached.
+        #[serde(flatten)]
+        stage: FaultStage,
+    },
+    /// A fault was judged.
+    FaultFinished {
+        /// Which.
+        fault: FaultId,
+        /// How it came out.
+        verdict: Verdict,
+    },
+    /// A line for the timeline, by `print` or `record.note`.
+    Note {
+        /// The line.
+        text: String,
+    },
+    /// A number of the scenario's own, by `record.metric`.
+    Metric {
+        /// Its name.
+        name: String,
+        /// Its value, in `unit`.
+        value: f64,
+        /// `s`, `B`, `%`, or empty for a plain number.
+        unit: String,
+    },
+    /// Something a person should know that decides nothing.
+    Warning {
+        /// What, and what to do about it.
+        text: String,
+    },
+    /// The scenario misused the language, or the harness could not do what it was asked.
+    Problem {
+        /// Whether the scenario is at fault, rather than the harness or the host.
+        script: bool,
+        /// What failed, what was got, what to do next.
+        text: String,
+    },
+    /// What the run was asked to leave behind was looked for: processes, namespaces, sockets.
+    Audited {
+        /// What was looked for.
+        checked: Vec<String>,
+        /// What was still there. Must be empty.
+        leftovers: Vec<String>,
+    },
+    /// The run is over. A record without this line is incomplete.
+    RunFinished {
+        /// Why it ended.
+        reason: EndReason,
+    },
+}
+
+/// Whether a failed claim ends its test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// `expect`: the test stops here.
+    Expect,
+    /// `check`: the test goes on.
+    Check,
+}
+
+/// How a test's body ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum TestOutcome {
+    /// It reached its end.
+    Completed,
+    /// An `expect` failed and stopped it.
+    Stopped,
+    /// An error of the scenario or the harness ended it; the `problem` event before it says which.
+    Errored,
+    /// The run's hard stop or a signal ended it.
+    Cancelled {
+        /// Which of them.
+        why: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeExit {
+    /// Exit code, where it exited by itself.
+    pub code: Option<i32>,
+    /// Signal, where one ended it.
+    pub signal: Option<i32>,
+}
+
+impl fmt::Display for NodeExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exit code {code}"),
+            (None, Some(signal)) => write!(f, "signal {signal}"),
+            (None, None) => f.write_str("an unknown status"),
+        }
+    }
+}
+
+/// A stage in the life of a fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum FaultStage {
+    /// A witness outside the script saw that it took effect.
+    Acted {
+        /// What the witness saw.
+        witness: String,
+    },
+    /// A node that was not the target noticed.
+    Noticed {
+        /// Who.
+        by: NodeId,
+        /// By what: a span, or what the kernel said.
+        evidence: String,
+    },
+    /// It was taken back.
+    Undone {
+        /// What was done.
+        how: String,
+    },
+}
+
+/// What a verdict on a claim rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimEvidence {
+    /// How much was found where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_node: Vec<Tally>,
+    /// Sentences that name the culprit, nearest misses, log lines of that time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The claim counted from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<RunTime>,
+}
+
+/// How much was found at one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Which node.
+    pub node: NodeId,
+    /// What was found.
+    pub have: u64,
+    /// What this node needs by itself; zero where only the sum counts.
+    pub need: u64,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum EndReason {
+    /// Every test was run.
+    Completed,
+    /// A signal asked for it.
+    Interrupted {
+        /// Its name: `SIGINT`.
+        signal: String,
+    },
+    /// The scenario's timeout passed.
+    TimedOut,
+    /// The scenario is wrong.
+    ScriptError,
+    /// The harness could not go on.
+    HarnessFailed,
+}

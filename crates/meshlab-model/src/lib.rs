@@ -1,0 +1,24 @@
+//! The words of a run: what happened, when, to whom, and how it came out.
+//!
+//! Owns [`RunEvent`] (the one ordered stream), the records beside it ([`SpanRecord`], [`Sample`],
+//! [`Manifest`]), quantities with units, [`Verdict`] and [`ExitCode`]. Open `event.rs` first.
+//!
+//! It does no I/O, reads no clock and knows no runtime: everything here is a value that can be
+//! written to `results/<run>/` and read back years later.
+
+mod event;
+mod ids;
+mod manifest;
+mod quantity;
+mod record;
+mod verdict;
+
+pub use event::{
+    ClaimEvidence, EndReason, FaultStage, NodeExit, RunEvent, RunEventKind, Severity, SourceLine,
+    Tally, TestOutcome,
+};
+pub use ids::{ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
+pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};
+pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
+pub use record::{Sample, SampleSource, SpanRecord, TelemetryCount};
+pub use verdict::{ExitCode, Verdict};

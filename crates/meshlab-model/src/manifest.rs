@@ -1,0 +1,99 @@
+//! What is on disk before the first node starts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::SourceLine;
+
+/// Version of `manifest.json`. A reader refuses what it does not know.
+pub const MANIFEST_SCHEMA: u32 = 1;
+
+/// Everything that was decided before the run began. `results/<run>/manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Version of the harness that wrote it.
+    pub meshlab: String,
+    /// `<scenario>/<utc>-s<seed>`: the run's folder under results, reports and profiles.
+    pub run: String,
+    /// The scenario's name: its file's name without `.lua`.
+    pub scenario: String,
+    /// The scenario file as it was given.
+    pub script_path: String,
+    /// SHA-256 of the script, hex. A copy lies beside this file as `scenario.lua`.
+    pub script_sha256: String,
+    /// The command line as it was given.
+    pub arguments: Vec<String>,
+    /// Seed of every random choice of the harness.
+    pub seed: u64,
+    /// When the run started, by the host's clock: nanoseconds since 1970, UTC.
+    pub started_unix_nanos: u64,
+    /// Commit of the working tree, with `-dirty` where it has changes; `None` outside git.
+    pub commit: Option<String>,
+    /// The tests that the file declares, in order.
+    pub tests: Vec<DeclaredTest>,
+    /// Hard stop for the whole file, in seconds.
+    pub timeout_secs: f64,
+    /// Where the nodes live.
+    pub network: NetworkMode,
+    /// Programs that the run starts, by name.
+    pub binaries: BTreeMap<String, BinaryRecord>,
+    /// Environment given to single nodes on the command line: node, then name, then value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_env: BTreeMap<String, BTreeMap<String, String>>,
+    /// The machine.
+    pub host: HostFacts,
+}
+
+/// A `test` that the file declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredTest {
+    /// The claim it proves, as written.
+    pub title: String,
+    /// Where it stands.
+    pub source: SourceLine,
+}
+
+/// Where the nodes of a run live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// A namespace and a TUN device each, joined by the harness's switch.
+    Lab,
+    /// The host's loopback. Network faults are not possible there.
+    Host,
+}
+
+/// A program that the run starts, as it was at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinaryRecord {
+    /// Where it lies.
+    pub path: String,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time: nanoseconds since 1970, UTC.
+    pub built_unix_nanos: u64,
+    /// Whether this run built it, or was told to take it as it is.
+    pub built_by_run: bool,
+}
+
+/// The machine a run was made on. Runs on unlike machines are not compared without being told to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Operating system and its release.
+    pub os: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Logical cores.
+    pub cores: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Load average over one minute, in hundredths, before the first node started.
+    pub load_hundredths: u32,
+}

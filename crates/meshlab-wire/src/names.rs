@@ -1,0 +1,145 @@
+//! Words that nodes emit and scenarios ask for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Span names.
+pub mod span {
+    /// Root of the boot trace: from the start of `main` to ready.
+    pub const NODE_READY: &str = "node.ready";
+    /// Boot: identity loaded and endpoint bound.
+    pub const ENDPOINT_CREATED: &str = "endpoint_created";
+    /// Boot: protocols registered with the router.
+    pub const ALPN_REGISTERED: &str = "alpn_registered";
+    /// Boot: gossip topic subscribed.
+    pub const GOSSIP_STARTED: &str = "gossip_started";
+    /// Boot: the accept loop runs.
+    pub const ACCEPT_LOOP_STARTED: &str = "accept_loop_started";
+    /// A seed was asked to let this node in.
+    pub const SEED_DIALED: &str = "seed.dialed";
+    /// A seed did not answer; the next try comes after `retry.after_ms`.
+    pub const SEED_RETRY: &str = "seed.retry";
+    /// A gossip neighbour (a direct connection of the overlay) came up.
+    pub const NEIGHBOR_UP: &str = "neighbor.up";
+    /// A gossip neighbour went away.
+    pub const NEIGHBOR_DOWN: &str = "neighbor.down";
+    /// A peer entered this node's directory: it was heard for the first time, or again after it
+    /// had left. Says nothing of a direct connection; a gossip view is partial.
+    pub const PEER_CONNECTED: &str = "peer.connected";
+    /// A peer left this node's directory.
+    pub const PEER_DISCONNECTED: &str = "peer.disconnected";
+    /// A digest was broadcast.
+    pub const DIGEST_SENT: &str = "gossip.digest_sent";
+    /// A digest of another node was received and accepted.
+    pub const DIGEST_RECEIVED: &str = "gossip.digest_received";
+    /// A digest was refused: malformed, of another version, or not by its sender.
+    pub const DIGEST_REFUSED: &str = "gossip.digest_refused";
+    /// The node announces a state of its own.
+    pub const STATE_CHANGED: &str = "node.state_changed";
+    /// The node heard a peer announce a state.
+    pub const STATE_HEARD: &str = "node.state_heard";
+    /// The node worked out a peer's state from its silence.
+    pub const STATE_INFERRED: &str = "node.state_inferred";
+
+    /// All of the above, for spelling help.
+    pub const ALL: &[&str] = &[
+        NODE_READY,
+        ENDPOINT_CREATED,
+        ALPN_REGISTERED,
+        GOSSIP_STARTED,
+        ACCEPT_LOOP_STARTED,
+        SEED_DIALED,
+        SEED_RETRY,
+        NEIGHBOR_UP,
+        NEIGHBOR_DOWN,
+        PEER_CONNECTED,
+        PEER_DISCONNECTED,
+        DIGEST_SENT,
+        DIGEST_RECEIVED,
+        DIGEST_REFUSED,
+        STATE_CHANGED,
+        STATE_HEARD,
+        STATE_INFERRED,
+    ];
+}
+
+/// Attribute names.
+pub mod attr {
+    /// Public key of the peer that a span is about, 64 hex digits.
+    pub const PEER_ID: &str = "peer.id";
+    /// Name of that peer.
+    pub const PEER_NAME: &str = "peer.name";
+    /// A lifecycle state, as [`State`](super::State) prints it.
+    pub const STATE: &str = "state";
+    /// Why something happened, in a word: `silence`, `left`, `version`, ...
+    pub const REASON: &str = "reason";
+    /// Resource attribute: the name that the harness knows the node by.
+    pub const NODE_ID: &str = "meshlab.node";
+}
+
+/// Environment of a node that the harness starts.
+pub mod env {
+    /// Descriptor of the control socket that the node inherited.
+    pub const CONTROL_FD: &str = "MESHLAB_CONTROL_FD";
+    /// The name that the harness knows the node by.
+    pub const NODE_ID: &str = "MESHLAB_NODE_ID";
+    /// Where spans go: the base address of an OTLP/HTTP receiver.
+    pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Started, not yet heard by anybody.
+    Joining,
+    /// Takes part.
+    Alive,
+    /// Takes part, over its own budget.
+    Degraded,
+    /// About to be replaced.
+    Updating,
+    /// Takes no new work.
+    Draining,
+    /// Goes away of its own will.
+    Leaving,
+    /// Gone without a word. Never announced, only inferred by others.
+    Dead,
+}
+
+impl State {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 7] = [
+        Self::Joining,
+        Self::Alive,
+        Self::Degraded,
+        Self::Updating,
+        Self::Draining,
+        Self::Leaving,
+        Self::Dead,
+    ];
+
+    /// The state's name, as in spans and scenarios.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "Joining",
+            Self::Alive => "Alive",
+            Self::Degraded => "Degraded",
+            Self::Updating => "Updating",
+            Self::Draining => "Draining",
+            Self::Leaving => "Leaving",
+            Self::Dead => "Dead",
+        }
+    }
+
+    /// The state of that name, exactly as [`State::as_str`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
