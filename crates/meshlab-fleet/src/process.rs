@@ -1,0 +1,344 @@
+//! One life of one node: from spawn to exit.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use meshlab_model::{NodeExit, NodeId};
+use meshlab_wire::env;
+use tokio::{
+    io::unix::AsyncFd,
+    net::{UnixStream, unix::pipe},
+    runtime::Handle,
+    sync::watch,
+};
+
+use crate::{Control, FleetError, log};
+
+/// How to start a process.
+#[derive(Debug)]
+pub struct SpawnSpec {
+    /// The node it is a life of.
+    pub node: NodeId,
+    /// Its program: an absolute path, because its working directory is that of its namespace.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment. Nothing is inherited but `PATH`, so that a run does not depend on the
+    /// shell that it was started from.
+    pub environment: BTreeMap<String, String>,
+    /// Its log, appended to.
+    pub log: PathBuf,
+    /// Namespaces to enter before it runs, in this order.
+    pub namespaces: Vec<Arc<OwnedFd>>,
+}
+
+/// One life of one node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Process {
+    node: NodeId,
+    pid: u32,
+    pidfd: Arc<OwnedFd>,
+    control: Control,
+    exit: watch::Receiver<Option<NodeExit>>,
+}
+
+impl Process {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its control channel.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// How it ended; `None` while it runs.
+    pub fn exit(&self) -> Option<NodeExit> {
+        *self.exit.borrow()
+    }
+
+    /// Waits for its end.
+    pub async fn exited(&self) -> NodeExit {
+        let mut exit = self.exit.clone();
+        let ended = exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit);
+        ended.unwrap_or(NodeExit { code: None, signal: None })
+    }
+
+    /// Waits for its end at most this long; `None` if it still runs then.
+    pub async fn exited_within(&self, within: Duration) -> Option<NodeExit> {
+        tokio::time::timeout(within, self.exited()).await.ok()
+    }
+
+    /// Sends it a signal, by its pidfd, so that no other process can be hit. A process that has
+    /// ended already is no error.
+    ///
+    /// # Errors
+    /// The kernel refuses the signal.
+    pub fn signal(&self, signal: i32) -> Result<(), FleetError> {
+        // SAFETY: a system call on a descriptor that `self` owns, without pointers.
+        let sent = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, 0, 0)
+        };
+        let error = io::Error::last_os_error();
+        if sent == 0 || error.raw_os_error() == Some(libc::ESRCH) {
+            Ok(())
+        } else {
+            Err(FleetError::Signal { node: self.node.clone(), signal, error })
+        }
+    }
+}
+
+/// A command that is ready to be forked, and both ends of what joins the two processes.
+pub(crate) struct Prepared {
+    pub(crate) program: PathBuf,
+    pub(crate) command: Command,
+    pub(crate) namespaces: Vec<Arc<OwnedFd>>,
+    pub(crate) inherited_fd: RawFd,
+    pub(crate) ours: Ours,
+    pub(crate) theirs: StdUnixStream,
+}
+
+pub(crate) struct Ours {
+    control: StdUnixStream,
+    output: OwnedFd,
+    log: File,
+}
+
+pub(crate) fn prepare(spec: SpawnSpec) -> Result<Prepared, FleetError> {
+    let failed = |what: &str| {
+        let (node, what) = (spec.node.clone(), what.to_owned());
+        move |error| FleetError::Prepare { node, what, error }
+    };
+    let (control, theirs) = StdUnixStream::pair().map_err(failed("a control socket"))?;
+    control.set_nonblocking(true).map_err(failed("a control socket"))?;
+    let (output, stdout) = io::pipe().map_err(failed("a pipe for its log"))?;
+    let stderr = stdout.try_clone().map_err(failed("a pipe for its log"))?;
+    let log = open_log(&spec.log).map_err(failed(&format!("its log {}", spec.log.display())))?;
+    let inherited_fd = theirs.as_raw_fd();
+    let mut command = Command::new(&spec.program);
+    command
+        .args(&spec.arguments)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .envs(&spec.environment)
+        .env(env::NODE_ID, spec.node.as_str())
+        .env(env::CONTROL_FD, inherited_fd.to_string())
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr);
+    Ok(Prepared {
+        program: spec.program,
+        command,
+        namespaces: spec.namespaces,
+        inherited_fd,
+        ours: Ours { control, output: output.into(), log },
+        theirs,
+    })
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// In the child, before its program runs: die with the harness, enter the namespaces, keep the
+/// control socket over `exec`.
+pub(crate) fn enter(namespaces: &[Arc<OwnedFd>], inherited: RawFd, harness: u32) -> io::Result<()> {
+    // SAFETY: system calls with plain numbers, on descriptors that are open in this process.
+    unsafe {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The harness may have died before the line above; then nobody would be told.
+        if libc::getppid() as u32 != harness {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        for namespace in namespaces {
+            if libc::setns(namespace.as_raw_fd(), 0) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        if libc::fcntl(inherited, libc::F_SETFD, 0) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn adopt(
+    runtime: &Handle,
+    node: NodeId,
+    mut child: Child,
+    ours: Ours,
+) -> Result<Process, FleetError> {
+    let pid = child.id();
+    match watch_process(runtime, &node, pid, ours) {
+        Ok((pidfd, watched, control)) => {
+            let (sender, exit) = watch::channel(None);
+            runtime.spawn(async move {
+                // Readable means ended. If the wait itself fails, `wait` below still collects it.
+                let _ = watched.readable().await;
+                let status = child.wait().ok();
+                sender.send_replace(Some(NodeExit {
+                    code: status.and_then(|status| status.code()),
+                    signal: status.and_then(|status| status.signal()),
+                }));
+            });
+            Ok(Process { node, pid, pidfd, control, exit })
+        }
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
+}
+
+type Watched = (Arc<OwnedFd>, AsyncFd<OwnedFd>, Control);
+
+fn watch_process(
+    runtime: &Handle,
+    node: &NodeId,
+    pid: u32,
+    ours: Ours,
+) -> Result<Watched, FleetError> {
+    let failed = |what: &str| {
+        let (node, what) = (node.clone(), what.to_owned());
+        move |error| FleetError::Prepare { node, what, error }
+    };
+    let _entered = runtime.enter();
+    let pidfd = pidfd_open(pid).map_err(failed("a pidfd (Linux 5.3 or newer is needed)"))?;
+    let copy = pidfd.try_clone().map_err(failed("watching its exit"))?;
+    // SAFETY: an `OwnedFd` stays open and the same as long as the `AsyncFd` owns it.
+    let watched = unsafe { AsyncFd::register(copy) };
+    let watched = watched.map_err(|error| failed("watching its exit")(error.into()))?;
+    let stream = UnixStream::from_std(ours.control).map_err(failed("its control channel"))?;
+    let output = pipe::Receiver::from_owned_fd(ours.output).map_err(failed("its output"))?;
+    runtime.spawn(log::copy(output, ours.log));
+    Ok((Arc::new(pidfd), watched, Control::open(runtime, node.clone(), stream)))
+}
+
+fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a system call with plain numbers; a non-negative result is a new descriptor that
+    // nobody else owns. It is close-on-exec by definition.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fleet, log_tail};
+
+    fn spec(folder: &Path, script: &str) -> SpawnSpec {
+        SpawnSpec {
+            node: "node-1".into(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::new(),
+            log: folder.join("logs/node-1.log"),
+            namespaces: Vec::new(),
+        }
+    }
+
+    async fn run(script: &str) -> (tempfile::TempDir, Fleet, Process) {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let process = fleet.spawn(spec(folder.path(), script)).await.unwrap();
+        (folder, fleet, process)
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn exits_and_signals_are_told_apart() {
+        let (_folder, _fleet, process) = run("exit 7").await;
+        assert_eq!(
+            process.exited_within(LONG).await,
+            Some(NodeExit { code: Some(7), signal: None })
+        );
+        let (_folder, _fleet, process) = run("exec sleep 600").await;
+        process.signal(libc::SIGKILL).unwrap();
+        assert_eq!(
+            process.exited_within(LONG).await,
+            Some(NodeExit { code: None, signal: Some(9) })
+        );
+        process.signal(libc::SIGKILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_log_holds_both_streams_and_only_its_share() {
+        let flood = "echo out; echo err >&2; head -c 17825792 /dev/zero | tr '\\0' 'x'; exit 0";
+        let (folder, _fleet, process) = run(flood).await;
+        assert!(process.exited_within(LONG).await.is_some());
+        let path = folder.path().join("logs/node-1.log");
+        let says = |path: PathBuf| {
+            log_tail(&path, 1).unwrap().last().is_some_and(|(_, line)| line.contains("bytes lost"))
+        };
+        let deadline = tokio::time::Instant::now() + LONG;
+        while !says(path.clone()) {
+            assert!(tokio::time::Instant::now() < deadline, "the log does not say what was lost");
+            tokio::task::yield_now().await;
+        }
+        let text = std::fs::read(&path).unwrap();
+        assert!(text.starts_with(b"out\nerr\n"));
+        assert!((text.len() as u64) < log::LOG_BYTES_MAX + 200);
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_names_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let mut spec = spec(folder.path(), "");
+        spec.program = "/nowhere/node".into();
+        let error = fleet.spawn(spec).await.unwrap_err();
+        assert!(
+            error.to_string().starts_with("start node-1: /nowhere/node cannot be run"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_runs_dies_with_the_fleet() {
+        let (_folder, fleet, process) =
+            run("trap '' TERM INT HUP; while :; do sleep 600; done").await;
+        drop(fleet);
+        assert_eq!(process.exited_within(LONG).await.and_then(|exit| exit.signal), Some(9));
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_clean() {
+        let (folder, _fleet, process) = run("env | sort").await;
+        assert!(process.exited_within(LONG).await.is_some());
+        let path = folder.path().join("logs/node-1.log");
+        let deadline = tokio::time::Instant::now() + LONG;
+        let names = loop {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.contains("PWD=") {
+                break text;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no environment in {text:?}");
+            tokio::task::yield_now().await;
+        };
+        assert!(names.contains("MESHLAB_NODE_ID=node-1") && !names.contains("CARGO"), "{names}");
+    }
+}
