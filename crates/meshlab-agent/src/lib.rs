@@ -1,1 +1,22 @@
-//! stub
+//! What a program needs so that the harness can drive and observe it: spans out over OTLP, and a
+//! control socket that answers. Any program of an iroh mesh can link it; it knows nothing of iroh.
+//!
+//! Open `agent.rs` first: [`Agent`] ties the parts together. `telemetry.rs` installs the tracing
+//! subscriber, `processor.rs` queues and exports spans, `control/` speaks the wire protocol,
+//! `stop.rs` waits for a reason to stop.
+//!
+//! It does not decide when a node is ready, what a node sees, or how it shuts down: the program
+//! says so through [`Agent::ready`], [`ViewSource`] and [`Agent::finish`].
+
+mod agent;
+mod control;
+mod error;
+mod processor;
+mod stop;
+mod telemetry;
+
+pub use agent::{Agent, AgentConfig};
+pub use control::{View, ViewSource};
+pub use error::AgentError;
+pub use stop::StopReason;
+pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};

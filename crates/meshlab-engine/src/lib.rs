@@ -1,4 +1,30 @@
-//! stub
+//! Runs a scenario's calls against real nodes and records what happens: one ordered stream of
+//! events, and the results format that keeps it.
+//!
+//! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
+//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults.rs`.
+//!
+//! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
+
+mod audit;
+mod binaries;
+mod calls;
+mod cancel;
+mod claims;
+mod config;
+mod engine;
+mod faults;
 mod host;
+mod nodes;
 pub mod results;
-pub use host::*;
+mod state;
+mod subject;
+mod views;
+
+pub use binaries::{BinaryError, build, inspect};
+pub use config::{EngineError, NODE_BINARY, RunConfig};
+pub use engine::Engine;
+pub use host::{
+    AttributeValue, Claim, ClaimOutcome, FaultCall, Host, HostError, MeshOptions, MetricValue,
+    NodeInfo, NodeOptions, Since, SpanQuery, Via,
+};

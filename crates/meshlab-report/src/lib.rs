@@ -1,1 +1,21 @@
-//! stub
+//! Everything that a person sees of a run: the terminal while it goes on, and the files that are
+//! drawn from its record afterwards.
+//!
+//! Open [`view`](RunView) first: the fold of the event stream that everything else reads, and the
+//! rules of the verdict. `terminal` writes it live, `html` draws the page, `exports` the files for
+//! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
+//! starts nothing and measures nothing.
+
+mod exports;
+#[doc(hidden)]
+pub mod fixture;
+mod html;
+mod render;
+mod terminal;
+mod text;
+mod verdict;
+mod view;
+
+pub use render::{Rendered, ReportError, draw, render};
+pub use terminal::{Closing, Terminal, TerminalStyle};
+pub use view::{ClaimView, FaultView, Life, NodeView, ProblemView, RunView, StepView, TestView};

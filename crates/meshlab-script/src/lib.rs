@@ -1,1 +1,19 @@
-//! stub
+//! The language of scenarios: Lua 5.4, sandboxed, every call checked, every error with its place.
+//!
+//! Open `script.rs` for how a file is loaded and run, `api/` for the functions (a file a family),
+//! `call.rs` for how arguments and options are checked, `sandbox.rs` for what Lua is left.
+//!
+//! It turns calls into those of `meshlab_engine::Host`. It knows no process and no socket, and it
+//! judges nothing: a verdict comes from the record.
+
+mod api;
+mod call;
+mod context;
+mod error;
+mod locate;
+mod sandbox;
+mod script;
+mod values;
+
+pub use error::{ErrorKind, ScriptError};
+pub use script::{Declaration, RunOutcome, Script};

@@ -1,1 +1,21 @@
-//! stub
+//! Receives what nodes say over OTLP and answers questions about it.
+//!
+//! Open `store.rs` for what is kept and how it is asked, `receiver.rs` for the doors (http/protobuf
+//! and gRPC), `decode.rs` for what is let in. A wait looks at the past first and then at what
+//! comes, so evidence cannot slip between two looks.
+//!
+//! It does not know why anybody asks, and it judges nothing.
+
+mod clock;
+mod decode;
+mod grpc;
+mod http;
+mod receiver;
+mod selector;
+mod store;
+
+pub use clock::RunClock;
+pub use decode::IncomingSpan;
+pub use receiver::{Receiver, ReceiverError};
+pub use selector::Selector;
+pub use store::{ReceiverCounters, SpanStore};

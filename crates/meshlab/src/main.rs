@@ -1,1 +1,38 @@
-fn main() {}
+//! `meshlab`: the command line. Each command has a file of its own; this one is the table of
+//! contents. How anything works is the business of the crates below.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
+
+mod bench;
+mod cli;
+mod doctor;
+mod report;
+mod repository;
+mod run;
+mod signals;
+
+use std::process;
+
+use clap::Parser;
+use meshlab_model::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+fn main() {
+    // First, while there is no other thread: without root, namespaces need a user namespace.
+    let privilege = meshlab_lab::enter_user_namespace();
+    // A wrong command line ends in here, with exit code 2.
+    let cli = Cli::parse();
+    let code = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Doctor => doctor::doctor(&privilege),
+    };
+    match code {
+        Ok(code) => process::exit(code as i32),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            process::exit(ExitCode::HarnessFailed as i32);
+        }
+    }
+}

@@ -1,8 +1,13 @@
 //! The results format: what lies in `results/<run>/`, and how it is written and read.
 
+mod folder;
 mod reader;
+mod recorder;
 
+pub use folder::{RunFolder, point_latest};
 pub use reader::{ResultsError, RunRecord, read_run};
+
+pub use recorder::Recorder;
 
 /// Names of the files in a run's folder.
 pub mod file {

@@ -1,0 +1,145 @@
+//! One control connection: hello, ready, an answer for each request, last words.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use meshlab_wire::{
+    DecodeError, Message, PROTOCOL, Reply, Request, RequestFrame, Telemetry as Counts,
+    decode_request, encode,
+};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{UnixStream, unix::OwnedWriteHalf},
+};
+
+use super::{
+    Shared,
+    lines::{Line, Lines},
+    once_known,
+};
+
+/// Longest wait for the other side to read a line.
+const WRITE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Longest wait for the collector when the harness asks for counts.
+const FLUSH_DEADLINE: Duration = Duration::from_millis(2500);
+
+/// Requests to stop that one connection may have waiting.
+const MAX_STOPS: usize = 16;
+
+/// Request number in the refusal of a line that has none.
+const NO_ID: u64 = 0;
+
+/// Serves a connection until the other side closes it or the node has said its last words. The
+/// node runs on when the other side is gone.
+pub(super) async fn serve(shared: Arc<Shared>, stream: UnixStream) {
+    let (reader, writer) = stream.into_split();
+    let mut connection = Connection { shared, writer, stops: Vec::new() };
+    if let Err(error) = connection.run(Lines::new(BufReader::new(reader))).await {
+        tracing::debug!(%error, "control connection ended");
+    }
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    writer: OwnedWriteHalf,
+    /// Numbers of the `Stop` requests that wait for the final counts.
+    stops: Vec<u64>,
+}
+
+impl Connection {
+    async fn run(
+        &mut self,
+        mut lines: Lines<BufReader<tokio::net::unix::OwnedReadHalf>>,
+    ) -> io::Result<()> {
+        let mut ready = self.shared.ready.subscribe();
+        let mut last = self.shared.last.subscribe();
+        let mut told_ready = false;
+        self.tell(&Message::Hello { protocol: PROTOCOL, program: self.shared.program.clone() })
+            .await?;
+        loop {
+            tokio::select! {
+                biased;
+                counts = once_known(&mut last) => {
+                    return self.last_words(counts.unwrap_or_default()).await;
+                }
+                now = once_known(&mut ready), if !told_ready => {
+                    told_ready = true;
+                    if let Some(now) = now {
+                        self.tell(&Message::Ready(now)).await?;
+                    }
+                }
+                line = lines.next() => match line? {
+                    None => return Ok(()),
+                    Some(line) => self.answer(line).await?,
+                },
+            }
+        }
+    }
+
+    async fn answer(&mut self, line: Line) -> io::Result<()> {
+        let decoded = match line {
+            Line::Whole(line) => decode_request(&line),
+            Line::TooLong(bytes) => Err(DecodeError::TooLong(bytes)),
+        };
+        match decoded {
+            Ok(frame) => self.answer_request(frame).await,
+            Err(error) => self.refuse(NO_ID, error.to_string()).await,
+        }
+    }
+
+    async fn answer_request(
+        &mut self,
+        RequestFrame { id, request }: RequestFrame,
+    ) -> io::Result<()> {
+        match request {
+            Request::Ping => self.reply(id, Reply::Pong).await,
+            Request::Telemetry => {
+                let telemetry = self.shared.telemetry.clone();
+                telemetry.flush_async(FLUSH_DEADLINE).await;
+                self.reply(id, Reply::Telemetry(telemetry.counts())).await
+            }
+            Request::View => match self.shared.view() {
+                Some(source) => {
+                    let view = source.view();
+                    let (peers, neighbors) = (view.peers, view.neighbors);
+                    self.reply(id, Reply::View { peers, neighbors }).await
+                }
+                None => self.refuse(id, "the node is not ready yet; wait for `ready`".into()).await,
+            },
+            Request::Stop if self.stops.len() < MAX_STOPS => {
+                self.stops.push(id);
+                self.shared.stop.send_replace(true);
+                Ok(())
+            }
+            Request::Stop => self.refuse(id, "the node is already stopping".into()).await,
+        }
+    }
+
+    async fn refuse(&mut self, id: u64, why: String) -> io::Result<()> {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        self.reply(id, Reply::Refused { why }).await
+    }
+
+    async fn reply(&mut self, id: u64, reply: Reply) -> io::Result<()> {
+        self.tell(&Message::Reply { id, reply }).await
+    }
+
+    async fn last_words(&mut self, counts: Counts) -> io::Result<()> {
+        for id in std::mem::take(&mut self.stops) {
+            self.reply(id, Reply::Telemetry(counts)).await?;
+        }
+        self.writer.shutdown().await
+    }
+
+    async fn tell(&mut self, message: &Message) -> io::Result<()> {
+        tokio::time::timeout(WRITE_DEADLINE, self.writer.write_all(&encode(message))).await?
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! The tracing subscriber of a node: log lines to stderr, spans to a collector.
+
+use std::time::Duration;
+
+use meshlab_wire::{Telemetry as Counts, attr};
+use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider, trace::SpanExporter as _};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt};
+
+use crate::{
+    AgentError,
+    processor::{Limits, Processor},
+};
+
+/// Where an OTLP/HTTP receiver usually listens.
+pub const DEFAULT_OTLP_ENDPOINT: &str = "http://127.0.0.1:4318";
+
+/// Longest time one export request may take.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Log filter when none is given. The transport logs each packet at INFO.
+const DEFAULT_LOG_FILTER: &str = "info,iroh=warn,noq=warn";
+
+/// How spans and log lines leave the program.
+#[derive(Debug, Clone, Default)]
+pub struct TelemetryConfig {
+    /// Base address of an OTLP/HTTP receiver. `None` exports nothing; an empty text stands for
+    /// [`DEFAULT_OTLP_ENDPOINT`].
+    pub otlp_endpoint: Option<String>,
+    /// `service.name` of every span, for example `mesh-node`.
+    pub service_name: String,
+    /// `service.instance.id`: tells this process from others of the same program.
+    pub instance_id: String,
+    /// The name that the harness knows the node by, sent as [`attr::NODE_ID`].
+    pub node_id: Option<String>,
+    /// Filter of log lines, in the syntax of `RUST_LOG`. `None` is INFO, without the transport.
+    pub log_filter: Option<String>,
+}
+
+/// The installed telemetry. Clones share the queue and the counts.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    export: Option<Export>,
+}
+
+#[derive(Debug, Clone)]
+struct Export {
+    processor: Processor,
+    /// Kept so that the tracer outlives every span of the program.
+    _provider: SdkTracerProvider,
+}
+
+impl Telemetry {
+    /// Installs the process-wide tracing subscriber. With no endpoint there is no exporter and
+    /// the program runs all the same; with an endpoint that does not answer it runs too, and what
+    /// is lost is counted.
+    ///
+    /// # Errors
+    /// A filter or an endpoint that does not parse, a thread that the system refuses, or a
+    /// subscriber that is already installed.
+    pub fn install(config: &TelemetryConfig) -> Result<Self, AgentError> {
+        let filter = config.log_filter.as_deref().unwrap_or(DEFAULT_LOG_FILTER);
+        let filter = EnvFilter::try_new(filter).map_err(|error| AgentError::LogFilter {
+            got: filter.to_owned(),
+            why: error.to_string(),
+        })?;
+        let export = match config.otlp_endpoint.as_deref() {
+            None => None,
+            Some("") => Some(Export::start(config, DEFAULT_OTLP_ENDPOINT)?),
+            Some(endpoint) => Some(Export::start(config, endpoint)?),
+        };
+        let spans = export.as_ref().map(|export| {
+            tracing_opentelemetry::layer()
+                .with_tracer(export._provider.tracer("meshlab-agent"))
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_filter(export_floor())
+        });
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .with_filter(filter);
+        let subscriber = tracing_subscriber::registry().with(spans).with(lines);
+        tracing::subscriber::set_global_default(subscriber)
+            .map_err(|_| AgentError::SubscriberInstalled)?;
+        Ok(Self { export })
+    }
+
+    /// Telemetry that exports nothing and installs nothing, for tests.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { export: None }
+    }
+
+    /// Spans ended, exported and dropped so far; all zero when nothing is exported.
+    pub fn counts(&self) -> Counts {
+        self.export.as_ref().map(|export| export.processor.counts()).unwrap_or_default()
+    }
+
+    /// Waits until every span that ended before the call is exported or dropped. Blocks the
+    /// calling thread. False when the deadline came first.
+    pub fn flush(&self, deadline: Duration) -> bool {
+        self.export.as_ref().is_none_or(|export| export.processor.flush(deadline))
+    }
+
+    /// As [`Telemetry::flush`], on a thread where blocking is allowed.
+    pub(crate) async fn flush_async(&self, deadline: Duration) -> bool {
+        let Some(export) = &self.export else { return true };
+        let processor = export.processor.clone();
+        let flush = tokio::task::spawn_blocking(move || processor.flush(deadline));
+        flush.await.unwrap_or(false)
+    }
+
+    /// Flushes within the deadline, then exports no more: what ends later is counted as dropped.
+    pub fn shutdown(&self, deadline: Duration) -> bool {
+        use opentelemetry_sdk::trace::SpanProcessor as _;
+        self.export
+            .as_ref()
+            .is_none_or(|export| export.processor.shutdown_with_timeout(deadline).is_ok())
+    }
+}
+
+/// INFO and above of the program, WARN and above of the transport beneath it: iroh and noq open an
+/// INFO span for each packet they send, which was 85 % of all spans when measured.
+fn export_floor() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target("iroh", LevelFilter::WARN)
+        .with_target("noq", LevelFilter::WARN)
+        .with_target("hyper", LevelFilter::WARN)
+        .with_target("reqwest", LevelFilter::WARN)
+}
+
+impl Export {
+    fn start(config: &TelemetryConfig, endpoint: &str) -> Result<Self, AgentError> {
+        let refused = |why: String| AgentError::Exporter { endpoint: endpoint.to_owned(), why };
+        if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+            return Err(refused("it does not begin with http:// or https://".to_owned()));
+        }
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .with_timeout(EXPORT_TIMEOUT)
+            .build()
+            .map_err(|error| refused(error.to_string()))?;
+        let resource = resource(config);
+        // The exporter moves to its own thread, out of reach of the provider, which would
+        // otherwise tell it the resource.
+        exporter.set_resource(&resource);
+        let processor = Processor::spawn(exporter, Limits::default())
+            .map_err(|source| AgentError::System { what: "the export thread", source })?;
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_span_processor(processor.clone())
+            .build();
+        Ok(Self { processor, _provider: provider })
+    }
+}
+
+fn resource(config: &TelemetryConfig) -> Resource {
+    let mut resource = Resource::builder_empty()
+        .with_service_name(config.service_name.clone())
+        .with_attribute(KeyValue::new("service.instance.id", config.instance_id.clone()));
+    if let Some(node) = &config.node_id {
+        resource = resource.with_attribute(KeyValue::new(attr::NODE_ID, node.clone()));
+    }
+    resource.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_passes_transitions_and_stops_the_transport() {
+        let floor = export_floor();
+        assert!(floor.would_enable("mesh_node::membership", &tracing::Level::INFO));
+        assert!(!floor.would_enable("mesh_node::membership", &tracing::Level::DEBUG));
+        for target in ["iroh::socket", "iroh_gossip::net", "noq_proto::connection", "noq_udp"] {
+            assert!(!floor.would_enable(target, &tracing::Level::INFO), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_without_a_scheme_is_refused() {
+        let config = TelemetryConfig {
+            otlp_endpoint: Some("localhost:4318".to_owned()),
+            ..TelemetryConfig::default()
+        };
+        let error = Telemetry::install(&config).expect_err("no scheme");
+        assert!(error.to_string().contains("`localhost:4318`"), "{error}");
+    }
+
+    #[test]
+    fn the_resource_names_the_node() {
+        let config = TelemetryConfig {
+            service_name: "mesh-node".to_owned(),
+            node_id: Some("n3".to_owned()),
+            ..TelemetryConfig::default()
+        };
+        let node = resource(&config).get(&attr::NODE_ID.into());
+        assert_eq!(node, Some("n3".into()));
+    }
+}

@@ -1,0 +1,102 @@
+//! The last check of a run: is anything that it made still there?
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use meshlab_model::{NodeId, RunEventKind};
+
+use crate::{Engine, engine::lock};
+
+/// The kernel takes a namespace apart after its last process and descriptor are gone, in the
+/// background.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl Engine {
+    /// Closes fleet and lab, then looks for processes, namespaces and devices of this run.
+    pub(crate) async fn close_and_audit(&self) -> RunEventKind {
+        lock(&self.shared.fleet).take();
+        lock(&self.shared.lab).take();
+        let (pids, namespaces) = {
+            let state = self.shared.state();
+            (state.pids.clone(), state.namespaces.clone())
+        };
+        let mut checked = vec![format!("{} processes", pids.len())];
+        if !namespaces.is_empty() {
+            checked.push(format!("{} network namespaces", namespaces.len()));
+        }
+        let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+        let leftovers = loop {
+            let found = leftovers(&pids, &namespaces);
+            if found.is_empty() || tokio::time::Instant::now() > deadline {
+                break found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        RunEventKind::Audited { checked, leftovers }
+    }
+}
+
+/// Asks the kernel, not the harness's tables: children of this process, and holders of any
+/// namespace that the run made, by its inode.
+fn leftovers(pids: &[(NodeId, u32)], namespaces: &BTreeMap<u64, NodeId>) -> Vec<String> {
+    let mut found = Vec::new();
+    let harness = std::process::id();
+    for (node, pid) in pids {
+        if parent_of(*pid) == Some(harness) {
+            found.push(format!("process {pid} of {node}"));
+        }
+    }
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return found;
+    };
+    for entry in processes.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let held = fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let inode = held.as_deref().and_then(|link| namespace_inode(link.to_str()?));
+        if let Some(node) = inode.and_then(|inode| namespaces.get(&inode)) {
+            found.push(format!("process {pid} in the network namespace of {node}"));
+        }
+    }
+    found
+}
+
+/// The inode in `net:[4026531840]`.
+fn namespace_inode(link: &str) -> Option<u64> {
+    link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold spaces and parentheses; what follows its last `)` is well-formed.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_still_runs_is_found_and_a_reaped_one_is_not() {
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pids = [(NodeId::from("node-1"), child.id())];
+        assert_eq!(
+            leftovers(&pids, &BTreeMap::new()),
+            [format!("process {} of node-1", child.id())]
+        );
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(leftovers(&pids, &BTreeMap::new()).is_empty());
+    }
+
+    #[test]
+    fn a_held_namespace_is_found_by_its_inode() {
+        let link = fs::read_link("/proc/self/ns/net").unwrap();
+        let inode = namespace_inode(link.to_str().unwrap()).unwrap();
+        let made = BTreeMap::from([(inode, NodeId::from("node-2"))]);
+        let me = format!("process {} in the network namespace of node-2", std::process::id());
+        assert!(leftovers(&[], &made).contains(&me));
+    }
+}

@@ -1,0 +1,199 @@
+//! The engine's answers to a scenario's calls.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshlab_model::{
+    FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine, StepId, TestId,
+    TestOutcome,
+};
+
+use crate::{
+    Claim, ClaimOutcome, Engine, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
+    NodeOptions, SpanQuery,
+    cancel::describe,
+    claims,
+    state::{Mesh, choose},
+};
+
+#[async_trait]
+impl Host for Engine {
+    async fn begin_test(&self, test: TestId, title: &str, at: SourceLine) -> Result<(), HostError> {
+        let event = RunEventKind::TestStarted { test, title: title.to_owned() };
+        let began = self.shared.event_at(event, at);
+        let mut state = self.shared.state();
+        state.test = Some(test);
+        state.scopes = vec![began];
+        Ok(())
+    }
+
+    async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError> {
+        let faults = self.close_faults().await;
+        self.end_all_nodes().await;
+        {
+            let mut state = self.shared.state();
+            state.test = None;
+            state.scopes.clear();
+        }
+        if let Err(error) = &faults {
+            self.problem(false, error.to_string(), None);
+        }
+        self.shared.event(RunEventKind::TestFinished { test, outcome });
+        faults
+    }
+
+    fn begin_step(&self, name: &str, at: SourceLine) -> StepId {
+        let step = {
+            let mut state = self.shared.state();
+            state.last_step += 1;
+            StepId(state.last_step)
+        };
+        self.shared.event_at(RunEventKind::StepStarted { step, name: name.to_owned() }, at);
+        step
+    }
+
+    fn end_step(&self, step: StepId) {
+        self.shared.event(RunEventKind::StepFinished { step });
+    }
+
+    async fn start_mesh(&self, options: MeshOptions, at: SourceLine) -> Result<(), HostError> {
+        let name = options.name.clone();
+        {
+            let mut state = self.shared.state();
+            if state.test.is_none() {
+                return Err(HostError::Misuse("`mesh` can only be used inside a `test`".into()));
+            }
+            if state.meshes.contains_key(&name) {
+                return Err(HostError::Misuse(format!(
+                    "there is a mesh `{name}` already; give this one another `name`"
+                )));
+            }
+            let mesh = Mesh { options: options.clone(), nodes: Vec::new() };
+            state.meshes.insert(name.clone(), mesh);
+        }
+        let digest_every_micros =
+            u64::try_from(options.digest_every.as_micros()).unwrap_or(u64::MAX);
+        self.shared.event_at(
+            RunEventKind::MeshStarting {
+                mesh: name.clone(),
+                nodes: u32::try_from(options.roles.len()).unwrap_or(u32::MAX),
+                digest_every_micros,
+                digest_gated: options.digest_gated,
+            },
+            at,
+        );
+        self.start_all(options).await?;
+        self.shared.event(RunEventKind::MeshReady { mesh: name });
+        Ok(())
+    }
+
+    async fn add_node(
+        &self,
+        mesh: &MeshId,
+        options: NodeOptions,
+        _at: SourceLine,
+    ) -> Result<NodeId, HostError> {
+        let role = {
+            let state = self.shared.state();
+            let mesh = state.mesh(mesh)?;
+            options.role.or_else(|| mesh.options.roles.first().cloned()).unwrap_or_default()
+        };
+        let id = self.place_node(mesh, options.id, &role, options.env)?;
+        self.start_life(&id).await?;
+        Ok(id)
+    }
+
+    async fn start_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
+        let former = self.shared.state().node(node)?.life.clone();
+        if let Some(life) = former.filter(|life| !life.runs()) {
+            self.count_telemetry(node, &life, None);
+        }
+        self.start_life(node).await
+    }
+
+    async fn stop_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
+        let runs = self.shared.state().node(node)?.runs();
+        if !runs {
+            return Err(HostError::Misuse(format!("{node} does not run, so it cannot leave")));
+        }
+        self.end_life(node).await;
+        Ok(())
+    }
+
+    fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo> {
+        let state = self.shared.state();
+        let Ok(mesh) = state.mesh(mesh) else { return Vec::new() };
+        mesh.nodes
+            .iter()
+            .filter_map(|id| {
+                let node = state.nodes.get(id)?;
+                Some(NodeInfo {
+                    id: id.clone(),
+                    mesh: node.mesh.clone(),
+                    role: node.role.clone(),
+                    live: node.runs(),
+                })
+            })
+            .collect()
+    }
+
+    fn choose(&self, bound: usize) -> usize {
+        let mut state = self.shared.state();
+        state.choices += 1;
+        choose(self.shared.config.seed, state.choices, bound)
+    }
+
+    async fn claim(
+        &self,
+        claim: Claim,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        self.judge_claim(claim, severity, at).await
+    }
+
+    fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError> {
+        Ok(self.shared.store.count(&claims::selector(self, query)?))
+    }
+
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError> {
+        self.apply_fault(call, at).await
+    }
+
+    async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
+        self.undo_fault(fault).await
+    }
+
+    fn open_scope(&self) {
+        let now = self.shared.clock.now();
+        self.shared.state().scopes.push(now);
+    }
+
+    fn close_scope(&self) {
+        let mut state = self.shared.state();
+        if state.scopes.len() > 1 {
+            state.scopes.pop();
+        }
+    }
+
+    async fn sleep(&self, length: Duration) -> Result<(), HostError> {
+        self.shared.cancel.or(tokio::time::sleep(length)).await
+    }
+
+    fn note(&self, text: &str, at: SourceLine) {
+        self.shared.event_at(RunEventKind::Note { text: text.to_owned() }, at);
+    }
+
+    fn metric(&self, name: &str, value: MetricValue, at: SourceLine) {
+        let (name, unit) = (name.to_owned(), value.unit.to_owned());
+        self.shared.event_at(RunEventKind::Metric { name, value: value.value, unit }, at);
+    }
+
+    fn now(&self) -> RunTime {
+        self.shared.clock.now()
+    }
+
+    fn cancelled(&self) -> Option<String> {
+        self.shared.cancel.reason().as_ref().map(describe)
+    }
+}

@@ -1,0 +1,212 @@
+//! Claims: started, watched until they hold or their time is up, judged, recorded.
+//!
+//! Each kind of claim is a [`Looking`]: a question that can be asked of the evidence at any
+//! moment. The wait around it is the same for all, and level-triggered: it asks first, then waits
+//! for something to change.
+
+mod formed;
+mod notes;
+mod spans;
+mod state;
+
+pub(crate) use spans::selector;
+
+use std::time::Duration;
+
+use meshlab_model::{
+    ClaimEvidence, ClaimId, RunEventKind, RunTime, Severity, SourceLine, Tally, Verdict,
+    format_duration,
+};
+use tokio::time::Instant;
+
+use crate::{Claim, ClaimOutcome, Engine, HostError, Since, cancel::describe};
+
+/// A person who watches wants to see progress, not each span.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// What the evidence says at one moment.
+pub(crate) struct Look {
+    /// Whether the claim holds.
+    pub(crate) holds: bool,
+    /// How much is there, and how much is needed.
+    pub(crate) have: u64,
+    pub(crate) need: u64,
+    pub(crate) by_node: Vec<Tally>,
+    /// When the last part became true, where the evidence says; else it is the moment of looking.
+    pub(crate) since_when: Option<RunTime>,
+}
+
+/// A claim that is looked at again and again.
+pub(crate) trait Looking: Send {
+    /// The call in the scenario.
+    fn call(&self) -> &'static str;
+    /// What must hold, in a sentence.
+    fn text(&self) -> String;
+    /// From when on evidence counts.
+    fn since(&self) -> RunTime;
+    fn within(&self) -> Duration;
+    fn look(&mut self, engine: &Engine) -> Look;
+    /// What was found, in a few words: "143 of 200".
+    fn found(&self, look: &Look) -> String;
+    /// Sentences that name the culprit, for a claim that does not hold.
+    fn notes(&self, engine: &Engine, look: &Look) -> Vec<String>;
+}
+
+impl Engine {
+    pub(crate) async fn judge_claim(
+        &self,
+        claim: Claim,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        match claim {
+            Claim::Compared { call, holds, text, found } => {
+                self.judge_compared(call, holds, text, found, severity, at)
+            }
+            Claim::Spans { query, each, at_least, within } => {
+                let looking = spans::SpansClaim::new(self, query, each, at_least, within)?;
+                self.judge_looking(looking, severity, at).await
+            }
+            Claim::Formed { mesh, within } => {
+                let looking = formed::FormedClaim::new(self, mesh, within)?;
+                self.judge_looking(looking, severity, at).await
+            }
+            Claim::State { node, state, seen_by, via, since, within } => {
+                let since = self.since(since)?;
+                let looking =
+                    state::StateClaim::new(self, node, &state, seen_by, via, since, within)?;
+                self.judge_looking(looking, severity, at).await
+            }
+        }
+    }
+
+    fn start_claim(
+        &self,
+        call: &str,
+        text: String,
+        severity: Severity,
+        within: Duration,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError> {
+        let mut state = self.shared.state();
+        let test = state.test.ok_or_else(|| {
+            HostError::Misuse(format!("`{call}` can only be used inside a `test`"))
+        })?;
+        state.last_claim += 1;
+        let claim = ClaimId(state.last_claim);
+        drop(state);
+        let within_micros = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+        let call = match severity {
+            Severity::Expect => call.to_owned(),
+            Severity::Check => call.replacen("expect.", "check.", 1),
+        };
+        let kind = RunEventKind::ClaimStarted { claim, test, call, text, severity, within_micros };
+        self.shared.event_at(kind, at);
+        Ok(claim)
+    }
+
+    fn judge_compared(
+        &self,
+        call: &'static str,
+        holds: bool,
+        text: String,
+        found: String,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        let claim = self.start_claim(call, text, severity, Duration::ZERO, at)?;
+        let verdict = if holds { Verdict::Passed } else { Verdict::Failed(found.clone()) };
+        let mut evidence = ClaimEvidence::default();
+        if holds {
+            evidence.notes.push(found);
+        }
+        self.finish_claim(claim, verdict, Duration::ZERO, evidence, severity, Duration::ZERO)
+    }
+
+    async fn judge_looking(
+        &self,
+        mut looking: impl Looking,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        let shared = &self.shared;
+        let within = looking.within();
+        let claim = self.start_claim(looking.call(), looking.text(), severity, within, at)?;
+        let started = Instant::now();
+        let mut told = (started, 0);
+        let waited = shared.cancel.or(shared.store.wait_for(started + within, |_| {
+            let look = looking.look(self);
+            if told.0.elapsed() >= PROGRESS_EVERY && told.1 != look.have {
+                told = (Instant::now(), look.have);
+                let (have, need) = (look.have, look.need);
+                shared.event(RunEventKind::ClaimProgress { claim, have, need });
+            }
+            look.holds.then_some(look)
+        }));
+        let waited = waited.await;
+        // A look after the deadline: evidence that arrived with it is shown, but does not count.
+        let (look, verdict) = match waited {
+            Ok(Some(look)) => (look, Verdict::Passed),
+            Ok(None) => {
+                let look = looking.look(self);
+                let found = looking.found(&look);
+                (look, Verdict::Failed(format!("{found} after {}", format_duration(within))))
+            }
+            Err(_) => {
+                let look = looking.look(self);
+                let why = shared.cancel.reason().as_ref().map(describe).unwrap_or_default();
+                let verdict = Verdict::Inconclusive(format!("{} when {why}", looking.found(&look)));
+                (look, verdict)
+            }
+        };
+        let since = looking.since();
+        let became_true = look.since_when.unwrap_or_else(|| shared.clock.now());
+        let mut evidence =
+            ClaimEvidence { by_node: look.by_node.clone(), notes: Vec::new(), since: Some(since) };
+        if verdict.is_passed() {
+            evidence.notes.push(looking.found(&look));
+        } else {
+            evidence.notes = looking.notes(self, &look);
+        }
+        let took = became_true.since(since);
+        self.finish_claim(claim, verdict, started.elapsed(), evidence, severity, took)
+    }
+
+    fn finish_claim(
+        &self,
+        claim: ClaimId,
+        verdict: Verdict,
+        evaluated_for: Duration,
+        evidence: ClaimEvidence,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError> {
+        let outcome = match &verdict {
+            Verdict::Passed => Ok(ClaimOutcome { passed: true, took }),
+            Verdict::Failed(why) if severity == Severity::Expect => {
+                Err(HostError::ClaimFailed(why.clone()))
+            }
+            Verdict::Failed(_) => Ok(ClaimOutcome { passed: false, took }),
+            other => Err(HostError::Cancelled(other.to_string())),
+        };
+        let took_micros = u64::try_from(evaluated_for.as_micros()).unwrap_or(u64::MAX);
+        self.shared.event(RunEventKind::ClaimFinished { claim, verdict, took_micros, evidence });
+        outcome
+    }
+
+    /// The moment that a scenario's `since` means.
+    pub(crate) fn since(&self, since: Since) -> Result<RunTime, HostError> {
+        let state = self.shared.state();
+        match since {
+            Since::Scope => Ok(state.scope()),
+            Since::Fault(fault) => {
+                state.faults.get(&fault).map(|open| open.applied).ok_or_else(|| {
+                    HostError::Misuse("`since` is a fault of a test that has ended".to_owned())
+                })
+            }
+            Since::Ago(length) => Ok(RunTime::from_duration(
+                self.shared.clock.now().as_duration().saturating_sub(length),
+            )),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `expect.state`: observers hold a node to be in a state.
+
+use std::time::Duration;
+
+use meshlab_model::{NodeId, RunTime, Tally, format_duration};
+use meshlab_wire::State;
+
+use super::{Look, Looking, notes};
+use crate::{Engine, HostError, Via, engine::lock};
+
+pub(crate) struct StateClaim {
+    node: NodeId,
+    key: String,
+    state: State,
+    observers: Vec<NodeId>,
+    via: Option<Via>,
+    since: RunTime,
+    within: Duration,
+}
+
+impl StateClaim {
+    pub(crate) fn new(
+        engine: &Engine,
+        node: NodeId,
+        state: &str,
+        seen_by: Option<Vec<NodeId>>,
+        via: Option<Via>,
+        since: RunTime,
+        within: Duration,
+    ) -> Result<Self, HostError> {
+        let wanted = State::from_name(state)
+            .ok_or_else(|| HostError::Misuse(format!("there is no state `{state}`")))?;
+        let run = engine.shared.state();
+        let key = run.key(&node).ok_or_else(|| {
+            HostError::Misuse(format!("{node} was never ready, so nobody can know it"))
+        })?;
+        let others = |run: &crate::state::State| -> Result<Vec<NodeId>, HostError> {
+            let mesh = run.node(&node)?.mesh.clone();
+            Ok(run.live(&mesh).into_iter().filter(|other| *other != node).collect())
+        };
+        let observers = match seen_by {
+            Some(nodes) => nodes,
+            None => others(&run)?,
+        };
+        if observers.is_empty() {
+            return Err(HostError::Misuse(format!("there is nobody to see the state of {node}")));
+        }
+        Ok(Self { node: node.clone(), key, state: wanted, observers, via, since, within })
+    }
+}
+
+impl Looking for StateClaim {
+    fn call(&self) -> &'static str {
+        "expect.state"
+    }
+
+    fn text(&self) -> String {
+        let via = match self.via {
+            Some(Via::Message) => ", told by itself,",
+            Some(Via::Inference) => ", by their own inference,",
+            None => "",
+        };
+        format!(
+            "{} hold {} to be {}{via} within {}",
+            notes::names(&self.observers),
+            self.node,
+            self.state,
+            format_duration(self.within)
+        )
+    }
+
+    fn since(&self) -> RunTime {
+        self.since
+    }
+
+    fn within(&self) -> Duration {
+        self.within
+    }
+
+    fn look(&mut self, engine: &Engine) -> Look {
+        let views = lock(&engine.shared.views);
+        let mut by_node = Vec::new();
+        let mut last = None;
+        for observer in &self.observers {
+            let opinion = views.opinion(observer, &self.key).filter(|opinion| {
+                opinion.state == self.state
+                    && opinion.at >= self.since
+                    && self.via.is_none_or(|via| via == opinion.via)
+            });
+            last = last.max(opinion.map(|opinion| opinion.at));
+            by_node.push(Tally {
+                node: observer.clone(),
+                have: u64::from(opinion.is_some()),
+                need: 1,
+            });
+        }
+        let have = by_node.iter().map(|tally| tally.have).sum();
+        let need = by_node.len() as u64;
+        Look { holds: have == need && need > 0, have, need, by_node, since_when: last }
+    }
+
+    fn found(&self, look: &Look) -> String {
+        format!("{} of {} observers hold {} to be {}", look.have, look.need, self.node, self.state)
+    }
+
+    fn notes(&self, engine: &Engine, look: &Look) -> Vec<String> {
+        let without: Vec<NodeId> = look
+            .by_node
+            .iter()
+            .filter(|tally| tally.have == 0)
+            .map(|tally| tally.node.clone())
+            .collect();
+        let mut found = Vec::new();
+        {
+            let views = lock(&engine.shared.views);
+            for observer in &without {
+                found.push(match views.opinion(observer, &self.key) {
+                    None => format!("{observer} has never heard of {}", self.node),
+                    Some(opinion) => {
+                        let via = match opinion.via {
+                            Via::Message => "heard",
+                            Via::Inference => "inferred",
+                        };
+                        format!(
+                            "{observer} holds {} to be {} ({via} at {})",
+                            self.node, opinion.state, opinion.at
+                        )
+                    }
+                });
+            }
+        }
+        found.extend(notes::about_nodes(engine, &without));
+        found
+    }
+}

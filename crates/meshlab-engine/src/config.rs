@@ -1,0 +1,69 @@
+//! What a run is started with, and why it could not be.
+
+use std::{
+    collections::BTreeMap, io, path::PathBuf, sync::Arc, sync::mpsc::SyncSender, time::Duration,
+};
+
+use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, RunEvent};
+
+/// Name of the program that `mesh` starts unless told otherwise.
+pub const NODE_BINARY: &str = "mesh-node";
+
+/// Everything that is decided before a run begins.
+#[derive(Debug)]
+pub struct RunConfig {
+    /// Folder that `results/` and `reports/` are in.
+    pub output: PathBuf,
+    /// The scenario's name.
+    pub scenario: String,
+    /// Its file, as it was given.
+    pub script_path: String,
+    /// Its text.
+    pub script: String,
+    /// The tests it declares.
+    pub tests: Vec<DeclaredTest>,
+    /// The command line.
+    pub arguments: Vec<String>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Hard stop for the whole file.
+    pub timeout: Duration,
+    /// Time between two samples.
+    pub sample_every: Duration,
+    /// Where the nodes live.
+    pub network: NetworkMode,
+    /// Programs by name; [`NODE_BINARY`] must be among them.
+    pub binaries: BTreeMap<String, BinaryRecord>,
+    /// Environment of single nodes: node, then name, then value.
+    pub node_env: BTreeMap<String, BTreeMap<String, String>>,
+    /// Commit of the working tree.
+    pub commit: Option<String>,
+    /// Who wants to hear of events as they happen.
+    pub listener: Option<SyncSender<Arc<RunEvent>>>,
+}
+
+/// Why a run could not begin. Completes "failed to ...".
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The run's folder or a file in it cannot be made.
+    #[error("write the run's record under {}: {error}; is the disk full or read-only? \
+        `--output DIR` takes another place", .path.display())]
+    Record {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The lab cannot be made on this host.
+    #[error(
+        "make the network lab: {0}; `meshlab doctor` says what this host lacks, \
+        `--network host` runs on loopback without network faults"
+    )]
+    Lab(String),
+    /// A thread cannot be started.
+    #[error("start the harness's threads: {0}")]
+    Threads(io::Error),
+    /// The script asks for a program that nobody named.
+    #[error("find the program `{0}`: name it with `--binary {0}=PATH`")]
+    NoBinary(&'static str),
+}

@@ -1,0 +1,252 @@
+//! The engine of one run: what it holds, how it begins, how it ends.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use meshlab_fleet::Fleet;
+use meshlab_lab::Lab;
+use meshlab_model::{
+    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, RunEventKind, RunTime, SampleSource,
+    SourceLine,
+};
+use meshlab_sampler::Sampler;
+use meshlab_spans::{RunClock, SpanStore};
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::{
+    EngineError, NODE_BINARY, RunConfig,
+    cancel::{Cancel, describe},
+    results::{Recorder, RunFolder},
+    state::State,
+    views::Views,
+};
+
+/// Spans kept in memory. The rest is in the file; what was evicted is counted and shown.
+const SPANS_IN_MEMORY: usize = 1_000_000;
+
+/// How often spans are brought to the file, so that a killed run loses little.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs one scenario: answers [`Host`](crate::Host) and records what happens.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) runtime: Handle,
+    pub(crate) config: RunConfig,
+    pub(crate) folder: RunFolder,
+    pub(crate) recorder: Recorder,
+    pub(crate) store: SpanStore,
+    pub(crate) views: Mutex<Views>,
+    pub(crate) sampler: Mutex<Sampler>,
+    pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
+    pub(crate) lab: Mutex<Option<Arc<Lab>>>,
+    pub(crate) state: Mutex<State>,
+    pub(crate) cancel: Cancel,
+    pub(crate) clock: RunClock,
+    ticks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn event(&self, kind: RunEventKind) -> RunTime {
+        self.recorder.event(kind, None)
+    }
+
+    pub(crate) fn event_at(&self, kind: RunEventKind, at: SourceLine) -> RunTime {
+        self.recorder.event(kind, Some(at))
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        self.event(RunEventKind::Warning { text });
+    }
+}
+
+/// Locks, whatever happened to whoever held it: every critical section of the engine leaves what
+/// it guards usable at each step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Makes the run's folder, writes its manifest, makes the lab and begins to record.
+    ///
+    /// # Errors
+    /// The record cannot be written, or the lab cannot be made. No node has been started.
+    pub fn start(config: RunConfig, runtime: Handle) -> Result<Self, EngineError> {
+        if !config.binaries.contains_key(NODE_BINARY) {
+            return Err(EngineError::NoBinary(NODE_BINARY));
+        }
+        let record = |error| EngineError::Record { path: config.output.clone(), error };
+        let (clock, now) = start_clock();
+        let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)
+            .map_err(record)?;
+        let manifest = manifest(&config, &folder, &clock);
+        let recorder = Recorder::create(
+            &folder.results,
+            &manifest,
+            &config.script,
+            clock,
+            config.listener.clone(),
+        )
+        .map_err(record)?;
+        let fleet = Fleet::new(runtime.clone()).map_err(EngineError::Threads)?;
+        let lab = match config.network {
+            NetworkMode::Lab => {
+                Some(Arc::new(Lab::new().map_err(|error| EngineError::Lab(error.to_string()))?))
+            }
+            NetworkMode::Host => None,
+        };
+        let shared = Arc::new(Shared {
+            runtime,
+            folder,
+            recorder,
+            store: SpanStore::new(clock, SPANS_IN_MEMORY),
+            views: Mutex::default(),
+            sampler: Mutex::new(Sampler::new()),
+            fleet: Mutex::new(Some(Arc::new(fleet))),
+            lab: Mutex::new(lab),
+            state: Mutex::default(),
+            cancel: Cancel::new(),
+            clock,
+            ticks: Mutex::default(),
+            config,
+        });
+        shared.event(RunEventKind::RunStarted {
+            run: shared.folder.name.clone(),
+            seed: shared.config.seed,
+        });
+        let engine = Self { shared };
+        engine.begin();
+        Ok(engine)
+    }
+
+    /// Connects the span store to the record and starts the ticks.
+    fn begin(&self) {
+        // Weak, because the store is inside what the sink holds on to.
+        let weak = Arc::downgrade(&self.shared);
+        self.shared.store.set_sink(Box::new(move |span| {
+            if let Some(shared) = weak.upgrade() {
+                shared.recorder.span(span);
+                lock(&shared.views).apply(span);
+            }
+        }));
+        lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());
+        let ticks = [
+            self.shared.runtime.spawn(sample_tick(Arc::clone(&self.shared))),
+            self.shared.runtime.spawn(flush_tick(Arc::clone(&self.shared))),
+            self.shared.runtime.spawn(timeout(Arc::clone(&self.shared))),
+        ];
+        lock(&self.shared.ticks).extend(ticks);
+    }
+
+    /// Where the run's files are.
+    pub fn folder(&self) -> &RunFolder {
+        &self.shared.folder
+    }
+
+    /// Stops the run: every wait ends with an error that says why. The first reason is kept.
+    pub fn stop(&self, reason: EndReason) {
+        self.shared.cancel.stop(reason);
+    }
+
+    /// Why the run was stopped, if it was.
+    pub fn stopped(&self) -> Option<EndReason> {
+        self.shared.cancel.reason()
+    }
+
+    /// Records that the scenario is wrong (`script`) or that the harness could not go on.
+    pub fn problem(&self, script: bool, text: String, source: Option<SourceLine>) {
+        self.shared.recorder.event(RunEventKind::Problem { script, text }, source);
+    }
+
+    /// Ends the run: stops what still runs, looks for what was left behind, closes the record.
+    /// Returns why the record is not whole, if it is not.
+    pub async fn finish(&self, reason: EndReason) -> Option<String> {
+        self.end_all_nodes().await;
+        for tick in lock(&self.shared.ticks).drain(..) {
+            tick.abort();
+        }
+        let checked = self.close_and_audit().await;
+        self.shared.event(checked);
+        if let Some(why) = self.shared.recorder.failure() {
+            self.problem(false, format!("the record is not whole: {why}"), None);
+        }
+        self.shared.event(RunEventKind::RunFinished { reason });
+        self.shared.recorder.flush();
+        // Data folders hold keys and caches of nodes that are gone; nothing in a report needs them.
+        let _ = std::fs::remove_dir_all(self.shared.folder.results.join("data"));
+        self.shared.recorder.failure()
+    }
+}
+
+fn start_clock() -> (RunClock, jiff::Timestamp) {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let started_unix_nanos = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+    (RunClock { started: Instant::now(), started_unix_nanos }, jiff::Timestamp::now())
+}
+
+fn manifest(config: &RunConfig, folder: &RunFolder, clock: &RunClock) -> Manifest {
+    Manifest {
+        schema: MANIFEST_SCHEMA,
+        meshlab: env!("CARGO_PKG_VERSION").to_owned(),
+        run: folder.name.clone(),
+        scenario: config.scenario.clone(),
+        script_path: config.script_path.clone(),
+        script_sha256: crate::binaries::sha256_hex(config.script.as_bytes()),
+        arguments: config.arguments.clone(),
+        seed: config.seed,
+        started_unix_nanos: clock.started_unix_nanos,
+        commit: config.commit.clone(),
+        tests: config.tests.clone(),
+        timeout_secs: config.timeout.as_secs_f64(),
+        network: config.network,
+        binaries: config.binaries.clone(),
+        node_env: config.node_env.clone(),
+        host: meshlab_sampler::host_facts(),
+    }
+}
+
+async fn sample_tick(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(shared.config.sample_every);
+    // A late sample is taken once, not made up for: two in a row would show half the CPU each.
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tick.tick().await;
+        let round = lock(&shared.sampler).sample(shared.clock.now());
+        for (of, error) in round.failed {
+            // A node that ended between two ticks is told by its exit; the harness cannot end.
+            if of == SampleSource::Harness {
+                shared.warn(format!("the harness cannot sample itself: {error}"));
+                lock(&shared.sampler).untrack(&of);
+            }
+        }
+        shared.recorder.samples(&round.samples);
+    }
+}
+
+async fn flush_tick(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(FLUSH_EVERY);
+    loop {
+        tick.tick().await;
+        shared.recorder.flush();
+        if shared.recorder.failure().is_some() {
+            // Going on would make claims that no record bears out.
+            shared.cancel.stop(EndReason::HarnessFailed);
+            return;
+        }
+    }
+}
+
+async fn timeout(shared: Arc<Shared>) {
+    tokio::time::sleep(shared.config.timeout).await;
+    shared.warn(format!("stopping: {}", describe(&EndReason::TimedOut)));
+    shared.cancel.stop(EndReason::TimedOut);
+}

@@ -1,0 +1,380 @@
+//! Nodes: their place in the lab, their lives, their end.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, TcpListener},
+    os::{fd::AsRawFd, linux::fs::MetadataExt},
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    time::Duration,
+};
+
+use meshlab_fleet::{Fleet, Process, SpawnSpec, log_tail};
+use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, format_duration};
+use meshlab_spans::Receiver;
+use meshlab_wire::{Ready, Reply, Request};
+
+use crate::{
+    Engine, HostError, MeshOptions, NODE_BINARY,
+    engine::{Shared, lock},
+    state::{Life, Node, Place},
+    subject::Subject,
+};
+
+/// A node in a loaded lab takes milliseconds; one that has not said `ready` by now never will.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// An orderly stop flushes spans and says goodbye; NODE says 1.5 s at most, a busy host more.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
+const TERM_WITHIN: Duration = Duration::from_secs(2);
+/// Each node has its own network, so all can have the same port and keep it over restarts.
+const LAB_PORT: u16 = 7777;
+/// A joining node needs one seed that answers; a second covers for a dead one.
+const SEEDS_MAX: usize = 2;
+
+impl Engine {
+    /// Makes a node and its place, without starting it.
+    pub(crate) fn place_node(
+        &self,
+        mesh: &MeshId,
+        id: Option<NodeId>,
+        role: &str,
+        environment: BTreeMap<String, String>,
+    ) -> Result<NodeId, HostError> {
+        let shared = &self.shared;
+        let id = self.name_node(id)?;
+        let (place, http, grpc) = self.make_place(&id)?;
+        let receiver =
+            Receiver::spawn(&shared.runtime, id.clone(), http, grpc, shared.store.clone())
+                .map_err(|error| HostError::Harness(format!("failed to receive spans: {error}")))?;
+        let results = &shared.folder.results;
+        let data = results.join("data").join(id.as_str());
+        std::fs::create_dir_all(&data).map_err(|error| {
+            HostError::Harness(format!("failed to make {}: {error}", data.display()))
+        })?;
+        let node = Node {
+            mesh: mesh.clone(),
+            role: role.to_owned(),
+            place,
+            environment,
+            data,
+            log: results.join("logs").join(format!("{id}.log")),
+            incarnation: 0,
+            life: None,
+            _receiver: receiver,
+        };
+        let mut state = shared.state();
+        state.nodes.insert(id.clone(), node);
+        if let Some(mesh) = state.meshes.get_mut(mesh) {
+            mesh.nodes.push(id.clone());
+        }
+        Ok(id)
+    }
+
+    fn name_node(&self, wanted: Option<NodeId>) -> Result<NodeId, HostError> {
+        let mut state = self.shared.state();
+        state.nodes_named += 1;
+        let id = wanted.unwrap_or_else(|| NodeId(format!("node-{}", state.nodes_named)));
+        let fit = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if id.0.is_empty() || id.0.len() > 40 || !id.0.chars().all(fit) {
+            return Err(HostError::Misuse(format!(
+                "`{id}` cannot be a node's id: use 1 to 40 letters, digits, `-` and `_`"
+            )));
+        }
+        if state.nodes.contains_key(&id) || state.pids.iter().any(|(node, _)| *node == id) {
+            return Err(HostError::Misuse(format!("there is a node {id} already")));
+        }
+        Ok(id)
+    }
+
+    fn make_place(&self, id: &NodeId) -> Result<(Place, TcpListener, TcpListener), HostError> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            HostError::Harness(format!("failed to make {what} for {id}: {error}"))
+        };
+        let Some(lab) = lock(&self.shared.lab).clone() else {
+            let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            let http = listen().map_err(|error| failed("a telemetry port", &error))?;
+            let grpc = listen().map_err(|error| failed("a telemetry port", &error))?;
+            let port = http.local_addr().map_err(|error| failed("a telemetry port", &error))?;
+            let place = Place {
+                bind: vec!["127.0.0.1:0".to_owned()],
+                namespaces: Vec::new(),
+                otlp: format!("http://{port}"),
+            };
+            return Ok((place, http, grpc));
+        };
+        let net = lab.add_node(id).map_err(|error| failed("a network", &error))?;
+        let inode = std::fs::metadata(format!("/proc/self/fd/{}", net.net_ns.as_raw_fd()))
+            .map_err(|error| failed("a network", &error))?
+            .st_ino();
+        self.shared.state().namespaces.insert(inode, id.clone());
+        let six = net.ipv6.map(|six| format!("[{six}]:{LAB_PORT}"));
+        let place = Place {
+            bind: [Some(format!("{}:{LAB_PORT}", net.ipv4)), six].into_iter().flatten().collect(),
+            namespaces: vec![Arc::new(net.net_ns), Arc::new(net.mount_ns)],
+            otlp: "http://127.0.0.1:4318".to_owned(),
+        };
+        Ok((place, net.otlp_http, net.otlp_grpc))
+    }
+
+    /// Starts a life of a node and waits until it is ready.
+    pub(crate) async fn start_life(&self, id: &NodeId) -> Result<(), HostError> {
+        let shared = &self.shared;
+        let fleet = lock(&shared.fleet).clone();
+        let fleet = fleet.ok_or_else(|| HostError::Harness("the fleet is shut down".to_owned()))?;
+        let spec = self.spec(id)?;
+        lock(&shared.views).forget(id);
+        let spawned = shared.clock.now();
+        let process = spawn(&fleet, spec).await?;
+        let life = self.begin_life(id, process.clone())?;
+        shared.runtime.spawn(watch_exit(Arc::clone(shared), id.clone(), life));
+        let ready = shared.cancel.or(self.ready(id, &process)).await??;
+        let took = shared.clock.now().since(spawned);
+        shared.event(RunEventKind::NodeReady {
+            node: id.clone(),
+            name: ready.name.clone(),
+            public_key: ready.public_key.clone(),
+            took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        });
+        let mut state = shared.state();
+        let node = state.node_mut(id)?;
+        if shared.config.network == meshlab_model::NetworkMode::Host {
+            // The port is the node's from now on, or others would not find it after a restart.
+            node.place.bind.clone_from(&ready.addresses);
+        }
+        if let Some(life) = &mut node.life {
+            life.ready = Some(ready);
+        }
+        Ok(())
+    }
+
+    fn spec(&self, id: &NodeId) -> Result<SpawnSpec, HostError> {
+        let state = self.shared.state();
+        let node = state.node(id)?;
+        if node.runs() {
+            return Err(HostError::Misuse(format!("{id} runs already")));
+        }
+        let mesh = state.mesh(&node.mesh)?;
+        let seeds: Vec<Ready> = mesh
+            .nodes
+            .iter()
+            .filter(|other| *other != id)
+            .filter_map(|other| state.nodes.get(other))
+            .filter(|other| other.runs())
+            .filter_map(|other| other.ready().cloned())
+            .take(SEEDS_MAX)
+            .collect();
+        let subject = Subject {
+            options: &mesh.options,
+            role: &node.role,
+            data: &node.data,
+            place: &node.place,
+            seeds: &seeds,
+        };
+        let mut given = mesh.options.env.clone();
+        given.extend(node.environment.clone());
+        given.extend(self.shared.config.node_env.get(id.as_str()).cloned().unwrap_or_default());
+        let binary = self.shared.config.binaries.get(NODE_BINARY);
+        let binary = binary.ok_or_else(|| HostError::Harness("no node program".to_owned()))?;
+        Ok(SpawnSpec {
+            node: id.clone(),
+            program: binary.path.clone().into(),
+            arguments: Vec::new(),
+            environment: subject.environment(&given),
+            log: node.log.clone(),
+            namespaces: node.place.namespaces.clone(),
+        })
+    }
+
+    fn begin_life(&self, id: &NodeId, process: Process) -> Result<Life, HostError> {
+        let shared = &self.shared;
+        lock(&shared.sampler).track(SampleSource::Node(id.clone()), process.pid());
+        let life = Life {
+            process: process.clone(),
+            ready: None,
+            started: shared.clock.now(),
+            end_asked_for: Arc::new(AtomicBool::new(false)),
+            received_before: shared.store.received(id),
+            counted: Arc::new(AtomicBool::new(false)),
+        };
+        let mut state = shared.state();
+        state.pids.push((id.clone(), process.pid()));
+        let node = state.node_mut(id)?;
+        node.incarnation += 1;
+        node.life = Some(life.clone());
+        let event = RunEventKind::NodeSpawned {
+            node: id.clone(),
+            mesh: node.mesh.clone(),
+            role: node.role.clone(),
+            binary: NODE_BINARY.to_owned(),
+            pid: process.pid(),
+            incarnation: node.incarnation,
+            address: node.place.bind.join(" "),
+            host: "local".to_owned(),
+        };
+        drop(state);
+        shared.event(event);
+        Ok(life)
+    }
+
+    /// Waits until the node says that it is ready, or cannot any more.
+    async fn ready(&self, id: &NodeId, process: &Process) -> Result<Ready, HostError> {
+        let mut said = process.control().ready();
+        let waited = tokio::time::timeout(READY_WITHIN, async {
+            tokio::select! {
+                ready = said.wait_for(Option::is_some) => match ready {
+                    Ok(ready) => Ok(ready.clone()),
+                    Err(_) => Err(process.control().closed()),
+                },
+                _ = process.exited() => Err(None),
+            }
+        })
+        .await;
+        let what = match waited {
+            Ok(Ok(Some(ready))) => return Ok(ready),
+            Ok(Ok(None) | Err(_)) => {
+                let exit = process.exited_within(Duration::from_millis(500)).await;
+                match (exit, process.control().closed()) {
+                    (Some(exit), _) => format!("{id} ended with {exit} before it was ready"),
+                    (None, Some(why)) => format!("{id} broke its control channel: {why}"),
+                    (None, None) => format!("{id} closed its control channel before it was ready"),
+                }
+            }
+            Err(_) => format!("{id} was not ready within {}", format_duration(READY_WITHIN)),
+        };
+        Err(HostError::Node(format!("{what}\n{}", self.log_excerpt(id))))
+    }
+
+    /// The end of a node's log, for an error.
+    pub(crate) fn log_excerpt(&self, id: &NodeId) -> String {
+        let Some(log) = self.shared.state().nodes.get(id).map(|node| node.log.clone()) else {
+            return String::new();
+        };
+        match log_tail(&log, 6) {
+            Ok(lines) if !lines.is_empty() => {
+                let text: Vec<String> =
+                    lines.into_iter().map(|(_, line)| format!("  | {line}")).collect();
+                format!("its log ends ({}):\n{}", log.display(), text.join("\n"))
+            }
+            Ok(_) => format!("its log is empty: {}", log.display()),
+            Err(error) => format!("its log {} cannot be read: {error}", log.display()),
+        }
+    }
+
+    /// Stops a node in good order, harder if it does not go, and records its span counts.
+    pub(crate) async fn end_life(&self, id: &NodeId) {
+        let Some(life) = self.shared.state().nodes.get(id).and_then(|node| node.life.clone())
+        else {
+            return;
+        };
+        life.expect_end();
+        let mut ended = None;
+        if life.runs() {
+            match life.process.control().ask(Request::Stop, STOP_WITHIN).await {
+                Ok(Reply::Telemetry(counts)) => ended = Some(counts),
+                Ok(_) | Err(_) => {
+                    // Told below if it does not go by a signal either.
+                    let _ = life.process.signal(libc::SIGTERM);
+                }
+            }
+            if life.process.exited_within(TERM_WITHIN).await.is_none() {
+                self.shared.warn(format!(
+                    "{id} did not stop when asked and was killed; see its log for why"
+                ));
+                let _ = life.process.signal(libc::SIGKILL);
+                life.process.exited_within(TERM_WITHIN).await;
+            }
+        }
+        self.count_telemetry(id, &life, ended);
+    }
+
+    pub(crate) fn count_telemetry(
+        &self,
+        id: &NodeId,
+        life: &Life,
+        told: Option<meshlab_wire::Telemetry>,
+    ) {
+        if life.counted.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let received = self.shared.store.received(id).saturating_sub(life.received_before);
+        let count = TelemetryCount {
+            ended: told.map(|told| told.ended),
+            dropped: told.map_or(0, |told| told.dropped),
+            received,
+        };
+        self.shared.event(RunEventKind::TelemetryCounted { node: id.clone(), count });
+    }
+
+    /// Stops every node of every mesh at once and gives their places back.
+    pub(crate) async fn end_all_nodes(&self) {
+        let ids: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
+        let ends: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                let (engine, id) = (self.clone(), id.clone());
+                self.shared.runtime.spawn(async move { engine.end_life(&id).await })
+            })
+            .collect();
+        for end in ends {
+            // A panic in there is a defect that the audit below will show as a leftover.
+            let _ = end.await;
+        }
+        let lab = lock(&self.shared.lab).clone();
+        for id in &ids {
+            if let Some(lab) = &lab {
+                lab.remove_node(id);
+            }
+        }
+        let mut state = self.shared.state();
+        state.nodes.clear();
+        state.meshes.clear();
+    }
+
+    /// Starts a whole mesh: the first node by itself, for it is the seed, then the others.
+    pub(crate) async fn start_all(&self, options: MeshOptions) -> Result<(), HostError> {
+        let mesh = options.name.clone();
+        let roles = options.roles.clone();
+        let mut ids = Vec::new();
+        for role in &roles {
+            ids.push(self.place_node(&mesh, None, role, BTreeMap::new())?);
+        }
+        let Some((first, others)) = ids.split_first() else {
+            return Err(HostError::Misuse("a mesh needs at least one node".to_owned()));
+        };
+        self.start_life(first).await?;
+        let starts: Vec<_> = others
+            .iter()
+            .map(|id| {
+                let (engine, id) = (self.clone(), id.clone());
+                self.shared.runtime.spawn(async move { engine.start_life(&id).await })
+            })
+            .collect();
+        let mut outcome = Ok(());
+        for start in starts {
+            let started = start
+                .await
+                .unwrap_or_else(|error| Err(HostError::Harness(format!("a start broke: {error}"))));
+            outcome = outcome.and(started);
+        }
+        outcome
+    }
+}
+
+async fn spawn(fleet: &Fleet, spec: SpawnSpec) -> Result<Process, HostError> {
+    fleet.spawn(spec).await.map_err(|error| HostError::Node(format!("failed to {error}")))
+}
+
+async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
+    let exit = life.process.exited().await;
+    shared.event(RunEventKind::NodeExited {
+        node: id.clone(),
+        pid: life.process.pid(),
+        exit,
+        asked_for: life.end_asked_for.load(Ordering::SeqCst),
+    });
+    let current = shared.state().nodes.get(&id).and_then(|node| node.life.clone());
+    // A node that was started again meanwhile is tracked under its new process.
+    if current.is_none_or(|current| current.process.pid() == life.process.pid()) {
+        lock(&shared.sampler).untrack(&SampleSource::Node(id));
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a run's files go.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The folders of one run, made so that no other run can have the same.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    /// `<scenario>/<utc>-s<seed>`: the same under results, reports and profiles.
+    pub name: String,
+    /// `results/<name>`, absolute.
+    pub results: PathBuf,
+    /// `reports/<name>`, absolute; made when a report is drawn.
+    pub reports: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes `<output>/results/<scenario>/<utc>-s<seed>` and points `latest` beside it at it. Two
+    /// runs in the same second get `-2`, `-3` and so on.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn create(
+        output: &Path,
+        scenario: &str,
+        seed: u64,
+        now: jiff::Timestamp,
+    ) -> io::Result<Self> {
+        let output = std::path::absolute(output)?;
+        let family = output.join("results").join(scenario);
+        fs::create_dir_all(&family)?;
+        let stem = format!("{}-s{seed}", now.strftime("%Y%m%dT%H%M%SZ"));
+        for attempt in 1..1000 {
+            let leaf = if attempt == 1 { stem.clone() } else { format!("{stem}-{attempt}") };
+            let results = family.join(&leaf);
+            match fs::create_dir(&results) {
+                Ok(()) => {
+                    point_latest(&family, &leaf)?;
+                    let name = format!("{scenario}/{leaf}");
+                    let reports = output.join("reports").join(&name);
+                    return Ok(Self { name, results, reports });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{stem} exists 1000 times")))
+    }
+}
+
+/// Points `<family>/latest` at `leaf`, replacing an older link in one step.
+///
+/// # Errors
+/// The link cannot be made, or something that is no link bears its name.
+pub fn point_latest(family: &Path, leaf: &str) -> io::Result<()> {
+    let fresh = family.join(format!(".latest-{}", std::process::id()));
+    let _ = fs::remove_file(&fresh);
+    std::os::unix::fs::symlink(leaf, &fresh)?;
+    fs::rename(&fresh, family.join("latest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_do_not_share_a_folder() {
+        let output = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        let first = RunFolder::create(output.path(), "swarm", 7, now).unwrap();
+        let second = RunFolder::create(output.path(), "swarm", 7, now).unwrap();
+        assert_eq!(first.name, "swarm/20270115T080000Z-s7");
+        assert_eq!(second.name, "swarm/20270115T080000Z-s7-2");
+        let latest = fs::read_link(output.path().join("results/swarm/latest")).unwrap();
+        assert_eq!(latest, Path::new("20270115T080000Z-s7-2"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Writes a run's folder as things happen.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::SyncSender,
+    },
+};
+
+use meshlab_model::{Manifest, RunEvent, RunEventKind, RunTime, Sample, SourceLine, SpanRecord};
+use meshlab_spans::RunClock;
+use serde::Serialize;
+
+use super::file;
+
+/// Writes events, spans and samples. An event is in the file, flushed, before anybody is told of
+/// it; spans are flushed every half second by whoever owns the tick.
+pub struct Recorder {
+    clock: RunClock,
+    inner: Mutex<Inner>,
+    listener: Option<SyncSender<Arc<RunEvent>>>,
+    unheard: AtomicU64,
+}
+
+struct Inner {
+    last_seq: u64,
+    events: Lines,
+    spans: Lines,
+    samples: Lines,
+    /// The first write that failed: from then on the record is not whole.
+    failed: Option<String>,
+}
+
+struct Lines {
+    path: PathBuf,
+    writer: BufWriter<File>,
+}
+
+impl Lines {
+    fn create(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok(Self { path, writer: BufWriter::with_capacity(64 * 1024, file) })
+    }
+
+    fn write<T: Serialize>(&mut self, record: &T) -> Result<(), String> {
+        serde_json::to_writer(&mut self.writer, record)
+            .map_err(io::Error::from)
+            .and_then(|()| self.writer.write_all(b"\n"))
+            .map_err(|error| self.told(&error))
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.writer.flush().map_err(|error| self.told(&error))
+    }
+
+    fn told(&self, error: &io::Error) -> String {
+        format!("{} cannot be written: {error}", self.path.display())
+    }
+}
+
+impl Recorder {
+    /// Writes the manifest and the copy of the script, synced to the disk, and opens the rest.
+    /// `listener` hears of every event after it is written; if it does not keep up, events are
+    /// kept from it and counted, never from the record.
+    ///
+    /// # Errors
+    /// A file cannot be written; no node has been started then.
+    pub fn create(
+        folder: &Path,
+        manifest: &Manifest,
+        script: &str,
+        clock: RunClock,
+        listener: Option<SyncSender<Arc<RunEvent>>>,
+    ) -> io::Result<Self> {
+        let text = serde_json::to_vec_pretty(manifest)?;
+        write_synced(&folder.join(file::MANIFEST), &text)?;
+        write_synced(&folder.join(file::SCRIPT), script.as_bytes())?;
+        let inner = Inner {
+            last_seq: 0,
+            events: Lines::create(folder, file::EVENTS)?,
+            spans: Lines::create(folder, file::SPANS)?,
+            samples: Lines::create(folder, file::SAMPLES)?,
+            failed: None,
+        };
+        Ok(Self { clock, inner: Mutex::new(inner), listener, unheard: AtomicU64::new(0) })
+    }
+
+    /// Records that something happened now.
+    pub fn event(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        let mut inner = self.lock();
+        inner.last_seq += 1;
+        // The time is taken under the lock, so that order of numbers and order of times agree.
+        let at = self.clock.now();
+        let event = Arc::new(RunEvent { seq: inner.last_seq, at, source, kind });
+        let written = inner.events.write(&*event).and_then(|()| inner.events.flush());
+        note_failure(&mut inner, written);
+        if let Some(listener) = &self.listener
+            && listener.try_send(event).is_err()
+        {
+            self.unheard.fetch_add(1, Ordering::Relaxed);
+        }
+        at
+    }
+
+    /// Records a span.
+    pub fn span(&self, span: &SpanRecord) {
+        let mut inner = self.lock();
+        let written = inner.spans.write(span);
+        note_failure(&mut inner, written);
+    }
+
+    /// Records samples of one moment and brings everything that is buffered to the file.
+    pub fn samples(&self, samples: &[Sample]) {
+        let mut inner = self.lock();
+        for sample in samples {
+            let written = inner.samples.write(sample);
+            note_failure(&mut inner, written);
+        }
+    }
+
+    /// Brings everything that is buffered to the files.
+    pub fn flush(&self) {
+        let mut inner = self.lock();
+        let flushed = inner.spans.flush().and_then(|()| inner.samples.flush());
+        note_failure(&mut inner, flushed);
+    }
+
+    /// The first write that failed; from then on the record is not whole and the run must end.
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failed.clone()
+    }
+
+    /// Events that the listener was too slow for.
+    pub fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The state is a counter and three writers: a panic elsewhere cannot leave it half-made.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_failure(inner: &mut Inner, result: Result<(), String>) {
+    if let Err(why) = result {
+        inner.failed.get_or_insert(why);
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

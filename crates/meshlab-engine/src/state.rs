@@ -1,0 +1,162 @@
+//! What the engine knows of the run that is going on.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use meshlab_fleet::Process;
+use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId};
+use meshlab_spans::Receiver;
+use meshlab_wire::Ready;
+
+use crate::{HostError, MeshOptions, faults::OpenFault};
+
+/// The run so far. Ordered maps only: what iterates must do so in the same order each time.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) test: Option<TestId>,
+    /// Starts of the open scopes for evidence, the innermost last.
+    pub(crate) scopes: Vec<RunTime>,
+    pub(crate) meshes: BTreeMap<MeshId, Mesh>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) faults: BTreeMap<FaultId, OpenFault>,
+    /// Nodes that were ever started, over all tests: ids are not used twice.
+    pub(crate) nodes_named: u32,
+    pub(crate) last_claim: u32,
+    pub(crate) last_fault: u32,
+    pub(crate) last_step: u32,
+    pub(crate) choices: u64,
+    /// Every process that was ever started, for the audit.
+    pub(crate) pids: Vec<(NodeId, u32)>,
+    /// Every network namespace that was ever made, by inode, for the audit.
+    pub(crate) namespaces: BTreeMap<u64, NodeId>,
+}
+
+/// A mesh of the test that is running.
+pub(crate) struct Mesh {
+    pub(crate) options: MeshOptions,
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+/// A node of the test that is running, alive or not.
+pub(crate) struct Node {
+    pub(crate) mesh: MeshId,
+    pub(crate) role: String,
+    pub(crate) place: Place,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) data: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) incarnation: u32,
+    pub(crate) life: Option<Life>,
+    /// Receives this node's spans; it lives as long as the node's place.
+    pub(crate) _receiver: Receiver,
+}
+
+/// Where a node lives: it keeps this over restarts.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// Addresses to bind, in the form the node takes. Port 0 until it is known.
+    pub(crate) bind: Vec<String>,
+    /// Namespaces to enter.
+    pub(crate) namespaces: Vec<Arc<OwnedFd>>,
+    /// Where its spans go.
+    pub(crate) otlp: String,
+}
+
+/// One life of a node.
+#[derive(Clone)]
+pub(crate) struct Life {
+    pub(crate) process: Process,
+    pub(crate) ready: Option<Ready>,
+    pub(crate) started: RunTime,
+    /// Whether the harness has made it end, or is about to.
+    pub(crate) end_asked_for: Arc<AtomicBool>,
+    /// Spans that had arrived from former lives.
+    pub(crate) received_before: u64,
+    /// Whether its span counts are in the record.
+    pub(crate) counted: Arc<AtomicBool>,
+}
+
+impl Life {
+    pub(crate) fn runs(&self) -> bool {
+        self.process.exit().is_none()
+    }
+
+    pub(crate) fn expect_end(&self) {
+        self.end_asked_for.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Node {
+    pub(crate) fn runs(&self) -> bool {
+        self.life.as_ref().is_some_and(Life::runs)
+    }
+
+    pub(crate) fn ready(&self) -> Option<&Ready> {
+        self.life.as_ref()?.ready.as_ref()
+    }
+}
+
+impl State {
+    pub(crate) fn node(&self, id: &NodeId) -> Result<&Node, HostError> {
+        self.nodes.get(id).ok_or_else(|| HostError::Misuse(format!("there is no node {id}")))
+    }
+
+    pub(crate) fn node_mut(&mut self, id: &NodeId) -> Result<&mut Node, HostError> {
+        self.nodes.get_mut(id).ok_or_else(|| HostError::Misuse(format!("there is no node {id}")))
+    }
+
+    pub(crate) fn mesh(&self, id: &MeshId) -> Result<&Mesh, HostError> {
+        self.meshes.get(id).ok_or_else(|| HostError::Misuse(format!("there is no mesh {id}")))
+    }
+
+    /// Nodes of the mesh that run now, in the order they were started.
+    pub(crate) fn live(&self, mesh: &MeshId) -> Vec<NodeId> {
+        let nodes = self.meshes.get(mesh).map(|mesh| mesh.nodes.as_slice()).unwrap_or_default();
+        nodes.iter().filter(|id| self.nodes.get(id).is_some_and(Node::runs)).cloned().collect()
+    }
+
+    /// Public key of a node, once it has been ready.
+    pub(crate) fn key(&self, id: &NodeId) -> Option<String> {
+        Some(self.nodes.get(id)?.ready()?.public_key.clone())
+    }
+
+    pub(crate) fn scope(&self) -> RunTime {
+        self.scopes.last().copied().unwrap_or(RunTime::ZERO)
+    }
+}
+
+/// A number in `0..bound` for the `index`-th choice of a run: SplitMix64 (Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", 2014) of seed and index, so that each choice
+/// has its own stream and a choice that is not made does not shift the others.
+pub(crate) fn choose(seed: u64, index: u64, bound: usize) -> usize {
+    let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    // Multiply and shift instead of a remainder: no bias towards small numbers worth speaking of.
+    ((u128::from(z) * bound as u128) >> 64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::choose;
+
+    #[test]
+    fn choices_depend_on_seed_and_index_only() {
+        let drawn = |seed| (0..8).map(|index| choose(seed, index, 18)).collect::<Vec<_>>();
+        assert_eq!(drawn(42), [13, 2, 5, 6, 0, 15, 3, 14]);
+        assert_ne!(drawn(42), drawn(43));
+        let mut seen = [0_u32; 18];
+        for index in 0..18_000 {
+            seen[choose(7, index, 18)] += 1;
+        }
+        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+    }
+}

@@ -1,0 +1,119 @@
+//! Real namespaces, real packets. A host that cannot make them fails these tests with the reason:
+//! a lab that was not tried is not a lab that works.
+
+use std::{
+    net::UdpSocket,
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use super::*;
+use crate::counters::DropReason;
+
+/// Does `work` on a thread inside the node's network.
+fn inside<T: Send>(net: &NodeNet, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = net.net_ns.as_raw_fd();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            // SAFETY: concerns this thread only; the descriptor outlives the scope.
+            let entered = unsafe { libc::setns(namespace, libc::CLONE_NEWNET) };
+            assert_eq!(entered, 0, "{}", io::Error::last_os_error());
+            work()
+        });
+        worker.join().unwrap()
+    })
+}
+
+fn socket(net: &NodeNet, address: IpAddr) -> UdpSocket {
+    let socket = inside(net, || UdpSocket::bind((address, 7777)).unwrap());
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    socket
+}
+
+/// Sends until the other side has it; `false` if it never does.
+fn reaches(from: &UdpSocket, to: &UdpSocket, tries: u32) -> bool {
+    let mut buffer = [0_u8; 64];
+    (0..tries).any(|_| {
+        from.send_to(b"hello", to.local_addr().unwrap()).unwrap();
+        to.recv_from(&mut buffer).is_ok_and(|(bytes, _)| &buffer[..bytes] == b"hello")
+    })
+}
+
+fn pair(lab: &Lab) -> [(NodeId, NodeNet); 2] {
+    ["a", "b"].map(|name| {
+        let id = NodeId::from(name);
+        let net = lab.add_node(&id).expect("this host can make the lab: see `meshlab doctor`");
+        (id, net)
+    })
+}
+
+#[test]
+fn packets_cross_by_both_protocols_and_are_counted() {
+    let lab = Lab::new().unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let four = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    assert!(reaches(&four.0, &four.1, 20) && reaches(&four.1, &four.0, 20));
+    if let (Some(six_a), Some(six_b)) = (net_a.ipv6, net_b.ipv6) {
+        let six = (socket(&net_a, six_a.into()), socket(&net_b, six_b.into()));
+        assert!(reaches(&six.0, &six.1, 20), "IPv6 crosses");
+    }
+    let counters = lab.counters();
+    assert!(counters[&(a.clone(), b.clone())].forwarded_packets >= 1);
+    assert!(counters[&(b, a)].forwarded_bytes >= 33);
+}
+
+#[test]
+fn a_cut_stops_one_direction_and_is_counted() {
+    let lab = Lab::new().unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    assert!(reaches(&at_a, &at_b, 20));
+    lab.set_cut(&a, &b, true).unwrap();
+    assert!(!reaches(&at_a, &at_b, 3), "a to b is cut");
+    assert!(reaches(&at_b, &at_a, 20), "b to a is not");
+    assert_eq!(lab.counters()[&(a.clone(), b.clone())].dropped[&DropReason::Cut], 3);
+    lab.set_cut(&a, &b, false).unwrap();
+    assert!(reaches(&at_a, &at_b, 20), "mended");
+    assert!(lab.set_cut(&a, &"nobody".into(), true).is_err());
+}
+
+#[test]
+fn what_goes_outside_goes_nowhere_and_is_shown() {
+    let lab = Lab::new().unwrap();
+    let [(a, net_a), _] = pair(&lab);
+    let at_a = socket(&net_a, net_a.ipv4.into());
+    // No route leads out of the test network ...
+    assert!(at_a.send_to(b"x", "192.0.2.1:9").is_err());
+    // ... and inside it nobody has this address.
+    at_a.send_to(b"x", "198.19.255.1:9").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while lab.stray()[&a].outside == 0 {
+        assert!(Instant::now() < deadline, "never counted: {:?}", lab.stray());
+        std::thread::yield_now();
+    }
+    let wanted: IpAddr = "198.19.255.1".parse().unwrap();
+    assert_eq!(lab.stray()[&a].destinations.get(&wanted), Some(&1));
+}
+
+#[test]
+fn the_telemetry_door_opens_inside_only() {
+    let lab = Lab::new().unwrap();
+    let [(_, net_a), _] = pair(&lab);
+    let dialled = inside(&net_a, || std::net::TcpStream::connect("127.0.0.1:4318"));
+    assert!(dialled.is_ok());
+    net_a.otlp_http.accept().unwrap();
+    assert!(lab.counters().is_empty(), "no packet of it crossed the switch");
+}
+
+#[test]
+fn a_node_that_was_removed_hears_nothing_and_many_places_fit() {
+    let lab = Lab::new().unwrap();
+    let [(_, net_a), (b, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    assert!(reaches(&at_a, &at_b, 20));
+    lab.remove_node(&b);
+    assert!(!reaches(&at_a, &at_b, 2));
+    let more: Vec<NodeNet> =
+        (0..18).map(|n| lab.add_node(&NodeId(format!("n{n}"))).unwrap()).collect();
+    assert_eq!(more.last().unwrap().ipv4, Ipv4Addr::new(198, 18, 0, 20));
+}

@@ -1,0 +1,215 @@
+//! The files for machines and for a CI page: `summary.json`, `summary.md`, `junit.xml`.
+
+use meshlab_engine::results::RunRecord;
+use meshlab_model::{ExitCode, TestId, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+
+use crate::{
+    text::{clean, tallies, took},
+    view::{NodeView, RunView},
+};
+
+/// Version of `summary.json`.
+pub(crate) const SUMMARY_SCHEMA: u32 = 1;
+
+/// What an exit code says, in a few words.
+pub(crate) fn meaning(code: ExitCode) -> &'static str {
+    match code {
+        ExitCode::Passed => "every claim was evaluated and held",
+        ExitCode::ClaimFailed => "a claim failed",
+        ExitCode::Usage => "the command line is wrong",
+        ExitCode::ScriptError => "the scenario is wrong",
+        ExitCode::Inconclusive => "something could not be decided",
+        ExitCode::HarnessFailed => "the harness or the host failed",
+        ExitCode::Interrupted => "stopped by a signal",
+    }
+}
+
+/// `summary.json`.
+pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
+    let nodes: Vec<Value> =
+        view.nodes.iter().map(|(id, node)| node_json(record, id.as_str(), node)).collect();
+    let tests: Vec<Value> = view
+        .tests
+        .iter()
+        .map(|(id, test)| {
+            json!({ "title": test.title, "source": test.source, "started": test.started,
+            "finished": test.finished.as_ref().map(|finished| finished.0),
+            "verdict": view.test_verdict(*id) })
+        })
+        .collect();
+    let claims: Vec<Value> = view
+        .claims
+        .iter()
+        .map(|(id, claim)| {
+            json!({ "claim": id, "test": claim.test, "call": claim.call, "text": claim.text,
+            "source": claim.source, "started": claim.started, "took_micros": claim.took_micros,
+            "verdict": claim.judged(), "evidence": claim.evidence })
+        })
+        .collect();
+    let faults: Vec<Value> = view
+        .faults
+        .iter()
+        .map(|(id, fault)| {
+            let noticed: Vec<Value> = fault
+                .noticed
+                .iter()
+                .map(|(at, by, evidence)| json!({ "at": at, "by": by, "evidence": evidence }))
+                .collect();
+            json!({ "fault": id, "test": fault.test, "name": fault.name, "targets": fault.targets,
+            "planned": fault.planned, "acted": fault.acted.as_ref().map(|acted| acted.0),
+            "noticed": noticed, "undone": fault.undone.as_ref().map(|undone| undone.0),
+            "verdict": fault.judged() })
+        })
+        .collect();
+    let metrics: Vec<Value> = view.metrics.iter().map(|(at, name, value, unit)| {
+        json!({ "at": at, "name": name, "value": value, "unit": unit })
+    }).collect();
+    json!({
+        "schema": SUMMARY_SCHEMA,
+        "run": record.manifest.run,
+        "scenario": record.manifest.scenario,
+        "commit": record.manifest.commit,
+        "seed": record.manifest.seed,
+        "verdict": view.verdict(),
+        "exit_code": view.exit_code() as u8,
+        "duration_micros": view.last.micros,
+        "tests": tests,
+        "claims": claims,
+        "faults": faults,
+        "nodes": nodes,
+        "metrics": metrics,
+        "warnings": view.warnings.iter().map(|warning| &warning.1).collect::<Vec<_>>(),
+        "problems": view.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
+        "spans": record.spans.len(),
+        "damage": record.damage,
+    })
+}
+
+fn node_json(record: &RunRecord, id: &str, node: &NodeView) -> Value {
+    let lives: Vec<Value> = node
+        .lives
+        .iter()
+        .map(|life| {
+            json!({ "pid": life.pid, "spawned": life.spawned, "ready_micros": life.ready_micros,
+            "exited": life.exited.as_ref().map(|exited| exited.0),
+            "exit": life.exited.as_ref().map(|exited| exited.1),
+            "asked_for": life.exited.as_ref().map(|exited| exited.2) })
+        })
+        .collect();
+    let telemetry: Vec<Value> = node
+        .telemetry
+        .iter()
+        .map(|(_, count)| {
+            json!({ "ended": count.ended, "received": count.received, "dropped": count.dropped,
+            "lost": count.lost() })
+        })
+        .collect();
+    let use_of = crate::html::usage(record, Some(id));
+    json!({ "node": id, "mesh": node.mesh, "role": node.role, "lives": lives,
+        "telemetry": telemetry,
+        "resources": use_of.map(|usage| json!({ "cpu_mean": usage.cpu_mean,
+            "cpu_max": usage.cpu_max, "rss_last_bytes": usage.rss_last,
+            "rss_max_bytes": usage.rss_max, "open_files_max": usage.files_max,
+            "threads_max": usage.threads_max })) })
+}
+
+/// Text in Markdown: no markup of its own, no new lines.
+fn plain(text: &str) -> String {
+    let mut safe = String::new();
+    for c in clean(text).chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => safe.extend(['\\', c]),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// `summary.md`.
+pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
+    let verdict = view.verdict();
+    let mut text = format!(
+        "## {}: {}\n\n{}\n\nSeed {}, {}, exit code {} ({}).\n\n",
+        plain(&record.manifest.scenario),
+        verdict.word(),
+        plain(verdict.reason().unwrap_or("Every claim was evaluated and held.")),
+        record.manifest.seed,
+        took(view.last.micros),
+        view.exit_code() as u8,
+        meaning(view.exit_code()),
+    );
+    text.push_str("| Verdict | Test | Reason |\n|---|---|---|\n");
+    for (id, test) in &view.tests {
+        let verdict = view.test_verdict(*id);
+        let reason = plain(verdict.reason().unwrap_or(""));
+        text.push_str(&format!("| {} | {} | {reason} |\n", verdict.word(), plain(&test.title)));
+    }
+    for claim in view.claims.values().filter(|claim| !claim.judged().is_passed()) {
+        let place = claim.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!(
+            "\n- {} {}: {}\n",
+            plain(&place),
+            claim.call,
+            plain(&claim.judged().to_string())
+        ));
+        if !claim.evidence.by_node.is_empty() {
+            text.push_str(&format!("  - by node: {}\n", plain(&tallies(&claim.evidence))));
+        }
+        for note in &claim.evidence.notes {
+            text.push_str(&format!("  - {}\n", plain(note)));
+        }
+    }
+    text
+}
+
+/// `junit.xml`: a case for each test and one for the run as a whole, so that a run that broke
+/// outside its tests is not read as a success.
+pub(crate) fn junit(record: &RunRecord, view: &RunView) -> String {
+    let mut suite = TestSuite::new(clean(&record.manifest.scenario));
+    for (id, test) in &view.tests {
+        let verdict = view.test_verdict(*id);
+        let mut case = TestCase::new(clean(&test.title), status(&verdict, &details(view, *id)));
+        case.set_classname(clean(&record.manifest.scenario));
+        if let (Some(from), Some((to, _))) = (test.started, &test.finished) {
+            case.set_time(to.since(from));
+        }
+        suite.add_test_case(case);
+    }
+    let whole = TestCase::new("the run as a whole", status(&view.verdict(), ""));
+    suite.add_test_case(whole);
+    let mut report = Report::new(clean(&record.manifest.run));
+    report.add_test_suite(suite);
+    report.to_string().unwrap_or_else(|error| format!("<!-- cannot be written: {error} -->"))
+}
+
+fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
+    let mut status = match verdict {
+        Verdict::Passed => return TestCaseStatus::success(),
+        Verdict::Skipped(_) => TestCaseStatus::skipped(),
+        Verdict::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        _ => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    status.set_type(verdict.word());
+    status.set_message(clean(&verdict.to_string()));
+    if !details.is_empty() {
+        status.set_description(details);
+    }
+    status
+}
+
+fn details(view: &RunView, test: TestId) -> String {
+    let mut lines = Vec::new();
+    let bad = |claim: &&crate::view::ClaimView| claim.test == test && !claim.judged().is_passed();
+    for claim in view.claims.values().filter(bad) {
+        let place = claim.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        lines.push(clean(&format!("{place} {} {}", claim.call, claim.judged())));
+        lines.push(clean(&format!("by node: {}", tallies(&claim.evidence))));
+        lines.extend(claim.evidence.notes.iter().map(|note| clean(note)));
+    }
+    lines.join("\n")
+}

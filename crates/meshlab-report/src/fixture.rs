@@ -1,0 +1,192 @@
+//! A made-up run for tests and for the example that draws a page. No part of the interface.
+
+use std::{collections::BTreeMap, path::Path};
+
+use meshlab_engine::results::RunRecord;
+use meshlab_model::{
+    ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, HostFacts,
+    MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId, RunEvent, RunEventKind as K, RunTime,
+    Sample, SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId,
+    TestOutcome, Verdict,
+};
+
+/// Text that must come out escaped everywhere.
+pub const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J]]>&";
+
+/// Numbers the events and gives them the times in milliseconds that stand beside them.
+pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
+    let source = SourceLine { file: "swarm.lua".into(), line: 2, column: 3 };
+    let one = |(seq, (ms, kind))| RunEvent {
+        seq,
+        at: RunTime { micros: ms * 1000 },
+        source: Some(source.clone()),
+        kind,
+    };
+    (1..).zip(kinds).map(one).collect()
+}
+
+/// Four nodes; a claim that holds and one that does not; a fault; an exit that nobody asked for.
+pub fn run(folder: &Path) -> RunRecord {
+    let (test, fault) = (TestId(0), FaultId(1));
+    let mut all = vec![
+        (0, K::RunStarted { run: "swarm/r".into(), seed: 42 }),
+        (100, K::TestStarted { test, title: "four nodes hear each other".into() }),
+    ];
+    for n in 1..=4 {
+        all.push((200, spawned(n)));
+        all.push((
+            500,
+            K::NodeReady {
+                node: node(n),
+                name: format!("m.worker.{n}"),
+                public_key: key(n),
+                took_micros: 300_000,
+            },
+        ));
+    }
+    all.extend(claim(1, 600, 900, Verdict::Passed));
+    all.push((
+        1000,
+        K::FaultPlanned { fault, test, name: "kill_node".into(), targets: vec![node(4)] },
+    ));
+    for (ms, stage) in [
+        (1010, FaultStage::Acted { witness: "the kernel reaped it".into() }),
+        (4000, FaultStage::Noticed { by: node(1), evidence: HOSTILE.into() }),
+        (5000, FaultStage::Undone { how: "started again".into() }),
+    ] {
+        all.push((ms, K::FaultReached { fault, stage }));
+    }
+    all.push((5100, K::FaultFinished { fault, verdict: Verdict::Passed }));
+    all.push((5200, K::Note { text: HOSTILE.into() }));
+    all.push((5300, exited(3, false)));
+    all.extend(claim(2, 5400, 39_400, Verdict::Failed("143 of 200 after 34.0 s".into())));
+    all.push((39_500, K::TestFinished { test, outcome: TestOutcome::Stopped }));
+    let count = TelemetryCount { ended: Some(60), dropped: 0, received: 51 };
+    all.push((39_600, K::TelemetryCounted { node: node(1), count }));
+    all.push((39_700, K::RunFinished { reason: EndReason::Completed }));
+    let manifest = Manifest {
+        schema: MANIFEST_SCHEMA,
+        meshlab: "0.1.0".into(),
+        run: "swarm/r".into(),
+        scenario: "swarm".into(),
+        script_path: "swarm.lua".into(),
+        script_sha256: "00".into(),
+        arguments: vec!["meshlab".into(), "run".into()],
+        seed: 42,
+        started_unix_nanos: 1_800_000_000_000_000_000,
+        commit: None,
+        tests: declared(),
+        timeout_secs: 60.0,
+        network: NetworkMode::Host,
+        binaries: BTreeMap::new(),
+        node_env: BTreeMap::new(),
+        host: HostFacts::default(),
+    };
+    let script = "test(\"four nodes\", function()\n  expect.spans(\"x\", {})\nend)\n".to_owned();
+    let (spans, samples) = (spans(), samples());
+    RunRecord {
+        folder: folder.to_owned(),
+        manifest,
+        script,
+        events: events(all),
+        spans,
+        samples,
+        damage: Vec::new(),
+    }
+}
+
+/// The test that the run declares.
+pub fn declared() -> Vec<DeclaredTest> {
+    let source = SourceLine { file: "swarm.lua".into(), line: 1, column: 1 };
+    vec![DeclaredTest { title: "four nodes hear each other".into(), source }]
+}
+
+/// A claim from its start to its verdict.
+pub fn claim(id: u32, from: u64, to: u64, verdict: Verdict) -> Vec<(u64, K)> {
+    let tally = |(n, have)| Tally { node: node(n), have, need: 0 };
+    let evidence = ClaimEvidence {
+        by_node: (1..).zip([51, 47, 45, 0]).map(tally).collect(),
+        notes: vec![format!("node-4 logged {HOSTILE}")],
+        since: Some(RunTime { micros: 100_000 }),
+    };
+    let (claim, took_micros) = (ClaimId(id), (to - from) * 1000);
+    vec![
+        (
+            from,
+            K::ClaimStarted {
+                claim,
+                test: TestId(0),
+                call: "expect.spans".into(),
+                text: "200 digests".into(),
+                severity: Severity::Expect,
+                within_micros: 34_000_000,
+            },
+        ),
+        (from + 1, K::ClaimProgress { claim, have: 143, need: 200 }),
+        (to, K::ClaimFinished { claim, verdict, took_micros, evidence }),
+    ]
+}
+
+/// A node's end.
+pub fn exited(n: u32, asked_for: bool) -> K {
+    let exit = NodeExit { code: Some(101), signal: None };
+    K::NodeExited { node: node(n), pid: n, exit, asked_for }
+}
+
+/// A node's start.
+pub fn spawned(n: u32) -> K {
+    K::NodeSpawned {
+        node: node(n),
+        mesh: "m".into(),
+        role: "worker".into(),
+        binary: "mesh-node".into(),
+        pid: n,
+        incarnation: 1,
+        address: "127.0.0.1:1".into(),
+        host: "here".into(),
+    }
+}
+
+fn node(n: u32) -> NodeId {
+    NodeId(format!("node-{n}"))
+}
+
+fn key(n: u32) -> String {
+    format!("{n:064x}")
+}
+
+fn spans() -> Vec<SpanRecord> {
+    let mut spans = Vec::new();
+    for n in 1..=4 {
+        for (place, name) in (0..).zip(["endpoint_created", "node.ready", "neighbor.up", HOSTILE]) {
+            let peer = serde_json::Value::from(key(n % 4 + 1));
+            spans.push(SpanRecord {
+                seq: spans.len() as u64 + 1,
+                arrived: RunTime { micros: 600_000 },
+                node: node(n),
+                name: name.into(),
+                trace_id: String::new(),
+                span_id: String::new(),
+                parent_id: String::new(),
+                start_unix_nanos: 1_000_000 * place,
+                end_unix_nanos: 1_000_000 * (place + 2),
+                attributes: BTreeMap::from([("peer.id".to_owned(), peer)]),
+            });
+        }
+    }
+    spans
+}
+
+fn samples() -> Vec<Sample> {
+    let one = |n: u32, second: u64| Sample {
+        at: RunTime { micros: second * 1_000_000 },
+        of: SampleSource::Node(node(n)),
+        pid: n,
+        cpu_micros_total: 0,
+        cpu: Some(0.05 * f64::from(n)),
+        rss_bytes: (20 + u64::from(n) + second / 4) << 20,
+        open_files: 20,
+        threads: 4,
+    };
+    (1..=4).flat_map(|n| (1..39).map(move |second| one(n, second))).collect()
+}

@@ -1,0 +1,175 @@
+//! Drawings from events and spans: timeline, boot, topology.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maud::{Markup, html};
+use meshlab_engine::results::RunRecord;
+use meshlab_model::{NodeId, SpanRecord};
+
+use crate::{
+    text::{clean, took},
+    view::RunView,
+};
+
+/// Ticks drawn for one node; the rest would only make the page large.
+const TICKS_MAX: usize = 150;
+const LEFT: f64 = 110.0;
+const WIDE: f64 = 1060.0;
+const ROW: f64 = 24.0;
+const BOOT: &[&str] = &[
+    "endpoint_created",
+    "alpn_registered",
+    "gossip_started",
+    "accept_loop_started",
+    "seed.dialed",
+    "neighbor.up",
+    "node.ready",
+];
+
+fn short(id: &str) -> String {
+    clean(id).chars().take(14).collect()
+}
+
+/// A row for each node: its processes, what it saw, and the faults over all of them.
+pub(super) fn timeline(record: &RunRecord, view: &RunView) -> Markup {
+    let end = (view.last.micros as f64).max(1.0);
+    let x = |micros: u64| LEFT + (micros as f64 / end).min(1.0) * WIDE;
+    let high = ROW * (view.nodes.len() as f64 + 2.0);
+    html! { section { svg viewBox=(format!("0 0 1200 {high}")) role="img" aria-label="timeline" {
+        @for (row, (id, node)) in view.nodes.iter().enumerate() {
+            @let y = ROW * (row as f64 + 1.0);
+            text x="0" y=(y + 14.0) { (short(id.as_str())) }
+            @for life in &node.lives {
+                @let to = life.exited.as_ref().map_or(view.last.micros, |exited| exited.0.micros);
+                rect class="bar" x=(x(life.spawned.micros)) y=(y + 4.0)
+                    width=((x(to) - x(life.spawned.micros)).max(2.0)) height="12" {
+                    title { (id) " pid " (life.pid) " from " (life.spawned)
+                        @if let Some((at, exit, asked)) = &life.exited { " to " (at) ", " (exit) @if !asked { ", by itself" } } }
+                }
+                @if let Some((at, _, false)) = &life.exited { text x=(x(at.micros) + 3.0) y=(y + 14.0) { "✕ by itself" } }
+            }
+            @for span in record.spans.iter().filter(|span| span.node == *id
+                && matches!(span.name.as_str(), "node.state_inferred" | "peer.connected")).take(TICKS_MAX) {
+                line class="tick" x1=(x(span.arrived.micros)) x2=(x(span.arrived.micros)) y1=(y + 1.0) y2=(y + 19.0) {
+                    title { (span.name) " " (span.arrived) }
+                }
+            }
+        }
+        @for fault in view.faults.values() {
+            @let to = fault.undone.as_ref().map_or(fault.planned.micros, |undone| undone.0.micros);
+            rect class="fault" x=(x(fault.planned.micros)) y=(ROW)
+                width=((x(to) - x(fault.planned.micros)).max(4.0)) height=(high - 2.0 * ROW) {
+                title { (fault.name) " " (fault.planned) }
+            }
+            text x=(x(fault.planned.micros).min(1050.0)) y="18" { "⚡ " (short(&fault.name)) }
+        }
+        @for claim in view.claims.values() {
+            @let at = x(claim.started.micros + claim.took_micros);
+            line class="claim" x1=(at) x2=(at) y1=(high - ROW) y2=(high - 14.0) {
+                title { (claim.call) " " (claim.judged().word()) }
+            }
+            text x=(at - 4.0) y=(high - 2.0) { @if claim.judged().is_passed() { "✓" } @else { "✗" } }
+        }
+    } } }
+}
+
+/// How each node came up: its own spans, from the start of its boot, and the harness's time.
+pub(super) fn boot(record: &RunRecord, view: &RunView) -> Markup {
+    let mut first: BTreeMap<&NodeId, BTreeMap<&str, &SpanRecord>> = BTreeMap::new();
+    for span in record.spans.iter().filter(|span| BOOT.contains(&span.name.as_str())) {
+        first.entry(&span.node).or_default().entry(&span.name).or_insert(span);
+    }
+    let zero = |by: &BTreeMap<&str, &SpanRecord>| {
+        by.values().map(|span| span.start_unix_nanos).min().unwrap_or(0)
+    };
+    let ends = first
+        .values()
+        .flat_map(|by| by.values().map(|span| span.end_unix_nanos.saturating_sub(zero(by))));
+    let longest = (ends.max().unwrap_or(1) as f64).max(1.0);
+    let rows: usize = first.values().map(|by| by.len() + 1).sum();
+    let last = std::cell::Cell::new(0.0);
+    let next = || {
+        last.set(last.get() + 16.0);
+        last.get()
+    };
+    html! { section {
+        @if first.is_empty() { p class="dim" { "no node told of its boot" } } @else {
+        svg viewBox=(format!("0 0 1200 {}", rows as f64 * 16.0 + 8.0)) role="img" aria-label="boot" {
+        @for (id, by) in &first {
+            @let y = next();
+            @let ready = view.nodes.get(*id).and_then(|n| n.lives.first()).and_then(|l| l.ready_micros);
+            text x="0" y=(y) { (short(id.as_str())) @if let Some(ready) = ready { ": ready after " (took(ready)) } }
+            @let zero = zero(by);
+            @for name in BOOT { @if let Some(span) = by.get(name) {
+                @let y = next();
+                @let from = (span.start_unix_nanos - zero) as f64 / longest * 800.0;
+                text x="20" y=(y) { (name) }
+                rect class="bar" x=(160.0 + from) y=(y - 9.0) height="9"
+                    width=((span.took_nanos() as f64 / longest * 800.0).clamp(2.0, 800.0)) {}
+                text x="1000" y=(y) { (took(span.took_nanos() / 1000)) }
+            } }
+        } } }
+    } }
+}
+
+/// The connections that stood at the end, by the nodes' own spans, and who heard whom.
+pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
+    let keys: BTreeMap<&str, &NodeId> = view
+        .nodes
+        .iter()
+        .filter(|(_, node)| !node.public_key.is_empty())
+        .map(|(id, node)| (node.public_key.as_str(), id))
+        .collect();
+    let mut edges: BTreeSet<(&NodeId, &NodeId)> = BTreeSet::new();
+    let mut heard: BTreeMap<(&NodeId, &NodeId), u64> = BTreeMap::new();
+    for span in &record.spans {
+        let peer = span.attributes.get("peer.id").and_then(serde_json::Value::as_str);
+        let Some(peer) = peer.and_then(|key| keys.get(key)).copied() else { continue };
+        match span.name.as_str() {
+            "neighbor.up" => {
+                edges.insert((&span.node, peer));
+            }
+            "neighbor.down" => {
+                edges.remove(&(&span.node, peer));
+            }
+            "gossip.digest_received" => *heard.entry((&span.node, peer)).or_default() += 1,
+            _ => {}
+        }
+    }
+    let meshes: BTreeSet<&str> = view.nodes.values().map(|node| node.mesh.as_str()).collect();
+    html! {
+        @for mesh in meshes {
+            @let ids: Vec<&NodeId> = view.nodes.iter().filter(|(_, n)| n.mesh == mesh).map(|(id, _)| id).collect();
+            @let place = |id: &NodeId| {
+                let at = ids.iter().position(|other| *other == id).unwrap_or(0) as f64;
+                let angle = at / ids.len().max(1) as f64 * std::f64::consts::TAU;
+                (200.0 + 130.0 * angle.sin(), 175.0 - 130.0 * angle.cos())
+            };
+            h3 { "Mesh " (clean(mesh)) }
+            svg class="small" viewBox="0 0 400 350" role="img" aria-label="topology" {
+                @for (a, b) in edges.iter().filter(|(a, b)| ids.contains(a) && ids.contains(b)) {
+                    @let (from, to) = (place(a), place(b));
+                    line class="edge" x1=(from.0) y1=(from.1) x2=(to.0) y2=(to.1) {}
+                }
+                @for id in &ids {
+                    @let (at, node) = (place(id), &view.nodes[*id]);
+                    // Harness-known state: nodes all end with their test, so what counts is how.
+                    @let fell = node.lives.last().and_then(|l| l.exited.as_ref()).is_some_and(|e| !e.2);
+                    circle class=(if fell { "dot dead" } else { "dot" }) cx=(at.0) cy=(at.1) r="12" {}
+                    text x=(at.0) y=(at.1 + 27.0) text-anchor="middle" { (short(id.as_str())) }
+                    text x=(at.0) y=(at.1 + 40.0) text-anchor="middle" { (clean(&node.role)) ", "
+                        @if fell { "died" } @else if node.alive() { "live" } @else { "ended" } }
+                }
+            }
+        }
+        h3 { "Digests heard (row heard column)" }
+        div class="scroll" { table {
+            tr { th {} @for id in view.nodes.keys() { th { (id) } } }
+            @for by in view.nodes.keys() { tr { th { (by) }
+                @for of in view.nodes.keys() { td class="n" {
+                    @if by == of { "-" } @else { (heard.get(&(by, of)).copied().unwrap_or(0)) }
+                } }
+            } }
+        } }
+    }
+}

@@ -1,0 +1,263 @@
+//! The page: one file without anything from outside. This file owns its order and its tables;
+//! `charts` draws from events and spans, `plots` from samples.
+
+mod charts;
+mod plots;
+
+use std::collections::BTreeMap;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use meshlab_engine::results::RunRecord;
+use meshlab_model::{ByteSize, NodeId, SampleSource, TestId, Verdict};
+
+use crate::{
+    text::{clean, excerpt, tallies, took},
+    view::{ClaimView, RunView},
+};
+
+/// Rows of the table of spans.
+const SPAN_NAMES_MAX: usize = 200;
+
+/// What a process used over the run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// Mean share of a core.
+    pub(crate) cpu_mean: Option<f64>,
+    /// Highest share of a core.
+    pub(crate) cpu_max: Option<f64>,
+    /// Resident memory, last, in bytes.
+    pub(crate) rss_last: u64,
+    /// Resident memory, highest, in bytes.
+    pub(crate) rss_max: u64,
+    /// Most open files.
+    pub(crate) files_max: u32,
+    /// Most threads.
+    pub(crate) threads_max: u32,
+}
+
+/// What `node`, or without one the harness, used; `None` where it was never sampled.
+pub(crate) fn usage(record: &RunRecord, node: Option<&str>) -> Option<Usage> {
+    let of = match node {
+        Some(node) => SampleSource::Node(NodeId::from(node)),
+        None => SampleSource::Harness,
+    };
+    let mut found: Option<Usage> = None;
+    let (mut sum, mut count) = (0.0, 0_u32);
+    for sample in record.samples.iter().filter(|sample| sample.of == of) {
+        let usage = found.get_or_insert_default();
+        usage.rss_last = sample.rss_bytes;
+        usage.rss_max = usage.rss_max.max(sample.rss_bytes);
+        usage.files_max = usage.files_max.max(sample.open_files);
+        usage.threads_max = usage.threads_max.max(sample.threads);
+        if let Some(cpu) = sample.cpu {
+            sum += cpu;
+            count += 1;
+            usage.cpu_max = Some(usage.cpu_max.unwrap_or(cpu).max(cpu));
+            usage.cpu_mean = Some(sum / f64::from(count));
+        }
+    }
+    found
+}
+
+/// The whole page.
+pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
+    let manifest = &record.manifest;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy"
+                    content="default-src 'none'; style-src 'unsafe-inline'";
+                title { (view.verdict().word()) " - " (manifest.scenario) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                (header(record, view))
+                h2 { "Verdicts" } (verdicts(record, view))
+                h2 { "Faults" } (faults(view))
+                h2 { "Timeline" } (charts::timeline(record, view))
+                h2 { "Boot" } (charts::boot(record, view))
+                h2 { "Topology" } (charts::topology(record, view))
+                h2 { "Resources" } (resources(record, view)) (plots::plots(record, view))
+                h2 { "Telemetry" } (telemetry(record, view))
+                h2 { "Notes and metrics" } (notes(view))
+                h2 { "Scenario" }
+                pre {
+                    @for (number, line) in (1..).zip(record.script.lines()) {
+                        span class="dim" { (format!("{number:>4} ")) } (clean(line)) "\n"
+                    }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+fn word(verdict: &Verdict) -> Markup {
+    html! { span class={ "v " (verdict.word()) } { (verdict.word()) } }
+}
+
+fn header(record: &RunRecord, view: &RunView) -> Markup {
+    let (manifest, verdict) = (&record.manifest, view.verdict());
+    let started = crate::text::utc(manifest.started_unix_nanos);
+    let host = &manifest.host;
+    let memory = ByteSize(host.memory_bytes);
+    let facts = [
+        ("seed", manifest.seed.to_string()),
+        ("started", started),
+        ("duration", took(view.last.micros)),
+        ("run", manifest.run.clone()),
+        ("commit", manifest.commit.clone().unwrap_or_else(|| "outside git".into())),
+        ("network", format!("{:?}", manifest.network).to_lowercase()),
+        ("host", format!("{}, {}, {} cores, {memory}", host.os, host.cpu, host.cores)),
+        ("command", manifest.arguments.join(" ")),
+        (
+            "exit code",
+            format!("{} ({})", view.exit_code() as u8, crate::exports::meaning(view.exit_code())),
+        ),
+    ];
+    html! {
+        h1 { (manifest.scenario) ": " (word(&verdict)) }
+        @if let Some(why) = verdict.reason() { p { (clean(why)) } }
+        @if !record.damage.is_empty() {
+            p class="v broken" { "The record is damaged" }
+            ul { @for damage in &record.damage { li { (clean(damage)) } } }
+        }
+        table {
+            @for (name, value) in facts { tr { th { (name) } td { (clean(&value)) } } }
+            @for (name, binary) in &manifest.binaries {
+                tr { th { (name) } td {
+                    (binary.path) ", SHA-256 " code { (binary.sha256) } ", built "
+                    (crate::text::utc(binary.built_unix_nanos))
+                    @if !binary.built_by_run { ", not built by this run" }
+                } }
+            }
+        }
+    }
+}
+
+fn verdicts(record: &RunRecord, view: &RunView) -> Markup {
+    html! {
+        @for (id, test) in &view.tests {
+            @let verdict = view.test_verdict(*id);
+            h3 { (word(&verdict)) " " (clean(&test.title)) }
+            @if let Some(why) = verdict.reason() { p { (clean(why)) } }
+            (claims(record, view, *id))
+        }
+        @for problem in &view.problems {
+            p class="v broken" { "Problem at " (problem.at) } pre { (problem.text) }
+        }
+        @for (at, text) in &view.warnings { p { b { "Warning" } " " (at) " " (clean(text)) } }
+    }
+}
+
+fn claims(record: &RunRecord, view: &RunView, test: TestId) -> Markup {
+    html! {
+        @for claim in view.claims.values().filter(|claim| claim.test == test) {
+            @let verdict = claim.judged();
+            details open[!verdict.is_passed()] {
+                summary { (word(&verdict)) " " code { (claim.call) } " " (clean(&claim.text)) " "
+                    span class="dim" { (took(claim.took_micros)) } }
+                (evidence(record, claim, &verdict))
+            }
+        }
+    }
+}
+
+fn evidence(record: &RunRecord, claim: &ClaimView, verdict: &Verdict) -> Markup {
+    let shown = claim.source.as_ref().and_then(|at| excerpt(&record.script, at, &claim.call));
+    html! {
+        @if let Some(source) = &claim.source { p class="dim" { (source.to_string()) } }
+        @if let Some(shown) = shown {
+            @let pad = " ".repeat(shown.gutter);
+            pre { (shown.line) " | " (shown.code) "\n" (pad) " | " (shown.carets) " "
+                (clean(verdict.reason().unwrap_or(""))) }
+        } @else if let Some(why) = verdict.reason() { p { (clean(why)) } }
+        @if let Some(since) = claim.evidence.since { p { "counted since " (since) } }
+        @if !claim.evidence.by_node.is_empty() { p { "by node: " (tallies(&claim.evidence)) } }
+        @for note in &claim.evidence.notes { p { "note: " (clean(note)) } }
+    }
+}
+
+fn faults(view: &RunView) -> Markup {
+    html! {
+        @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" { table {
+            tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
+                th { "noticed" } th { "undone" } }
+            @for fault in view.faults.values() {
+                @let after = |at: &meshlab_model::RunTime| took(at.since(fault.planned).as_micros() as u64);
+                tr {
+                    td { (word(&fault.judged())) " " (clean(fault.judged().reason().unwrap_or(""))) }
+                    td { (fault.name) }
+                    td { @for target in &fault.targets { (target) " " } }
+                    td { (fault.planned) }
+                    td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": " (clean(how)) } @else { "never" } }
+                    td { @for (at, by, how) in &fault.noticed { div { (by) " after " (after(at)) ": " (clean(how)) } }
+                        @if fault.noticed.is_empty() { "by nobody" } }
+                    td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": " (clean(how)) } @else { "not undone" } }
+                }
+            }
+        } } }
+    }
+}
+
+fn resources(record: &RunRecord, view: &RunView) -> Markup {
+    let share = |cpu: Option<f64>| match cpu {
+        Some(cpu) => format!("{:.1}%", cpu * 100.0),
+        None => "-".into(),
+    };
+    let names = view.nodes.keys().map(|id| Some(id.as_str())).chain([None]);
+    html! { div class="scroll" { table {
+        tr { th { "process" } th { "CPU mean" } th { "CPU max" } th { "RSS last" } th { "RSS max" }
+            th { "open files" } th { "threads" } }
+        @for node in names {
+            @if let Some(used) = usage(record, node) { tr {
+                td { (node.unwrap_or("the harness")) }
+                td class="n" { (share(used.cpu_mean)) } td class="n" { (share(used.cpu_max)) }
+                td class="n" { (ByteSize(used.rss_last)) } td class="n" { (ByteSize(used.rss_max)) }
+                td class="n" { (used.files_max) } td class="n" { (used.threads_max) }
+            } } @else { tr { td { (node.unwrap_or("the harness")) } td colspan="6" { "never sampled" } } }
+        }
+    } } }
+}
+
+fn telemetry(record: &RunRecord, view: &RunView) -> Markup {
+    let mut names: BTreeMap<&str, BTreeMap<&NodeId, u64>> = BTreeMap::new();
+    for span in &record.spans {
+        *names.entry(&span.name).or_default().entry(&span.node).or_default() += 1;
+    }
+    let left_out = names.len().saturating_sub(SPAN_NAMES_MAX);
+    html! { div class="scroll" {
+        table {
+            tr { th { "node" } th { "ended" } th { "received" } th { "lost" } th { "dropped by the node" } }
+            @for (id, node) in &view.nodes { @for (_, count) in &node.telemetry { tr {
+                td { (id) }
+                td class="n" { @match count.ended { Some(n) => (n), None => "not known" } }
+                td class="n" { (count.received) }
+                td class="n" { @match count.lost() { Some(n) => (n), None => "not known" } }
+                td class="n" { (count.dropped) }
+            } } }
+        }
+        h3 { "Spans by name" }
+        table {
+            tr { th { "name" } th { "all" } @for id in view.nodes.keys() { th { (id) } } }
+            @for (name, by) in names.iter().take(SPAN_NAMES_MAX) { tr {
+                td { (clean(name)) } td class="n" { (by.values().sum::<u64>()) }
+                @for id in view.nodes.keys() { td class="n" { (by.get(id).copied().unwrap_or(0)) } }
+            } }
+        }
+        @if left_out > 0 { p { (left_out) " more names are left out" } }
+    } }
+}
+
+fn notes(view: &RunView) -> Markup {
+    html! {
+        @for (at, text) in &view.notes { p { span class="dim" { (at) } " " (clean(text)) } }
+        @if !view.metrics.is_empty() { table { @for (at, name, value, unit) in &view.metrics { tr {
+            td { (at) } td { (clean(name)) } td class="n" { (value) " " (clean(unit)) }
+        } } } }
+        @if view.notes.is_empty() && view.metrics.is_empty() { p class="dim" { "none" } }
+    }
+}

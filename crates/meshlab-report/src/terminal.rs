@@ -1,0 +1,268 @@
+//! The view of a run in a terminal, or in a log.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use meshlab_model::{DeclaredTest, FaultStage, RunEvent, RunEventKind, TestId, Verdict};
+
+use crate::{
+    text::{clean, excerpt, took},
+    view::{ClaimView, RunView},
+};
+
+/// How to write.
+#[derive(Debug, Clone, Copy)]
+pub struct TerminalStyle {
+    /// Whether a status line can be redrawn in place.
+    pub tty: bool,
+    /// Whether to colour.
+    pub color: bool,
+    /// Columns; the status line is cut there.
+    pub width: usize,
+}
+
+/// What the end of a run says beside its verdict.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// The run's folder.
+    pub results: PathBuf,
+    /// The page.
+    pub report: PathBuf,
+    /// The scenario file, as given.
+    pub script: PathBuf,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// Writes a run as it goes: one line for each finished claim, fault and test, and where the output
+/// is a terminal a status line below them.
+pub struct Terminal<W: Write> {
+    out: W,
+    style: TerminalStyle,
+    script: String,
+    view: RunView,
+    status: bool,
+}
+
+impl<W: Write> Terminal<W> {
+    /// A view of a run that has not begun. `script` is the scenario's text, for excerpts.
+    pub fn new(out: W, style: TerminalStyle, script: String, tests: &[DeclaredTest]) -> Self {
+        Self { out, style, script, view: RunView::new(tests), status: false }
+    }
+
+    /// What is known so far.
+    pub fn view(&self) -> &RunView {
+        &self.view
+    }
+
+    /// Takes in an event and writes what it tells.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn event(&mut self, event: &RunEvent) -> io::Result<()> {
+        use RunEventKind as K;
+        let warnings = self.view.warnings.len();
+        self.view.apply(event);
+        self.clear_status()?;
+        let at = event.at;
+        match &event.kind {
+            K::TestStarted { title, .. } => writeln!(self.out, "{at}  test     {}", clean(title))?,
+            K::TestFinished { test, .. } => {
+                let verdict = self.view.test_verdict(*test);
+                let word = self.word(&verdict);
+                let title = self.view.tests.get(test).map(|t| clean(&t.title)).unwrap_or_default();
+                writeln!(self.out, "{at}  {word} test {title}")?;
+            }
+            K::StepStarted { name, .. } => writeln!(self.out, "{at}  step     {}", clean(name))?,
+            K::ClaimFinished { claim, .. } => {
+                if let Some(claim) = self.view.claims.get(claim).cloned() {
+                    self.claim(event, &claim)?;
+                }
+            }
+            K::FaultReached { fault, stage } => {
+                let name = self.view.faults.get(fault).map(|f| clean(&f.name)).unwrap_or_default();
+                let (what, how) = match stage {
+                    FaultStage::Acted { witness } => ("acted", witness.clone()),
+                    FaultStage::Noticed { by, evidence } => {
+                        ("noticed", format!("{by}: {evidence}"))
+                    }
+                    FaultStage::Undone { how } => ("undone", how.clone()),
+                };
+                writeln!(self.out, "{at}  fault    {name} {what}: {}", clean(&how))?;
+            }
+            K::FaultFinished { fault, verdict } => {
+                let word = self.word(verdict);
+                let name = self.view.faults.get(fault).map(|f| clean(&f.name)).unwrap_or_default();
+                let why = verdict.reason().map(|why| format!(": {}", clean(why)));
+                writeln!(self.out, "{at}  {word} fault {name}{}", why.unwrap_or_default())?;
+            }
+            K::NodeExited { node, exit, asked_for: false, .. } => {
+                let node = clean(node.as_str());
+                writeln!(self.out, "{at}  {node} exited by itself with {exit}")?;
+            }
+            K::Note { text } => writeln!(self.out, "{at}  note     {}", clean(text))?,
+            K::Problem { text, .. } => {
+                for line in text.lines() {
+                    writeln!(self.out, "{at}  problem  {}", clean(line))?;
+                }
+            }
+            _ => {}
+        }
+        for (at, text) in &self.view.warnings[warnings..] {
+            writeln!(self.out, "{at}  warning  {}", clean(text))?;
+        }
+        self.draw_status(event)?;
+        self.out.flush()
+    }
+
+    fn claim(&mut self, event: &RunEvent, claim: &ClaimView) -> io::Result<()> {
+        let verdict = claim.judged();
+        if verdict.is_passed() {
+            let word = self.word(&verdict);
+            let (text, took) = (clean(&claim.text), took(claim.took_micros));
+            return writeln!(self.out, "{}  {word} {} {text} ({took})", event.at, claim.call);
+        }
+        let title = self.view.tests.get(&claim.test).map(|t| clean(&t.title)).unwrap_or_default();
+        let word = self.paint(&verdict, &format!("{:<7}", verdict.word().to_uppercase()));
+        writeln!(self.out, "\n{word} {title}")?;
+        let reason = clean(verdict.reason().unwrap_or_default());
+        let since = match claim.evidence.since {
+            Some(since) if !reason.contains("since") => format!(", counted since {since}"),
+            _ => String::new(),
+        };
+        let found = format!("{reason}{since}");
+        let place = claim.source.as_ref();
+        let shown = place.and_then(|source| {
+            writeln!(self.out, "  {}", clean(&source.to_string())).ok()?;
+            excerpt(&self.script, source, &claim.call)
+        });
+        if let Some(shown) = shown {
+            let pad = " ".repeat(shown.gutter);
+            writeln!(self.out, "  {pad} |\n  {} | {}", shown.line, shown.code)?;
+            let carets = self.paint(&verdict, &shown.carets);
+            let gap = if shown.carets.is_empty() { "" } else { " " };
+            writeln!(self.out, "  {pad} | {carets}{gap}{found}")?;
+        } else {
+            writeln!(self.out, "  {}: {found}", claim.call)?;
+        }
+        if !claim.evidence.by_node.is_empty() {
+            writeln!(self.out, "  by node   {}", crate::text::tallies(&claim.evidence))?;
+        }
+        for note in &claim.evidence.notes {
+            writeln!(self.out, "  note      {}", clean(note))?;
+        }
+        writeln!(self.out)
+    }
+
+    /// Writes the summary.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn finish(&mut self, closing: &Closing) -> io::Result<()> {
+        self.clear_status()?;
+        writeln!(self.out, "\ntests")?;
+        let tests: Vec<TestId> = self.view.tests.keys().copied().collect();
+        for id in tests {
+            let verdict = self.view.test_verdict(id);
+            let word = self.word(&verdict);
+            let test = &self.view.tests[&id];
+            let time = match (test.started, &test.finished) {
+                (Some(from), Some((to, _))) => took(to.micros.saturating_sub(from.micros)),
+                _ => "-".to_owned(),
+            };
+            writeln!(self.out, "  {word} {time:>8}  {}", clean(&test.title))?;
+            if let Some(why) = verdict.reason() {
+                writeln!(self.out, "  {:12} {:>8}  {}", "", "", clean(why))?;
+            }
+        }
+        self.faults()?;
+        let passed = self.view.claims.values().filter(|claim| claim.judged().is_passed()).count();
+        let (claims, nodes) = (self.view.claims.len(), self.view.nodes.len());
+        let (faults, last) = (self.view.faults.len(), took(self.view.last.micros));
+        writeln!(
+            self.out,
+            "\n{passed} of {claims} claims passed, {faults} faults, {nodes} nodes, {last}"
+        )?;
+        let (verdict, code) = (self.view.verdict(), self.view.exit_code());
+        let word = self.paint(&verdict, &verdict.word().to_uppercase());
+        let why = verdict.reason().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        writeln!(self.out, "{word}{why}")?;
+        writeln!(self.out, "  report    {}", closing.report.display())?;
+        writeln!(self.out, "  results   {}", closing.results.display())?;
+        writeln!(self.out, "  exit      {} ({})", code as u8, crate::exports::meaning(code))?;
+        if !verdict.is_passed() {
+            writeln!(self.out, "  next      meshlab report {}", closing.results.display())?;
+            let (script, seed) = (closing.script.display(), closing.seed);
+            writeln!(self.out, "            meshlab run {script} --seed {seed}")?;
+        }
+        self.out.flush()
+    }
+
+    fn faults(&mut self) -> io::Result<()> {
+        if self.view.faults.is_empty() {
+            return Ok(());
+        }
+        writeln!(self.out, "\nfaults")?;
+        for fault in self.view.faults.values() {
+            let after = |at: Option<meshlab_model::RunTime>| match at {
+                Some(at) => took(at.micros.saturating_sub(fault.planned.micros)),
+                None => "never".to_owned(),
+            };
+            let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
+            let verdict = fault.judged();
+            writeln!(
+                self.out,
+                "  {:<12} {} {} at {}: acted after {}, noticed after {}, undone after {}",
+                verdict.word(),
+                clean(&fault.name),
+                targets.join(", "),
+                fault.planned,
+                after(fault.acted.as_ref().map(|acted| acted.0)),
+                after(fault.noticed.iter().map(|noticed| noticed.0).min()),
+                after(fault.undone.as_ref().map(|undone| undone.0)),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn word(&self, verdict: &Verdict) -> String {
+        self.paint(verdict, &format!("{:<12}", verdict.word()))
+    }
+
+    fn paint(&self, verdict: &Verdict, text: &str) -> String {
+        if !self.style.color || text.is_empty() {
+            return text.to_owned();
+        }
+        let code = match verdict {
+            Verdict::Passed => 32,
+            Verdict::Failed(_) | Verdict::Broken(_) => 31,
+            Verdict::Skipped(_) | Verdict::Inconclusive(_) => 33,
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    fn clear_status(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.status) {
+            write!(self.out, "\r\u{1b}[K")?;
+        }
+        Ok(())
+    }
+
+    fn draw_status(&mut self, event: &RunEvent) -> io::Result<()> {
+        let open = self.view.claims.values().rev().find(|claim| claim.verdict.is_none());
+        let Some(claim) = open.filter(|_| self.style.tty && self.view.end.is_none()) else {
+            return Ok(());
+        };
+        let progress = match claim.progress {
+            Some((have, need)) => format!("{have} of {need}"),
+            None => "waiting".to_owned(),
+        };
+        let line = format!("{}  {progress}  {} {}", event.at, claim.call, clean(&claim.text));
+        let cut: String = line.chars().take(self.style.width.saturating_sub(1)).collect();
+        write!(self.out, "{cut}")?;
+        self.status = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Small pieces of text that several outputs share.
+
+use std::time::Duration;
+
+use meshlab_model::{ClaimEvidence, SourceLine, format_duration};
+
+/// The first line of `text`, without the end of line.
+pub(crate) fn first_line(text: &str) -> String {
+    clean(text.lines().find(|line| !line.trim().is_empty()).unwrap_or(""))
+}
+
+/// `text` without control characters, which could redraw a terminal or break a file format. Line
+/// ends and tabs become spaces.
+pub(crate) fn clean(text: &str) -> String {
+    let safe = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(safe).collect()
+}
+
+/// A length of time, for people, to the millisecond or, below one, to the microsecond.
+pub(crate) fn took(micros: u64) -> String {
+    let micros = if micros >= 1000 { micros / 1000 * 1000 } else { micros };
+    format_duration(Duration::from_micros(micros))
+}
+
+/// `2027-01-15 08:00:00 UTC` for nanoseconds since 1970.
+pub(crate) fn utc(unix_nanos: u64) -> String {
+    let seconds = unix_nanos / 1_000_000_000;
+    // Days are counted from 1 March of the year 0, so that a leap day ends its year.
+    let days = seconds / 86_400 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// `node-1 51 - node-2 47`, with the need where a node has one of its own.
+pub(crate) fn tallies(evidence: &ClaimEvidence) -> String {
+    let one = |tally: &meshlab_model::Tally| match tally.need {
+        0 => format!("{} {}", clean(tally.node.as_str()), tally.have),
+        need => format!("{} {} of {need}", clean(tally.node.as_str()), tally.have),
+    };
+    evidence.by_node.iter().map(one).collect::<Vec<_>>().join(" - ")
+}
+
+/// The line of the script at `source`, its number in a gutter, and a caret line under `call`.
+/// `None` where the script has no such line.
+pub(crate) struct Excerpt {
+    /// The gutter's width.
+    pub(crate) gutter: usize,
+    /// The line's number.
+    pub(crate) line: u32,
+    /// The line, as written, tabs as spaces.
+    pub(crate) code: String,
+    /// Spaces and carets that stand under the call; empty where the column is not known.
+    pub(crate) carets: String,
+}
+
+/// The place of `source` in `script`.
+pub(crate) fn excerpt(script: &str, source: &SourceLine, call: &str) -> Option<Excerpt> {
+    let code = clean(script.lines().nth(source.line.checked_sub(1)? as usize)?);
+    let column = match source.column {
+        0 => code.find(call).map(|at| code[..at].chars().count()),
+        column => Some(column as usize - 1),
+    };
+    let carets = match column {
+        Some(column) if column <= code.chars().count() => {
+            format!("{}{}", " ".repeat(column), "^".repeat(call.chars().count().max(1)))
+        }
+        _ => String::new(),
+    };
+    Some(Excerpt { gutter: source.line.to_string().len(), line: source.line, code, carets })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb c");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(1_800_000_000_000_000_000), "2027-01-15 08:00:00 UTC");
+        assert_eq!(utc(1_709_208_000_000_000_000), "2024-02-29 12:00:00 UTC");
+    }
+
+    #[test]
+    fn a_line_that_is_not_there_has_no_excerpt() {
+        let at = |line| SourceLine { file: "x.lua".into(), line, column: 3 };
+        assert!(excerpt("a\nb", &at(3), "f").is_none());
+        assert!(excerpt("a\nb", &at(0), "f").is_none());
+        assert_eq!(excerpt("  f(1)", &at(1), "f").map(|e| e.carets).as_deref(), Some("  ^"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The rules of the verdict: a pure function of the record, which never calls silence a success.
+
+use meshlab_model::{EndReason, ExitCode, TestId, TestOutcome, Verdict};
+
+use crate::view::{ClaimView, FaultView, RunView};
+
+impl ClaimView {
+    /// How it came out; a claim that was begun and not judged is inconclusive.
+    pub fn judged(&self) -> Verdict {
+        let unjudged = || Verdict::Inconclusive("it was begun and never judged".into());
+        self.verdict.clone().unwrap_or_else(unjudged)
+    }
+}
+
+impl FaultView {
+    /// How it came out; a fault that was planned and not judged is inconclusive.
+    pub fn judged(&self) -> Verdict {
+        match &self.verdict {
+            Some((_, verdict)) => verdict.clone(),
+            None => Verdict::Inconclusive("it was planned and never judged".into()),
+        }
+    }
+}
+
+impl RunView {
+    /// The verdict on one test, from its claims, faults, problems and the nodes that ended.
+    pub fn test_verdict(&self, test: TestId) -> Verdict {
+        let Some(view) = self.tests.get(&test) else {
+            return Verdict::Inconclusive("there is no such test".into());
+        };
+        if view.started.is_none() {
+            return Verdict::Inconclusive("never reached".into());
+        }
+        let mut verdict = Verdict::Passed;
+        for claim in self.claims.values().filter(|claim| claim.test == test) {
+            verdict = verdict.worse(match claim.judged() {
+                Verdict::Failed(why) => Verdict::Failed(format!("{}: {why}", claim.call)),
+                other => other,
+            });
+        }
+        for fault in self.faults.values().filter(|fault| fault.test == test) {
+            verdict = verdict.worse(match fault.judged() {
+                Verdict::Failed(why) => Verdict::Failed(format!("fault.{}: {why}", fault.name)),
+                other => other,
+            });
+        }
+        for problem in self.problems.iter().filter(|problem| problem.test == Some(test)) {
+            verdict = verdict.worse(problem.verdict());
+        }
+        verdict = verdict.worse(self.unasked_exits(Some(test)));
+        // The body's outcome adds what the claims cannot say; it never makes a verdict better.
+        let outcome = match view.finished.as_ref().map(|(_, outcome)| outcome) {
+            Some(TestOutcome::Completed) => Verdict::Passed,
+            Some(TestOutcome::Stopped) => Verdict::Inconclusive("stopped by a claim".into()),
+            Some(TestOutcome::Errored) => Verdict::Failed("an error ended it".into()),
+            Some(TestOutcome::Cancelled { why }) => Verdict::Inconclusive(why.clone()),
+            None => Verdict::Inconclusive("it was begun and never ended".into()),
+        };
+        verdict = verdict.worse(outcome);
+        if self.claims.values().any(|claim| claim.test == test && claim.verdict.is_some()) {
+            return verdict;
+        }
+        verdict.worse(Verdict::Failed("no claim was evaluated".into()))
+    }
+
+    fn unasked_exits(&self, test: Option<TestId>) -> Verdict {
+        for (id, node) in &self.nodes {
+            for life in node.lives.iter().filter(|life| life.test == test) {
+                if let Some((_, exit, false)) = &life.exited {
+                    return Verdict::Failed(format!("{id} exited by itself with {exit}"));
+                }
+            }
+        }
+        Verdict::Passed
+    }
+
+    /// The verdict on the run: the worst of its tests and of what concerns the run as a whole.
+    pub fn verdict(&self) -> Verdict {
+        let mut verdict = match &self.leftovers {
+            Some(left) if !left.is_empty() => {
+                Verdict::Broken(format!("left behind: {}", left.join(", ")))
+            }
+            _ => Verdict::Passed,
+        };
+        for test in self.tests.keys() {
+            verdict = verdict.worse(self.test_verdict(*test));
+        }
+        if self.tests.is_empty() {
+            verdict = verdict.worse(Verdict::Failed("the scenario declares no test".into()));
+        }
+        for problem in self.problems.iter().filter(|problem| problem.test.is_none()) {
+            verdict = verdict.worse(problem.verdict());
+        }
+        verdict = verdict.worse(self.unasked_exits(None));
+        let end = self.end_verdict();
+        // A reason why the run as a whole stopped explains more than a test it cut short.
+        if end.rank() >= verdict.rank() && !end.is_passed() { end } else { verdict }
+    }
+
+    fn end_verdict(&self) -> Verdict {
+        match &self.end {
+            Some(EndReason::Completed) => Verdict::Passed,
+            Some(EndReason::Interrupted { signal }) => {
+                Verdict::Inconclusive(format!("interrupted by {signal}"))
+            }
+            Some(EndReason::TimedOut) => Verdict::Failed("the timeout of the run passed".into()),
+            Some(EndReason::ScriptError) if self.problems.is_empty() => {
+                Verdict::Failed("the scenario is wrong, and no problem says how".into())
+            }
+            Some(EndReason::HarnessFailed) if self.problems.is_empty() => {
+                Verdict::Broken("the harness could not go on, and no problem says why".into())
+            }
+            Some(EndReason::ScriptError | EndReason::HarnessFailed) => Verdict::Passed,
+            None => Verdict::Broken(format!(
+                "incomplete: the record ends at {}; the harness was killed or the host stopped",
+                self.last
+            )),
+        }
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> ExitCode {
+        if matches!(self.end, Some(EndReason::Interrupted { .. })) {
+            return ExitCode::Interrupted;
+        }
+        let verdict = self.verdict();
+        let script = self.problems.iter().any(|problem| problem.script)
+            || self.end == Some(EndReason::ScriptError);
+        if script && !matches!(verdict, Verdict::Broken(_)) {
+            return ExitCode::ScriptError;
+        }
+        ExitCode::from(&verdict)
+    }
+}
+
+impl crate::view::ProblemView {
+    fn verdict(&self) -> Verdict {
+        let first = crate::text::first_line(&self.text);
+        if self.script { Verdict::Failed(first) } else { Verdict::Broken(first) }
+    }
+}

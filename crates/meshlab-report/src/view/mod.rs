@@ -1,0 +1,374 @@
+//! The fold of the event stream: what is known of a run so far.
+
+use std::collections::BTreeMap;
+
+use meshlab_model::{
+    ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, NodeExit, NodeId,
+    RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId, TestOutcome,
+    Verdict,
+};
+
+/// What is known of the run so far. The same fold serves live and afterwards.
+#[derive(Debug, Clone, Default)]
+pub struct RunView {
+    /// By place in the file: declared tests, and any that ran without being declared.
+    pub tests: BTreeMap<TestId, TestView>,
+    /// In order of their start.
+    pub claims: BTreeMap<ClaimId, ClaimView>,
+    /// In order of their planning.
+    pub faults: BTreeMap<FaultId, FaultView>,
+    /// In order of their start.
+    pub steps: BTreeMap<StepId, StepView>,
+    /// By id.
+    pub nodes: BTreeMap<NodeId, NodeView>,
+    /// Lines of `print` and `record.note`.
+    pub notes: Vec<(RunTime, String)>,
+    /// Numbers of the scenario's own: time, name, value, unit.
+    pub metrics: Vec<(RunTime, String, f64, String)>,
+    /// What a person should know that decides nothing.
+    pub warnings: Vec<(RunTime, String)>,
+    /// What went wrong outside the claims.
+    pub problems: Vec<ProblemView>,
+    /// What the audit found left behind; `None` until it was made.
+    pub leftovers: Option<Vec<String>>,
+    /// Why the run ended; `None` while it runs, or if its record is incomplete.
+    pub end: Option<EndReason>,
+    /// Time of the last event.
+    pub last: RunTime,
+    /// Events folded.
+    pub events: u64,
+    /// The test that runs now.
+    pub(crate) running: Option<TestId>,
+}
+
+/// A problem, and the test during which it arose.
+#[derive(Debug, Clone)]
+pub struct ProblemView {
+    /// When.
+    pub at: RunTime,
+    /// During which test, if any.
+    pub test: Option<TestId>,
+    /// Whether the scenario is at fault.
+    pub script: bool,
+    /// What failed.
+    pub text: String,
+    /// The line that caused it.
+    pub source: Option<SourceLine>,
+}
+
+/// A test.
+#[derive(Debug, Clone)]
+pub struct TestView {
+    /// Its claim, as written.
+    pub title: String,
+    /// Where it stands.
+    pub source: Option<SourceLine>,
+    /// When it began.
+    pub started: Option<RunTime>,
+    /// When it ended, and how its body did.
+    pub finished: Option<(RunTime, TestOutcome)>,
+}
+
+/// One evaluation of a claim.
+#[derive(Debug, Clone)]
+pub struct ClaimView {
+    /// Its test.
+    pub test: TestId,
+    /// The call, `expect.spans`.
+    pub call: String,
+    /// What must hold.
+    pub text: String,
+    /// Where it stands.
+    pub source: Option<SourceLine>,
+    /// When its evaluation began.
+    pub started: RunTime,
+    /// How much there was of how much, last told.
+    pub progress: Option<(u64, u64)>,
+    /// How it came out; `None` until it was judged.
+    pub verdict: Option<Verdict>,
+    /// From start to verdict, in microseconds.
+    pub took_micros: u64,
+    /// What the verdict rests on.
+    pub evidence: ClaimEvidence,
+}
+
+/// An injected fault.
+#[derive(Debug, Clone)]
+pub struct FaultView {
+    /// Its test.
+    pub test: TestId,
+    /// Its name in the catalogue.
+    pub name: String,
+    /// Whom it hurts.
+    pub targets: Vec<NodeId>,
+    /// Where it stands.
+    pub source: Option<SourceLine>,
+    /// When it was planned.
+    pub planned: RunTime,
+    /// When a witness saw it act, and what the witness saw.
+    pub acted: Option<(RunTime, String)>,
+    /// Who noticed, when, by what.
+    pub noticed: Vec<(RunTime, NodeId, String)>,
+    /// When it was undone, and how.
+    pub undone: Option<(RunTime, String)>,
+    /// How it came out, and when it was judged.
+    pub verdict: Option<(RunTime, Verdict)>,
+}
+
+/// A named part of a test.
+#[derive(Debug, Clone)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub started: RunTime,
+    /// When it ended.
+    pub finished: Option<RunTime>,
+}
+
+/// A node over all its starts.
+#[derive(Debug, Clone, Default)]
+pub struct NodeView {
+    /// Its mesh.
+    pub mesh: String,
+    /// Its role.
+    pub role: String,
+    /// Its own name.
+    pub name: String,
+    /// Its public key, hex.
+    pub public_key: String,
+    /// The address that other nodes reach it at.
+    pub address: String,
+    /// Its processes, in order.
+    pub lives: Vec<Life>,
+    /// Counts of its telemetry: when, and what.
+    pub telemetry: Vec<(RunTime, TelemetryCount)>,
+}
+
+impl NodeView {
+    /// Whether its last process still runs, as far as the record tells.
+    pub fn alive(&self) -> bool {
+        self.lives.last().is_some_and(|life| life.exited.is_none())
+    }
+}
+
+/// One process of a node.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// The process.
+    pub pid: u32,
+    /// During which test it was started.
+    pub test: Option<TestId>,
+    /// When it was started.
+    pub spawned: RunTime,
+    /// From spawn to ready, in microseconds, by the harness's clock.
+    pub ready_micros: Option<u64>,
+    /// When and how it ended, and whether the harness made it end.
+    pub exited: Option<(RunTime, NodeExit, bool)>,
+}
+
+impl RunView {
+    /// A run of which nothing happened yet.
+    pub fn new(tests: &[DeclaredTest]) -> Self {
+        let tests = (0_u32..).zip(tests).map(|(place, test)| {
+            let source = Some(test.source.clone());
+            let title = test.title.clone();
+            (TestId(place), TestView { title, source, started: None, finished: None })
+        });
+        Self { tests: tests.collect(), ..Self::default() }
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &RunEvent) {
+        use RunEventKind as K;
+        self.events += 1;
+        self.last = self.last.max(event.at);
+        let at = event.at;
+        match &event.kind {
+            K::TestStarted { test, title } => {
+                self.running = Some(*test);
+                let view = self.tests.entry(*test).or_insert_with(|| TestView {
+                    title: title.clone(),
+                    source: event.source.clone(),
+                    started: None,
+                    finished: None,
+                });
+                view.started = Some(at);
+            }
+            K::TestFinished { test, outcome } => {
+                self.running = None;
+                if let Some(view) = self.tests.get_mut(test) {
+                    view.finished = Some((at, outcome.clone()));
+                }
+            }
+            K::StepStarted { step, name } => {
+                let view = StepView { name: name.clone(), started: at, finished: None };
+                self.steps.insert(*step, view);
+            }
+            K::StepFinished { step } => {
+                if let Some(view) = self.steps.get_mut(step) {
+                    view.finished = Some(at);
+                }
+            }
+            K::Note { text } => self.notes.push((at, text.clone())),
+            K::Metric { name, value, unit } => {
+                self.metrics.push((at, name.clone(), *value, unit.clone()));
+            }
+            K::Warning { text } => self.warnings.push((at, text.clone())),
+            K::Problem { script, text } => self.problems.push(ProblemView {
+                at,
+                test: self.running,
+                script: *script,
+                text: text.clone(),
+                source: event.source.clone(),
+            }),
+            K::Audited { leftovers, .. } => self.leftovers = Some(leftovers.clone()),
+            K::RunFinished { reason } => self.end = Some(reason.clone()),
+            K::RunStarted { .. } | K::MeshStarting { .. } | K::MeshReady { .. } => {}
+            _ => {
+                self.apply_node(event);
+                self.apply_claim(event);
+                self.apply_fault(event);
+            }
+        }
+    }
+
+    fn apply_node(&mut self, event: &RunEvent) {
+        use RunEventKind as K;
+        match &event.kind {
+            K::NodeSpawned { node, mesh, role, pid, address, .. } => {
+                let test = self.running;
+                let view = self.nodes.entry(node.clone()).or_default();
+                mesh.as_str().clone_into(&mut view.mesh);
+                role.clone_into(&mut view.role);
+                address.clone_into(&mut view.address);
+                let (spawned, pid) = (event.at, *pid);
+                view.lives.push(Life { pid, test, spawned, ready_micros: None, exited: None });
+            }
+            K::NodeReady { node, name, public_key, took_micros } => {
+                let view = self.nodes.entry(node.clone()).or_default();
+                name.clone_into(&mut view.name);
+                public_key.clone_into(&mut view.public_key);
+                if let Some(life) = view.lives.last_mut() {
+                    life.ready_micros = Some(*took_micros);
+                }
+            }
+            K::NodeExited { node, pid, exit, asked_for } => {
+                let test = self.running;
+                let view = self.nodes.entry(node.clone()).or_default();
+                let exited = Some((event.at, *exit, *asked_for));
+                match view.lives.iter_mut().rev().find(|life| life.pid == *pid) {
+                    Some(life) => life.exited = exited,
+                    // An exit without a start is still an exit: it must not go unseen.
+                    None => view.lives.push(Life {
+                        pid: *pid,
+                        test,
+                        spawned: event.at,
+                        ready_micros: None,
+                        exited,
+                    }),
+                }
+            }
+            K::TelemetryCounted { node, count } => {
+                let view = self.nodes.entry(node.clone()).or_default();
+                view.telemetry.push((event.at, *count));
+                if let Some(lost) = count.lost().filter(|lost| *lost > 0) {
+                    let ended = count.ended.unwrap_or_default();
+                    let text = format!(
+                        "{node} ended {ended} spans, of which {lost} never arrived ({} dropped by \
+                         the node itself): counts of its spans are too low",
+                        count.dropped
+                    );
+                    self.warnings.push((event.at, text));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_claim(&mut self, event: &RunEvent) {
+        use RunEventKind as K;
+        match &event.kind {
+            K::ClaimStarted { claim, test, call, text, .. } => {
+                let view = ClaimView {
+                    test: *test,
+                    call: call.clone(),
+                    text: text.clone(),
+                    source: event.source.clone(),
+                    started: event.at,
+                    progress: None,
+                    verdict: None,
+                    took_micros: 0,
+                    evidence: ClaimEvidence::default(),
+                };
+                self.claims.insert(*claim, view);
+            }
+            K::ClaimProgress { claim, have, need } => {
+                if let Some(view) = self.claims.get_mut(claim) {
+                    view.progress = Some((*have, *need));
+                }
+            }
+            K::ClaimFinished { claim, verdict, took_micros, evidence } => {
+                match self.claims.get_mut(claim) {
+                    Some(view) => {
+                        view.verdict = Some(verdict.clone());
+                        view.took_micros = *took_micros;
+                        view.evidence = evidence.clone();
+                    }
+                    None => self.orphan(event, format!("claim {claim} ended without a start")),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_fault(&mut self, event: &RunEvent) {
+        use RunEventKind as K;
+        match &event.kind {
+            K::FaultPlanned { fault, test, name, targets } => {
+                let view = FaultView {
+                    test: *test,
+                    name: name.clone(),
+                    targets: targets.clone(),
+                    source: event.source.clone(),
+                    planned: event.at,
+                    acted: None,
+                    noticed: Vec::new(),
+                    undone: None,
+                    verdict: None,
+                };
+                self.faults.insert(*fault, view);
+            }
+            K::FaultReached { fault, stage } => {
+                let Some(view) = self.faults.get_mut(fault) else {
+                    self.orphan(event, format!("fault {fault} acted without a plan"));
+                    return;
+                };
+                let at = event.at;
+                match stage {
+                    FaultStage::Acted { witness } => view.acted = Some((at, witness.clone())),
+                    FaultStage::Noticed { by, evidence } => {
+                        view.noticed.push((at, by.clone(), evidence.clone()));
+                    }
+                    FaultStage::Undone { how } => view.undone = Some((at, how.clone())),
+                }
+            }
+            K::FaultFinished { fault, verdict } => match self.faults.get_mut(fault) {
+                Some(view) => view.verdict = Some((event.at, verdict.clone())),
+                None => self.orphan(event, format!("fault {fault} ended without a plan")),
+            },
+            _ => {}
+        }
+    }
+
+    /// Something in the stream that has no beginning: the record is damaged.
+    fn orphan(&mut self, event: &RunEvent, text: String) {
+        self.problems.push(ProblemView {
+            at: event.at,
+            test: self.running,
+            script: false,
+            text: format!("the record is damaged: {text}"),
+            source: None,
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! The rules of the verdict and the outputs, on a made-up run.
+// Helpers of tests may panic like the tests themselves.
+#![allow(clippy::unwrap_used)]
+
+use meshlab_model::{EndReason, ExitCode, RunEventKind as K, TestId, TestOutcome, Verdict};
+use meshlab_report::{Closing, RunView, Terminal, TerminalStyle, draw, fixture};
+
+fn fold(kinds: Vec<(u64, K)>) -> RunView {
+    let mut view = RunView::new(&fixture::declared());
+    fixture::events(kinds).iter().for_each(|event| view.apply(event));
+    view
+}
+
+/// A green run with `extra` inside its test, ended by `reason`.
+fn run_with(extra: Vec<(u64, K)>, reason: Option<EndReason>) -> RunView {
+    let mut all = vec![(1, K::TestStarted { test: TestId(0), title: "t".into() })];
+    all.extend(fixture::claim(9, 2, 3, Verdict::Passed));
+    all.extend(extra);
+    all.push((8, K::TestFinished { test: TestId(0), outcome: TestOutcome::Completed }));
+    all.extend(reason.map(|reason| (9, K::RunFinished { reason })));
+    fold(all)
+}
+
+fn judged(extra: Vec<(u64, K)>) -> (String, ExitCode) {
+    let view = run_with(extra, Some(EndReason::Completed));
+    (view.verdict().to_string(), view.exit_code())
+}
+
+#[test]
+fn green_only_when_everything_was_seen() {
+    assert_eq!(judged(vec![]), ("passed".into(), ExitCode::Passed));
+    let (why, code) = judged(vec![(4, fixture::spawned(3)), (5, fixture::exited(3, false))]);
+    assert_eq!(why, "failed: node-3 exited by itself with exit code 101");
+    assert_eq!(code, ExitCode::ClaimFailed);
+    let problem = |script| vec![(4, K::Problem { script, text: "no".into() })];
+    assert_eq!(judged(problem(true)).1, ExitCode::ScriptError);
+    assert_eq!(judged(problem(false)).1, ExitCode::HarnessFailed);
+    let mut open = fixture::claim(4, 4, 5, Verdict::Passed);
+    open.truncate(1);
+    assert_eq!(judged(open).1, ExitCode::Inconclusive);
+    let left = K::Audited { checked: vec![], leftovers: vec!["pid 7".into()] };
+    assert_eq!(judged(vec![(4, left)]).0, "broken: left behind: pid 7");
+}
+
+#[test]
+fn the_end_of_the_run_decides_too() {
+    let interrupted = run_with(vec![], Some(EndReason::Interrupted { signal: "SIGINT".into() }));
+    assert_eq!(interrupted.exit_code(), ExitCode::Interrupted);
+    assert_eq!(interrupted.verdict().to_string(), "inconclusive: interrupted by SIGINT");
+    assert_eq!(run_with(vec![], Some(EndReason::TimedOut)).exit_code(), ExitCode::ClaimFailed);
+    let harness = run_with(vec![], Some(EndReason::HarnessFailed));
+    assert_eq!(harness.exit_code(), ExitCode::HarnessFailed);
+    assert!(run_with(vec![], None).verdict().to_string().starts_with("broken: incomplete"));
+}
+
+#[test]
+fn nothing_looked_at_is_never_green() {
+    let done = || (9, K::RunFinished { reason: EndReason::Completed });
+    let (test, outcome) = (TestId(0), TestOutcome::Completed);
+    let empty = fold(vec![
+        (1, K::TestStarted { test, title: "t".into() }),
+        (2, K::TestFinished { test, outcome }),
+        done(),
+    ]);
+    assert_eq!(empty.verdict().to_string(), "failed: no claim was evaluated");
+    assert_eq!(fold(vec![done()]).verdict().to_string(), "inconclusive: never reached");
+    let mut none = RunView::new(&[]);
+    fixture::events(vec![done()]).iter().for_each(|event| none.apply(event));
+    assert_eq!(none.verdict().to_string(), "failed: the scenario declares no test");
+}
+
+fn shown(tty: bool) -> String {
+    let record = fixture::run("/r".as_ref());
+    let style = TerminalStyle { tty, color: tty, width: 60 };
+    let mut out = Vec::new();
+    let mut terminal =
+        Terminal::new(&mut out, style, record.script.clone(), &record.manifest.tests);
+    record.events.iter().for_each(|event| terminal.event(event).unwrap());
+    let closing = Closing {
+        results: "/r".into(),
+        report: "/p/index.html".into(),
+        script: "swarm.lua".into(),
+        seed: 42,
+    };
+    terminal.finish(&closing).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_terminal_tells_what_failed() {
+    let plain = shown(false);
+    assert!(!plain.contains('\r') && !plain.contains('\u{1b}'));
+    assert!(plain.contains("^^^^^^^^^^^^ 143 of 200 after 34.0 s, counted since 00:00.100"));
+    insta::assert_snapshot!("terminal_plain", plain);
+    let live = shown(true);
+    assert!(live.contains("143 of 200") && live.contains("\r\u{1b}[K"));
+    assert!(!live.contains("\u{1b}[2J"), "a note must not clear the screen");
+}
+
+#[test]
+fn the_files_escape_what_nodes_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let rendered = draw(&fixture::run(folder.path()), folder.path()).unwrap();
+    assert_eq!(rendered.exit_code, ExitCode::ClaimFailed);
+    let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    for name in ["index.html", "summary.md", "junit.xml"] {
+        assert!(!read(name).contains("<script"), "{name}");
+    }
+    let page = read("index.html");
+    assert!(
+        page.len() < 2_000_000 && page.contains("&lt;script&gt;") && !page.contains("https://")
+    );
+    assert!(read("junit.xml").contains("<failure"));
+    insta::assert_snapshot!("summary_md", read("summary.md"));
+    insta::assert_snapshot!("summary_json", read("summary.json"));
+}
+
+#[test]
+fn a_record_with_missing_events_is_never_green() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut record = fixture::run(folder.path());
+    record.damage.push("events.jsonl: event 9 stands where event 8 should be".into());
+    let rendered = draw(&record, folder.path()).unwrap();
+    assert_eq!(rendered.exit_code, ExitCode::HarnessFailed);
+}

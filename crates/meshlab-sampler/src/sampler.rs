@@ -1,0 +1,140 @@
+//! Samples of many processes, and the share of a core between two of them.
+
+use std::collections::BTreeMap;
+
+use meshlab_model::{RunTime, Sample, SampleSource};
+
+use crate::{ProcessReading, SampleError, read_process};
+
+/// Processes that are sampled together.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    tracked: BTreeMap<SampleSource, Tracked>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    pid: u32,
+    last: Option<(RunTime, ProcessReading)>,
+}
+
+/// One round over all tracked processes.
+#[derive(Debug, Default)]
+pub struct SampleRound {
+    /// What could be read.
+    pub samples: Vec<Sample>,
+    /// What could not: these have no sample in this round.
+    pub failed: Vec<(SampleSource, SampleError)>,
+}
+
+impl Sampler {
+    /// A sampler that tracks nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Samples this process from now on; replaces a former process of the same source.
+    pub fn track(&mut self, of: SampleSource, pid: u32) {
+        self.tracked.insert(of, Tracked { pid, last: None });
+    }
+
+    /// Samples it no longer.
+    pub fn untrack(&mut self, of: &SampleSource) {
+        self.tracked.remove(of);
+    }
+
+    /// Reads every tracked process; `at` is the time of the round.
+    pub fn sample(&mut self, at: RunTime) -> SampleRound {
+        let mut round = SampleRound::default();
+        for (of, tracked) in &mut self.tracked {
+            let reading = read_process(tracked.pid).and_then(|reading| match tracked.last {
+                Some((_, last)) if last.start_ticks != reading.start_ticks => {
+                    Err(SampleError::Reused(tracked.pid))
+                }
+                _ => Ok(reading),
+            });
+            match reading {
+                Ok(reading) => {
+                    let cpu = tracked.last.and_then(|last| share(last, (at, reading)));
+                    tracked.last = Some((at, reading));
+                    round.samples.push(Sample {
+                        at,
+                        of: of.clone(),
+                        pid: tracked.pid,
+                        cpu_micros_total: reading.cpu_micros_total,
+                        cpu,
+                        rss_bytes: reading.rss_bytes,
+                        open_files: reading.open_files,
+                        threads: reading.threads,
+                    });
+                }
+                Err(error) => round.failed.push((of.clone(), error)),
+            }
+        }
+        round
+    }
+}
+
+/// Share of one core between two readings; `None` if no time passed between them.
+fn share(
+    (then, before): (RunTime, ProcessReading),
+    (now, after): (RunTime, ProcessReading),
+) -> Option<f64> {
+    let elapsed = now.since(then).as_micros();
+    let spent = after.cpu_micros_total.saturating_sub(before.cpu_micros_total);
+    (elapsed > 0).then(|| spent as f64 / elapsed as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(cpu_micros_total: u64) -> ProcessReading {
+        ProcessReading { cpu_micros_total, rss_bytes: 1, open_files: 1, threads: 1, start_ticks: 1 }
+    }
+
+    fn at(second: u64) -> RunTime {
+        RunTime { micros: second * 1_000_000 }
+    }
+
+    #[test]
+    fn half_a_second_of_work_in_two_is_a_quarter() {
+        let quarter = share((at(1), reading(100)), (at(3), reading(500_100)));
+        assert_eq!(quarter, Some(0.25));
+        assert_eq!(share((at(1), reading(0)), (at(1), reading(9))), None);
+    }
+
+    #[test]
+    fn the_first_sample_has_no_share_and_a_dead_process_no_sample() {
+        let mut sampler = Sampler::new();
+        let mut child = std::process::Command::new("/bin/cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let node = SampleSource::Node("node-1".into());
+        sampler.track(node.clone(), child.id());
+        assert_eq!(sampler.sample(at(1)).samples[0].cpu, None);
+        assert!(sampler.sample(at(2)).samples[0].cpu.is_some());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let round = sampler.sample(at(3));
+        assert!(round.samples.is_empty(), "a dead process has no value: {round:?}");
+        assert!(matches!(round.failed[..], [(ref of, SampleError::Gone(_))] if *of == node));
+        sampler.untrack(&node);
+        assert!(sampler.sample(at(4)).failed.is_empty());
+    }
+
+    #[test]
+    fn a_pid_that_was_used_again_is_not_the_same_process() {
+        let mut sampler = Sampler::new();
+        sampler.track(SampleSource::Harness, std::process::id());
+        sampler.sample(at(1));
+        if let Some(tracked) = sampler.tracked.get_mut(&SampleSource::Harness)
+            && let Some((_, last)) = &mut tracked.last
+        {
+            last.start_ticks += 1;
+        }
+        let round = sampler.sample(at(2));
+        assert!(matches!(round.failed[..], [(SampleSource::Harness, SampleError::Reused(_))]));
+    }
+}

@@ -1,0 +1,91 @@
+//! `scenario`, `test`, `step`: what a file declares, and the parts of a test.
+
+use std::{sync::Arc, time::Duration};
+
+use meshlab_model::DeclaredTest;
+use mlua::{Lua, MultiValue, Result, Table};
+
+use crate::{
+    Declaration,
+    call::{Call, Outcome, instant, waiting},
+    context::Context,
+    values::DurationValue,
+};
+
+const OPTIONS: &[&str] = &["description", "duration", "timeout", "sample_every", "tags"];
+const SAMPLE_EVERY_MIN: Duration = Duration::from_millis(100);
+
+pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
+    globals.raw_set("scenario", instant(lua, context, "scenario", scenario)?)?;
+    globals.raw_set("test", instant(lua, context, "test", test)?)?;
+    globals.raw_set("step", waiting(lua, context, "step", step)?)
+}
+
+fn scenario(call: Call) -> Outcome<Table> {
+    call.at_most(1)?;
+    let options = call.options(0, OPTIONS)?;
+    let timeout = options.duration("timeout")?;
+    let duration = options.duration("duration")?;
+    let sample_every = options.duration("sample_every")?.unwrap_or(Duration::from_secs(1));
+    if sample_every < SAMPLE_EVERY_MIN {
+        return Err(options.mistake(
+            "sample_every",
+            "`sample_every` is at least \"100ms\": a sample costs what it measures".to_owned(),
+        ));
+    }
+    let slack = Duration::from_secs(600);
+    let declaration = Declaration {
+        description: options.text("description")?,
+        timeout: timeout.unwrap_or_else(|| duration.unwrap_or_default() + slack),
+        sample_every,
+        tags: options.texts("tags")?,
+        tests: Vec::new(),
+    };
+    {
+        let mut declared = call.context.lock_declared();
+        if declared.options.is_some() || !declared.tests.is_empty() {
+            drop(declared);
+            return Err(call.mistake("`scenario` is called once, before the first `test`"));
+        }
+        declared.options = Some(declaration);
+    }
+    let run = call.lua.create_table().map_err(|error| call.mistake(error.to_string()))?;
+    if let Some(duration) = duration {
+        let value = call.lua.create_userdata(DurationValue(duration));
+        value
+            .and_then(|value| run.raw_set("duration", value))
+            .map_err(|error| call.mistake(error.to_string()))?;
+    }
+    Ok(run)
+}
+
+fn test(call: Call) -> Outcome<()> {
+    call.at_most(2)?;
+    let title = call.text(0, "the claim to prove, as text,")?;
+    let body = call.function(1)?;
+    if call.context.in_test() {
+        return Err(call.mistake("a `test` cannot be inside a `test`; use `step` for its parts"));
+    }
+    if title.trim().is_empty() {
+        return Err(call.mistake("a test needs a claim to prove: say what should be true"));
+    }
+    let source = call.at();
+    let mut declared = call.context.lock_declared();
+    if declared.tests.iter().any(|(test, _)| test.title == title) {
+        drop(declared);
+        return Err(call.mistake(format!("there is a test \"{title}\" already")));
+    }
+    declared.tests.push((DeclaredTest { title, source }, body));
+    Ok(())
+}
+
+async fn step(call: Call) -> Outcome<MultiValue> {
+    call.at_most(2)?;
+    let name = call.text(0, "a name")?;
+    let body = call.function(1)?;
+    let host = Arc::clone(call.host()?);
+    let step = host.begin_step(&name, call.at());
+    let result = body.call_async::<MultiValue>(()).await;
+    host.end_step(step);
+    result.map_err(|error| Box::new(crate::script::unwind(&call.context, &error)))
+}

@@ -1,0 +1,27 @@
+//! The functions of the language, a file a family.
+
+mod claims;
+mod declare;
+mod faults;
+mod mesh;
+mod record;
+mod spans;
+
+use std::sync::Arc;
+
+use mlua::{Lua, Result, Table};
+
+use crate::context::Context;
+
+pub(crate) use faults::Hit;
+pub(crate) use mesh::{MeshRef, NodeRef};
+
+/// Puts every function of the language into `globals`.
+pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
+    declare::install(lua, context, globals)?;
+    mesh::install(lua, context, globals)?;
+    spans::install(lua, context, globals)?;
+    claims::install(lua, context, globals)?;
+    faults::install(lua, context, globals)?;
+    record::install(lua, context, globals)
+}

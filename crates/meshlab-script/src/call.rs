@@ -1,0 +1,392 @@
+//! One call of the language: its arguments and options, checked, with its place for errors.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use meshlab_engine::{AttributeValue, Host, HostError, Since};
+use meshlab_model::SourceLine;
+use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
+
+use crate::{
+    api::{Hit, MeshRef, NodeRef},
+    context::Context,
+    error::{ScriptError, nearest},
+    values::as_duration,
+};
+
+/// A call that is being made. Its place is taken when it begins, before anything waits.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) context: Arc<Context>,
+    pub(crate) lua: Lua,
+    pub(crate) name: String,
+    pub(crate) line: u32,
+    arguments: Vec<Value>,
+}
+
+pub(crate) type Outcome<T> = Result<T, Box<ScriptError>>;
+
+impl Call {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        lua: &Lua,
+        name: &str,
+        arguments: MultiValue,
+    ) -> Self {
+        context.touch();
+        Self {
+            context: Arc::clone(context),
+            lua: lua.clone(),
+            name: name.to_owned(),
+            line: context.caller_line(lua),
+            arguments: arguments.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn at(&self) -> SourceLine {
+        self.context.source_line(&self.name, self.line)
+    }
+
+    pub(crate) fn mistake(&self, message: impl Into<String>) -> Box<ScriptError> {
+        Box::new(self.context.mistake(&self.name, self.line, message.into()))
+    }
+
+    pub(crate) fn mistake_with(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Box<ScriptError> {
+        let mut error = self.mistake(message);
+        error.help = Some(help.into());
+        error
+    }
+
+    /// The host, which is there only inside a test.
+    pub(crate) fn host(&self) -> Outcome<&Arc<dyn Host>> {
+        match self.context.host() {
+            Some(host) if self.context.in_test() => Ok(host),
+            _ => Err(self.mistake_with(
+                format!("`{}` can only be used inside a `test`", self.name),
+                "the top level of a file only declares; nothing runs until a test does",
+            )),
+        }
+    }
+
+    /// What the host answered, with errors at this call's place.
+    pub(crate) fn answer<T>(&self, result: Result<T, HostError>) -> Outcome<T> {
+        self.context.touch();
+        result.map_err(|error| Box::new(self.context.host_error(&self.name, self.line, &error)))
+    }
+
+    pub(crate) fn argument(&self, place: usize) -> Value {
+        self.arguments.get(place).cloned().unwrap_or(Value::Nil)
+    }
+
+    pub(crate) fn at_most(&self, count: usize) -> Outcome<()> {
+        if self.arguments.len() > count {
+            let given = self.arguments.len();
+            return Err(self.mistake(format!(
+                "`{}` takes at most {count} arguments, {given} were given",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, place: usize, wanted: &str) -> Box<ScriptError> {
+        const PLACES: [&str; 4] = ["first", "second", "third", "fourth"];
+        let place_word = PLACES.get(place).copied().unwrap_or("next");
+        let got = describe(&self.argument(place));
+        self.mistake(format!(
+            "`{}` takes {wanted} as its {place_word} argument, got {got}",
+            self.name
+        ))
+    }
+
+    pub(crate) fn text(&self, place: usize, wanted: &str) -> Outcome<String> {
+        match self.argument(place) {
+            Value::String(text) => Ok(text.to_string_lossy()),
+            _ => Err(self.wrong(place, wanted)),
+        }
+    }
+
+    pub(crate) fn function(&self, place: usize) -> Outcome<Function> {
+        match self.argument(place) {
+            Value::Function(function) => Ok(function),
+            _ => Err(self.wrong(place, "a function")),
+        }
+    }
+
+    pub(crate) fn node(&self, place: usize) -> Outcome<NodeRef> {
+        as_data::<NodeRef>(&self.argument(place)).ok_or_else(|| self.wrong(place, "a node"))
+    }
+
+    pub(crate) fn mesh(&self, place: usize) -> Outcome<MeshRef> {
+        as_data::<MeshRef>(&self.argument(place)).ok_or_else(|| self.wrong(place, "a mesh"))
+    }
+
+    pub(crate) fn duration(&self, place: usize) -> Outcome<Duration> {
+        as_duration(&self.argument(place)).map_err(|why| {
+            self.mistake_with(
+                format!("`{}` takes a length of time, but {why}", self.name),
+                "a length of time is text with a unit: \"250ms\", \"30s\", \"1h30m\"",
+            )
+        })
+    }
+
+    /// The options at `place`: a table with only these keys. Absent is empty.
+    pub(crate) fn options(
+        &self,
+        place: usize,
+        allowed: &'static [&'static str],
+    ) -> Outcome<Options> {
+        let table = match self.argument(place) {
+            Value::Nil => None,
+            Value::Table(table) => Some(table),
+            _ => return Err(self.wrong(place, "a table of options")),
+        };
+        let options = Options { call: self.clone(), table };
+        for key in options.keys()? {
+            if !allowed.contains(&key.as_str()) {
+                let message = format!("`{}` has no option `{key}`", self.name);
+                let mut error =
+                    self.context.option_mistake(&self.name, self.line, &key, false, message);
+                error.label = nearest(&key, allowed.iter().copied())
+                    .map(|meant| format!("did you mean `{meant}`?"));
+                error.help = Some(format!("options: {}", allowed.join(", ")));
+                return Err(Box::new(error));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The options of a call.
+pub(crate) struct Options {
+    call: Call,
+    table: Option<Table>,
+}
+
+impl Options {
+    fn keys(&self) -> Outcome<Vec<String>> {
+        let Some(table) = &self.table else { return Ok(Vec::new()) };
+        let mut keys = Vec::new();
+        for pair in table.clone().pairs::<Value, Value>() {
+            match pair {
+                Ok((Value::String(key), _)) => keys.push(key.to_string_lossy()),
+                Ok((other, _)) => {
+                    return Err(self.call.mistake(format!(
+                        "the options of `{}` have names, this one is {}",
+                        self.call.name,
+                        describe(&other)
+                    )));
+                }
+                Err(error) => return Err(self.call.mistake(error.to_string())),
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Value {
+        let value = self.table.as_ref().map(|table| table.raw_get::<Value>(key));
+        value.and_then(Result::ok).unwrap_or(Value::Nil)
+    }
+
+    pub(crate) fn mistake(&self, key: &str, message: String) -> Box<ScriptError> {
+        let call = &self.call;
+        Box::new(call.context.option_mistake(&call.name, call.line, key, true, message))
+    }
+
+    fn wrong(&self, key: &str, wanted: &str) -> Box<ScriptError> {
+        let got = describe(&self.get(key));
+        self.mistake(key, format!("`{key}` of `{}` takes {wanted}, got {got}", self.call.name))
+    }
+
+    pub(crate) fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
+        }
+        as_duration(&value).map(Some).map_err(|why| {
+            let message = format!("`{key}` of `{}` is a length of time, but {why}", self.call.name);
+            let mut error = self.mistake(key, message);
+            if let Value::Integer(number) = value {
+                error.label = Some(format!("write `\"{number}s\"`"));
+            }
+            error
+        })
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Outcome<Option<String>> {
+        match self.get(key) {
+            Value::Nil => Ok(None),
+            Value::String(text) => Ok(Some(text.to_string_lossy())),
+            _ => Err(self.wrong(key, "text")),
+        }
+    }
+
+    pub(crate) fn boolean(&self, key: &str) -> Outcome<Option<bool>> {
+        match self.get(key) {
+            Value::Nil => Ok(None),
+            Value::Boolean(truth) => Ok(Some(truth)),
+            _ => Err(self.wrong(key, "true or false")),
+        }
+    }
+
+    /// A whole number of at least 1.
+    pub(crate) fn count(&self, key: &str) -> Outcome<Option<u64>> {
+        match self.get(key) {
+            Value::Nil => Ok(None),
+            Value::Integer(number) if number >= 1 => Ok(u64::try_from(number).ok()),
+            _ => Err(self.wrong(key, "a whole number of at least 1")),
+        }
+    }
+
+    pub(crate) fn texts(&self, key: &str) -> Outcome<Vec<String>> {
+        match self.get(key) {
+            Value::Nil => Ok(Vec::new()),
+            Value::Table(list) => list
+                .sequence_values::<String>()
+                .collect::<Result<_, _>>()
+                .map_err(|_| self.wrong(key, "a list of texts")),
+            _ => Err(self.wrong(key, "a list of texts")),
+        }
+    }
+
+    /// A table of texts by name.
+    pub(crate) fn text_map(&self, key: &str) -> Outcome<BTreeMap<String, String>> {
+        match self.get(key) {
+            Value::Nil => Ok(BTreeMap::new()),
+            Value::Table(table) => table
+                .pairs::<String, String>()
+                .collect::<Result<_, _>>()
+                .map_err(|_| self.wrong(key, "a table of texts by name")),
+            _ => Err(self.wrong(key, "a table of texts by name")),
+        }
+    }
+
+    /// Attributes that must be equal.
+    pub(crate) fn attributes(&self, key: &str) -> Outcome<BTreeMap<String, AttributeValue>> {
+        let wrong = || self.wrong(key, "a table of texts, numbers or booleans by attribute name");
+        let table = match self.get(key) {
+            Value::Nil => return Ok(BTreeMap::new()),
+            Value::Table(table) => table,
+            _ => return Err(wrong()),
+        };
+        let mut attributes = BTreeMap::new();
+        for pair in table.pairs::<String, Value>() {
+            let (name, value) = pair.map_err(|_| wrong())?;
+            let value = match value {
+                Value::String(text) => AttributeValue::Text(text.to_string_lossy()),
+                Value::Integer(number) => AttributeValue::Number(number as f64),
+                Value::Number(number) => AttributeValue::Number(number),
+                Value::Boolean(truth) => AttributeValue::Bool(truth),
+                _ => return Err(wrong()),
+            };
+            attributes.insert(name, value);
+        }
+        Ok(attributes)
+    }
+
+    /// `since`: a fault's hit, or a length of time before now.
+    pub(crate) fn since(&self) -> Outcome<Since> {
+        let value = self.get("since");
+        if value.is_nil() {
+            return Ok(Since::Scope);
+        }
+        if let Some(hit) = as_data::<Hit>(&value) {
+            return Ok(Since::Fault(hit.fault));
+        }
+        self.duration("since").map(|length| length.map_or(Since::Scope, Since::Ago))
+    }
+
+    /// Nodes: one, a list, or a mesh. Of a mesh, all nodes or only those that live.
+    pub(crate) fn nodes(
+        &self,
+        key: &str,
+        only_live: bool,
+    ) -> Outcome<Option<Vec<meshlab_model::NodeId>>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
+        }
+        let wrong = || self.wrong(key, "a node, a list of nodes or a mesh");
+        if let Some(node) = as_data::<NodeRef>(&value) {
+            return Ok(Some(vec![node.id]));
+        }
+        if let Some(mesh) = as_data::<MeshRef>(&value) {
+            let nodes = self.call.host()?.nodes(&mesh.id);
+            let wanted = nodes.into_iter().filter(|node| node.live || !only_live);
+            return Ok(Some(wanted.map(|node| node.id).collect()));
+        }
+        let Value::Table(list) = value else { return Err(wrong()) };
+        let mut nodes = Vec::new();
+        for node in list.sequence_values::<Value>() {
+            let node = node.ok().as_ref().and_then(as_data::<NodeRef>).ok_or_else(wrong)?;
+            nodes.push(node.id);
+        }
+        Ok(Some(nodes))
+    }
+}
+
+/// The value of ours in a Lua value.
+pub(crate) fn as_data<T: Clone + 'static>(value: &Value) -> Option<T> {
+    let data: &AnyUserData = value.as_userdata()?;
+    data.borrow::<T>().ok().map(|inner| inner.clone())
+}
+
+/// A value in a few words, for an error.
+pub(crate) fn describe(value: &Value) -> String {
+    match value {
+        Value::Nil => "nothing".to_owned(),
+        Value::String(text) => format!("the text \"{}\"", text.to_string_lossy()),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::UserData(_) if as_data::<NodeRef>(value).is_some() => "a node".to_owned(),
+        Value::UserData(_) if as_data::<MeshRef>(value).is_some() => "a mesh".to_owned(),
+        other => format!("a {}", other.type_name()),
+    }
+}
+
+/// A function of the language that waits. The call's place is taken before its first wait.
+pub(crate) fn waiting<F, FR, R>(
+    lua: &Lua,
+    context: &Arc<Context>,
+    name: &'static str,
+    body: F,
+) -> mlua::Result<Function>
+where
+    F: Fn(Call) -> FR + Send + Sync + 'static,
+    FR: Future<Output = Outcome<R>> + Send + 'static,
+    R: IntoLuaMulti,
+{
+    let context = Arc::clone(context);
+    lua.create_async_function(move |lua, arguments: MultiValue| {
+        let call = Call::new(&context, &lua, name, arguments);
+        let context = Arc::clone(&context);
+        let work = body(call);
+        async move {
+            let result = work.await;
+            context.touch();
+            result.map_err(|error| mlua::Error::external(*error))
+        }
+    })
+}
+
+/// A function of the language that does not wait.
+pub(crate) fn instant<F, R>(
+    lua: &Lua,
+    context: &Arc<Context>,
+    name: &'static str,
+    body: F,
+) -> mlua::Result<Function>
+where
+    F: Fn(Call) -> Outcome<R> + Send + Sync + 'static,
+    R: IntoLuaMulti,
+{
+    let context = Arc::clone(context);
+    lua.create_function(move |lua, arguments: MultiValue| {
+        body(Call::new(&context, lua, name, arguments))
+            .map_err(|error| mlua::Error::external(*error))
+    })
+}

@@ -1,0 +1,66 @@
+//! Values with units that the language hands back: they compare, divide and print.
+
+use std::time::Duration;
+
+use meshlab_model::{format_duration, parse_duration};
+use mlua::{MetaMethod, UserData, UserDataMethods, Value};
+
+/// A length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DurationValue(pub(crate) Duration);
+
+impl UserData for DurationValue {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("seconds", |_, this, ()| Ok(this.0.as_secs_f64()));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(format_duration(this.0)));
+        methods.add_meta_function(MetaMethod::Add, |_, (a, b): (Value, Value)| {
+            Ok(Self(length(&a)?.saturating_add(length(&b)?)))
+        });
+        methods.add_meta_function(MetaMethod::Sub, |_, (a, b): (Value, Value)| {
+            Ok(Self(length(&a)?.saturating_sub(length(&b)?)))
+        });
+        methods.add_meta_method(MetaMethod::Mul, |_, this, by: f64| {
+            Duration::try_from_secs_f64(this.0.as_secs_f64() * by)
+                .map(Self)
+                .map_err(|_| mlua::Error::runtime("a length of time cannot be below zero"))
+        });
+        methods.add_meta_method(MetaMethod::Div, |_, this, by: Value| {
+            Ok(this.0.as_secs_f64() / length(&by)?.as_secs_f64())
+        });
+        methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
+            Ok(length(&a).ok() == length(&b).ok())
+        });
+        methods.add_meta_function(MetaMethod::Lt, |_, (a, b): (Value, Value)| {
+            Ok(length(&a)? < length(&b)?)
+        });
+        methods.add_meta_function(MetaMethod::Le, |_, (a, b): (Value, Value)| {
+            Ok(length(&a)? <= length(&b)?)
+        });
+    }
+}
+
+/// A length of time as a scenario gives one: text with a unit, or a value that meshlab gave.
+fn length(value: &Value) -> mlua::Result<Duration> {
+    as_duration(value).map_err(mlua::Error::runtime)
+}
+
+/// The same, with the error as text.
+pub(crate) fn as_duration(value: &Value) -> Result<Duration, String> {
+    match value {
+        Value::String(text) => {
+            let text = text.to_str().map_err(|_| "it is not text".to_owned())?;
+            parse_duration(&text).map_err(|error| error.to_string())
+        }
+        Value::UserData(data) => data
+            .borrow::<DurationValue>()
+            .map(|value| value.0)
+            .map_err(|_| "it is not a length of time".to_owned()),
+        Value::Integer(number) => Err(bare(&number.to_string())),
+        Value::Number(number) => Err(bare(&number.to_string())),
+        other => Err(format!("it is a {}, not a length of time", other.type_name())),
+    }
+}
+
+fn bare(number: &str) -> String {
+    format!("`{number}` has no unit, write for example `\"{number}s\"`")
+}

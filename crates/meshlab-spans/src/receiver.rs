@@ -1,0 +1,224 @@
+//! One node's doors. The sender is known by the socket that it came to, not by what it says.
+
+use std::{io, net::TcpListener as StdListener};
+
+use meshlab_model::NodeId;
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
+
+use crate::{SpanStore, grpc, http};
+
+/// Receives one node's spans; dropping it closes the doors and every connection.
+#[derive(Debug)]
+pub struct Receiver {
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Why spans cannot be received. Completes "failed to ...".
+#[derive(Debug, thiserror::Error)]
+#[error("listen for the spans of {node}: {error}")]
+pub struct ReceiverError {
+    node: NodeId,
+    error: io::Error,
+}
+
+impl Receiver {
+    /// Opens both doors of `node`: http/protobuf and gRPC. The listeners may live in another
+    /// network namespace: a socket stays in the one that it was made in.
+    ///
+    /// # Errors
+    /// A listener cannot be watched by the runtime.
+    pub fn spawn(
+        runtime: &Handle,
+        node: NodeId,
+        http: StdListener,
+        grpc: StdListener,
+        store: SpanStore,
+    ) -> Result<Self, ReceiverError> {
+        let _entered = runtime.enter();
+        let adopt = |listener: StdListener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        };
+        let failed = |error| ReceiverError { node: node.clone(), error };
+        let http = adopt(http).map_err(failed)?;
+        let grpc = adopt(grpc).map_err(failed)?;
+        let tasks = [
+            runtime.spawn(http::serve(http, node.clone(), store.clone())),
+            runtime.spawn(grpc::serve(grpc, node.clone(), store)),
+        ];
+        Ok(Self { tasks })
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, io::Write, net::Ipv4Addr, net::SocketAddr, time::Duration};
+
+    use flate2::{Compression, write::GzEncoder};
+    use meshlab_model::RunTime;
+    use opentelemetry_proto::tonic::{
+        collector::trace::v1::ExportTraceServiceRequest,
+        trace::v1::{ResourceSpans, ScopeSpans, Span},
+    };
+    use prost::Message;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{RunClock, Selector};
+
+    struct Fixture {
+        store: SpanStore,
+        http: SocketAddr,
+        grpc: SocketAddr,
+        _receiver: Receiver,
+    }
+
+    fn open() -> Fixture {
+        let clock = RunClock { started: std::time::Instant::now(), started_unix_nanos: 0 };
+        let store = SpanStore::new(clock, 10_000);
+        let listen = || StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (http, grpc) = (listen(), listen());
+        let addresses = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
+        let receiver =
+            Receiver::spawn(&Handle::current(), "n".into(), http, grpc, store.clone()).unwrap();
+        Fixture { store, http: addresses.0, grpc: addresses.1, _receiver: receiver }
+    }
+
+    fn body(count: usize) -> Vec<u8> {
+        let span = Span { name: "x".into(), ..Default::default() };
+        let scope = ScopeSpans { spans: vec![span; count], ..Default::default() };
+        let resource = ResourceSpans { scope_spans: vec![scope], ..Default::default() };
+        ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec()
+    }
+
+    async fn post(address: SocketAddr, path: &str, headers: &str, body: &[u8]) -> String {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: \
+             {}\r\n\r\n",
+            body.len()
+        );
+        send(address, &[head.as_bytes(), body].concat()).await
+    }
+
+    async fn send(address: SocketAddr, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The other side may answer and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap();
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn all() -> Selector {
+        Selector {
+            name: "x".into(),
+            nodes: None,
+            attributes: BTreeMap::new(),
+            since: RunTime::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn spans_come_in_by_http_plain_and_packed() {
+        let fixture = open();
+        let kind = "content-type: application/x-protobuf\r\n";
+        assert_eq!(post(fixture.http, "/v1/traces", kind, &body(3)).await, "HTTP/1.1 200 OK");
+        let packed = format!("{kind}content-encoding: gzip\r\n");
+        let answer = post(fixture.http, "/v1/traces", &packed, &gzip(&body(4))).await;
+        assert_eq!(answer, "HTTP/1.1 200 OK");
+        assert_eq!(fixture.store.count(&all()), 7);
+        assert_eq!(fixture.store.received(&"n".into()), 7);
+    }
+
+    #[tokio::test]
+    async fn garbage_is_refused_counted_and_harmless() {
+        let fixture = open();
+        let bad = "HTTP/1.1 400 Bad Request";
+        assert_eq!(post(fixture.http, "/v1/traces", "", b"\xff\xffnot protobuf").await, bad);
+        let whole = body(9);
+        assert_eq!(post(fixture.http, "/v1/traces", "", &whole[..whole.len() - 3]).await, bad);
+        let packed = "content-encoding: gzip\r\n";
+        assert_eq!(post(fixture.http, "/v1/traces", packed, b"no gzip").await, bad);
+        send(fixture.http, b"\x16\x03\x01\x00\x05hello this is no http\r\n\r\n").await;
+        let counters = fixture.store.problems(&"n".into());
+        assert_eq!(counters.malformed, 4, "{counters:?}");
+        assert!(counters.first_problem.unwrap().starts_with("no OTLP trace request"));
+        let elsewhere = post(fixture.http, "/v2/nothing", "", b"").await;
+        assert_eq!(elsewhere, "HTTP/1.1 404 Not Found");
+        assert_eq!(post(fixture.http, "/v1/metrics", "", b"").await, "HTTP/1.1 200 OK");
+        assert_eq!(post(fixture.http, "/v1/traces", "", &body(1)).await, "HTTP/1.1 200 OK");
+        assert_eq!(fixture.store.count(&all()), 1);
+    }
+
+    #[tokio::test]
+    async fn a_bomb_and_a_giant_are_refused() {
+        let fixture = open();
+        let bomb = gzip(&vec![0_u8; 40 * 1024 * 1024]);
+        assert!(bomb.len() < 1024 * 1024);
+        let packed = "content-encoding: gzip\r\n";
+        let large = "HTTP/1.1 413 Payload Too Large";
+        assert_eq!(post(fixture.http, "/v1/traces", packed, &bomb).await, large);
+        let giant = vec![0_u8; http::BODY_BYTES_MAX + 1];
+        let answer = post(fixture.http, "/v1/traces", "", &giant).await;
+        assert!(answer == large || answer.is_empty(), "{answer}");
+        assert_eq!(fixture.store.problems(&"n".into()).too_large, 2);
+    }
+
+    #[tokio::test]
+    async fn spans_come_in_by_grpc() {
+        let fixture = open();
+        let stream = TcpStream::connect(fixture.grpc).await.unwrap();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let message = body(5);
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        let path = "http://x/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let request = ::http::Request::post(path)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
+            .unwrap();
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let five = |store: &SpanStore| (store.count(&all()) == 5).then_some(());
+        assert_eq!(fixture.store.wait_for(deadline, five).await, Some(()));
+        driver.abort();
+    }
+
+    #[tokio::test]
+    async fn a_closed_door_takes_in_nothing() {
+        let fixture = open();
+        let address = fixture.http;
+        drop(fixture);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(address).await.is_ok() {
+            assert!(Instant::now() < deadline, "the door is still open");
+            tokio::task::yield_now().await;
+        }
+    }
+}

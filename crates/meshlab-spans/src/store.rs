@@ -1,0 +1,387 @@
+//! The span store: what arrived, by name and node, and waits for more.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use meshlab_model::{NodeId, RunTime, SpanRecord};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use crate::{IncomingSpan, RunClock, Selector};
+
+/// Under a flood of spans a wait asks at most this often; an answer is late by no more than it.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+type Sink = Box<dyn Fn(&SpanRecord) + Send + Sync>;
+
+/// Everything that arrived. Cheap to clone.
+#[derive(Clone)]
+pub struct SpanStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: RunClock,
+    capacity: usize,
+    inner: Mutex<Inner>,
+    version: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Spans in order of arrival. The first one has place `evicted`.
+    spans: VecDeque<Kept>,
+    evicted: u64,
+    last_seq: u64,
+    index: BTreeMap<String, BTreeMap<NodeId, VecDeque<u64>>>,
+    received: BTreeMap<NodeId, u64>,
+    counters: BTreeMap<NodeId, ReceiverCounters>,
+    sink: Option<Sink>,
+}
+
+struct Kept {
+    record: SpanRecord,
+    happened: RunTime,
+}
+
+/// What came through one node's doors besides good spans.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiverCounters {
+    /// Requests that were no OTLP, or broken.
+    pub malformed: u64,
+    /// Requests over a size limit.
+    pub too_large: u64,
+    /// Requests for metrics, logs or anything else that is not kept.
+    pub ignored: u64,
+    /// Spans whose name or attributes were cut to their limit.
+    pub truncated: u64,
+    /// Connections refused because too many were open.
+    pub refused: u64,
+    /// What was wrong with the first malformed request.
+    pub first_problem: Option<String>,
+}
+
+impl SpanStore {
+    /// A store that keeps `capacity` spans in memory; older ones are evicted and counted.
+    pub fn new(clock: RunClock, capacity: usize) -> Self {
+        let shared = Shared {
+            clock,
+            capacity: capacity.max(1),
+            inner: Mutex::default(),
+            version: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Hands every span that arrives from now on to `sink`, in order, while the store is locked:
+    /// the sink must not ask the store anything.
+    pub fn set_sink(&self, sink: Sink) {
+        self.lock().sink = Some(sink);
+    }
+
+    /// Takes in spans of one node.
+    pub fn add(&self, node: &NodeId, spans: Vec<IncomingSpan>) {
+        if spans.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        let arrived = self.shared.clock.now();
+        *inner.received.entry(node.clone()).or_default() += spans.len() as u64;
+        for span in spans {
+            inner.keep(&self.shared, node, arrived, span);
+        }
+        drop(inner);
+        self.shared.version.send_modify(|version| *version += 1);
+    }
+
+    /// Matching spans by node; nodes without any are absent.
+    pub fn count_by_node(&self, selector: &Selector) -> BTreeMap<NodeId, u64> {
+        let inner = self.lock();
+        inner
+            .places(selector)
+            .map(|(node, places)| (node.clone(), inner.matching(selector, places).count() as u64))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// Matching spans.
+    pub fn count(&self, selector: &Selector) -> u64 {
+        self.count_by_node(selector).values().sum()
+    }
+
+    /// The newest matching spans, at most `limit`, the newest last.
+    pub fn find(&self, selector: &Selector, limit: usize) -> Vec<SpanRecord> {
+        let inner = self.lock();
+        let mut found: Vec<&SpanRecord> = inner
+            .places(selector)
+            .flat_map(|(_, places)| inner.matching(selector, places))
+            .map(|kept| &kept.record)
+            .collect();
+        found.sort_by_key(|record| record.seq);
+        let skip = found.len().saturating_sub(limit);
+        found.into_iter().skip(skip).cloned().collect()
+    }
+
+    /// The newest matching span.
+    pub fn last(&self, selector: &Selector) -> Option<SpanRecord> {
+        self.find(selector, 1).pop()
+    }
+
+    /// Spans that came from a node, evicted ones included.
+    pub fn received(&self, node: &NodeId) -> u64 {
+        self.lock().received.get(node).copied().unwrap_or(0)
+    }
+
+    /// Spans that are no longer in memory. A count that reaches back behind them is too low.
+    pub fn evicted(&self) -> u64 {
+        self.lock().evicted
+    }
+
+    /// Names that are in memory, with how often.
+    pub fn names(&self) -> BTreeMap<String, u64> {
+        let inner = self.lock();
+        let count = |nodes: &BTreeMap<NodeId, VecDeque<u64>>| {
+            nodes.values().map(|places| places.len() as u64).sum()
+        };
+        inner.index.iter().map(|(name, nodes)| (name.clone(), count(nodes))).collect()
+    }
+
+    /// What else came through a node's doors.
+    pub fn problems(&self, node: &NodeId) -> ReceiverCounters {
+        self.lock().counters.get(node).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn note(&self, node: &NodeId, change: impl FnOnce(&mut ReceiverCounters)) {
+        change(self.lock().counters.entry(node.clone()).or_default());
+    }
+
+    /// A number that moves whenever spans arrive.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    /// Waits until `check` has an answer, or the deadline passes (then `None`). Asks first, so what
+    /// arrived before counts; asks once more at the deadline, so what arrived just now counts too.
+    pub async fn wait_for<T>(
+        &self,
+        deadline: Instant,
+        mut check: impl FnMut(&Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut changes = self.changes();
+        loop {
+            changes.mark_unchanged();
+            if let Some(answer) = check(self) {
+                return Some(answer);
+            }
+            let asked = Instant::now();
+            if asked >= deadline {
+                return None;
+            }
+            // Besides new spans, what `check` looks at may change by itself, for example a node
+            // that dies: ask again a few times a second.
+            let again = deadline.min(asked + Duration::from_millis(250));
+            let _ = timeout_at(again, changes.changed()).await;
+            sleep_until(deadline.min(asked + ASK_EVERY)).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change is complete before anything in it can panic, but for the sink.
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn keep(&mut self, shared: &Shared, node: &NodeId, arrived: RunTime, span: IncomingSpan) {
+        self.last_seq += 1;
+        let happened = shared.clock.effective(arrived, span.end_unix_nanos);
+        let record = SpanRecord {
+            seq: self.last_seq,
+            arrived,
+            node: node.clone(),
+            name: span.name,
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_id: span.parent_id,
+            start_unix_nanos: span.start_unix_nanos,
+            end_unix_nanos: span.end_unix_nanos,
+            attributes: span.attributes,
+        };
+        if let Some(sink) = &self.sink {
+            sink(&record);
+        }
+        let place = self.evicted + self.spans.len() as u64;
+        // Names are few; the key is copied only when one comes for the first time.
+        if !self.index.contains_key(&record.name) {
+            self.index.insert(record.name.clone(), BTreeMap::new());
+        }
+        if let Some(nodes) = self.index.get_mut(&record.name) {
+            nodes.entry(node.clone()).or_default().push_back(place);
+        }
+        self.spans.push_back(Kept { record, happened });
+        if self.spans.len() > shared.capacity {
+            self.evict();
+        }
+    }
+
+    fn evict(&mut self) {
+        let Some(oldest) = self.spans.pop_front() else { return };
+        self.evicted += 1;
+        if let Some(nodes) = self.index.get_mut(&oldest.record.name) {
+            if let Some(places) = nodes.get_mut(&oldest.record.node) {
+                places.pop_front();
+            }
+            nodes.retain(|_, places| !places.is_empty());
+            if nodes.is_empty() {
+                self.index.remove(&oldest.record.name);
+            }
+        }
+    }
+
+    fn places<'a>(
+        &'a self,
+        selector: &'a Selector,
+    ) -> impl Iterator<Item = (&'a NodeId, &'a VecDeque<u64>)> {
+        self.index
+            .get(&selector.name)
+            .into_iter()
+            .flatten()
+            .filter(|(node, _)| selector.nodes.as_ref().is_none_or(|nodes| nodes.contains(*node)))
+    }
+
+    fn matching<'a>(
+        &'a self,
+        selector: &'a Selector,
+        places: &'a VecDeque<u64>,
+    ) -> impl Iterator<Item = &'a Kept> {
+        // Arrivals are in order, and nothing arrives before it happened: what arrived before
+        // `since` cannot match, and is skipped by halving.
+        let kept = |place: &u64| self.spans.get(usize::try_from(place - self.evicted).ok()?);
+        let first = places.partition_point(|place| {
+            kept(place).is_some_and(|kept| kept.record.arrived < selector.since)
+        });
+        places
+            .range(first..)
+            .filter_map(kept)
+            .filter(|kept| kept.happened >= selector.since)
+            .filter(|kept| selector.matches(&kept.record.attributes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_000_000_000_000;
+
+    fn store(capacity: usize) -> SpanStore {
+        let clock = RunClock { started: std::time::Instant::now(), started_unix_nanos: START };
+        SpanStore::new(clock, capacity)
+    }
+
+    fn span(name: &str, peer: &str) -> IncomingSpan {
+        IncomingSpan {
+            name: name.into(),
+            trace_id: "t".into(),
+            span_id: "s".into(),
+            parent_id: String::new(),
+            start_unix_nanos: 0,
+            end_unix_nanos: 0,
+            attributes: BTreeMap::from([("peer".to_owned(), peer.into())]),
+        }
+    }
+
+    fn all(name: &str) -> Selector {
+        Selector {
+            name: name.into(),
+            nodes: None,
+            attributes: BTreeMap::new(),
+            since: RunTime::ZERO,
+        }
+    }
+
+    #[test]
+    fn counts_are_by_name_node_and_attribute() {
+        let store = store(100);
+        let (a, b) = (NodeId::from("a"), NodeId::from("b"));
+        store.add(&a, vec![span("x", "1"), span("x", "2"), span("y", "1")]);
+        store.add(&b, vec![span("x", "1")]);
+        assert_eq!(
+            store.count_by_node(&all("x")),
+            BTreeMap::from([(a.clone(), 2), (b.clone(), 1)])
+        );
+        let mut only = all("x");
+        only.attributes.insert("peer".into(), "1".into());
+        only.nodes = Some([a.clone()].into());
+        assert_eq!(store.count(&only), 1);
+        assert_eq!((store.received(&a), store.received(&b)), (3, 1));
+        assert_eq!(store.count(&all("z")), 0);
+        assert_eq!(store.last(&all("x")).unwrap().node, b);
+    }
+
+    #[test]
+    fn an_old_span_that_comes_late_does_not_satisfy_a_new_claim() {
+        let store = store(100);
+        let node = NodeId::from("a");
+        while store.shared.clock.now().micros < 3_000 {
+            std::hint::spin_loop();
+        }
+        let mut late = span("x", "1");
+        late.end_unix_nanos = START + 1_000_000;
+        store.add(&node, vec![late]);
+        let mut claim = all("x");
+        claim.since = RunTime { micros: 2_000 };
+        assert_eq!(store.count(&claim), 0, "it ended before the claim began");
+        let mut skewed = span("x", "1");
+        skewed.end_unix_nanos = START - 1;
+        store.add(&node, vec![skewed]);
+        assert_eq!(store.count(&claim), 1, "a clock that is off is not believed");
+    }
+
+    #[test]
+    fn what_is_evicted_is_counted_and_the_index_follows() {
+        let store = store(3);
+        let node = NodeId::from("a");
+        for peer in ["1", "2", "3", "4", "5"] {
+            store.add(&node, vec![span(if peer == "1" { "first" } else { "x" }, peer)]);
+        }
+        assert_eq!((store.evicted(), store.count(&all("x")), store.received(&node)), (2, 3, 5));
+        assert_eq!(store.names(), BTreeMap::from([("x".to_owned(), 3)]));
+    }
+
+    #[tokio::test]
+    async fn a_wait_sees_the_past_and_the_future() {
+        let store = store(100);
+        let node = NodeId::from("a");
+        store.add(&node, vec![span("x", "1")]);
+        let long = Instant::now() + Duration::from_secs(30);
+        let enough =
+            |wanted| move |store: &SpanStore| (store.count(&all("x")) >= wanted).then_some(());
+        assert_eq!(store.wait_for(long, enough(1)).await, Some(()));
+        let later = store.clone();
+        let adding = tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            later.add(&NodeId::from("a"), vec![span("x", "2")]);
+        });
+        assert_eq!(store.wait_for(long, enough(2)).await, Some(()));
+        adding.await.unwrap();
+        let soon = Instant::now() + Duration::from_millis(30);
+        assert_eq!(store.wait_for(soon, enough(3)).await, None);
+    }
+
+    #[test]
+    fn the_sink_hears_every_span_in_order() {
+        let store = store(1);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&heard);
+        store.set_sink(Box::new(move |span| sink.lock().unwrap().push(span.seq)));
+        store.add(&"a".into(), vec![span("x", "1"), span("x", "2")]);
+        store.add(&"b".into(), vec![span("x", "3")]);
+        assert_eq!(*heard.lock().unwrap(), [1, 2, 3]);
+    }
+}

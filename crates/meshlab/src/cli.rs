@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meshlab",
+    version,
+    after_help = "Exit codes: 0 passed, 1 a claim failed, 2 usage, 3 the scenario is wrong, \
+        4 inconclusive or skipped only, 5 harness or host failed, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario on real nodes; ends with a verdict and a report
+    Run(RunArguments),
+    /// Draw the report of a finished (or killed) run again, from its record alone
+    Report(ReportArguments),
+    /// Run a benchmark scenario several times and print its figures with their spread
+    Bench(BenchArguments),
+    /// Say what this host can do, and how to allow the rest
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The scenario, a Lua file
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// Seed of every random choice; drawn and printed if absent
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Where the nodes live: a network of their own, or this host's loopback
+    #[arg(long, value_enum, default_value_t = Network::Lab)]
+    pub(crate) network: Network,
+    /// Take this program for the nodes instead of building it: `mesh-node=PATH`
+    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
+    pub(crate) binary: Vec<(String, String)>,
+    /// Give one node an environment variable: `node-4:MESH_NODE_GOSSIP=off`
+    #[arg(long, value_name = "NODE:NAME=VALUE", value_parser = node_env)]
+    pub(crate) node_env: Vec<(String, String, String)>,
+    /// Folder in which results/ and reports/ are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// The scenario, a Lua file with metrics and steps named `idle ...`
+    #[arg(value_name = "SCENARIO", default_value = "scenarios/bench/first-light.lua")]
+    pub(crate) scenario: PathBuf,
+    /// How many times
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Where the nodes live
+    #[arg(long, value_enum, default_value_t = Network::Lab)]
+    pub(crate) network: Network,
+    /// Folder in which results/ and reports/ are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The run's folder, such as results/gossip-swarm-forms/latest
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    /// A network namespace and a TUN device for each node, joined by a switch in the harness
+    Lab,
+    /// This host's loopback, for hosts that cannot make namespaces; no network faults
+    Host,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write NAME=PATH".to_owned()),
+    }
+}
+
+fn node_env(text: &str) -> Result<(String, String, String), String> {
+    let (node, rest) = text.split_once(':').ok_or("write NODE:NAME=VALUE")?;
+    let (name, value) = rest.split_once('=').ok_or("write NODE:NAME=VALUE")?;
+    if node.is_empty() || name.is_empty() {
+        return Err("write NODE:NAME=VALUE".to_owned());
+    }
+    Ok((node.to_owned(), name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_need_both_halves() {
+        assert!(pair("mesh-node=x").is_ok());
+        assert!(pair("mesh-node").is_err() && pair("=x").is_err() && pair("x=").is_err());
+        assert_eq!(node_env("node-4:A=b=c"), Ok(("node-4".into(), "A".into(), "b=c".into())));
+        assert!(node_env("A=b").is_err() && node_env("node-4:A").is_err());
+    }
+}

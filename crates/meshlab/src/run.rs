@@ -1,0 +1,206 @@
+//! `meshlab run`: from a scenario file to a verdict and a report.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+use meshlab_engine::{Engine, NODE_BINARY, RunConfig, build, inspect, results::RunFolder};
+use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
+use meshlab_report::{Closing, Terminal, TerminalStyle, render};
+use meshlab_script::{ErrorKind, Script};
+
+use crate::{
+    cli::{Network, RunArguments},
+    repository, signals,
+};
+
+/// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
+const EVENTS_BEHIND_MAX: usize = 8192;
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    execute(arguments).map(|(code, _)| code)
+}
+
+/// Runs a scenario; the folder is absent where the run did not begin.
+pub(crate) fn execute(arguments: &RunArguments) -> Result<(ExitCode, Option<RunFolder>)> {
+    let script = match Script::load(&arguments.scenario) {
+        Ok(script) => script,
+        Err(error) => {
+            eprintln!("{}", error.render(color(&std::io::stderr())));
+            return Ok((ExitCode::ScriptError, None));
+        }
+    };
+    if arguments.network == Network::Lab
+        && let Err(why) = meshlab_lab::probe().lab_possible()
+    {
+        bail!(
+            "this host cannot make the network lab: {why}\n`meshlab doctor` says how to allow it; \
+             `--network host` runs on loopback, without network faults"
+        );
+    }
+    let binaries = binaries(arguments)?;
+    let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
+    let tests = script.declaration().tests.clone();
+    let source = script.source().to_owned();
+    let view = show(events, source, tests);
+    let config = config(arguments, &script, binaries, listener)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the harness's runtime")?;
+    let folder = {
+        let engine = Engine::start(config, runtime.handle().clone()).context("failed to begin")?;
+        let folder = engine.folder().clone();
+        runtime.block_on(drive(engine, script));
+        folder
+    };
+    // Tasks that were told to end still hold on to the engine until the runtime is gone.
+    drop(runtime);
+    let rendered = render(&folder.results, &folder.reports);
+    let rendered = rendered.context("failed to draw the report")?;
+    // The engine is gone and with it the sender, so the view has seen everything.
+    let mut terminal = view.join().map_err(|_| anyhow::anyhow!("the terminal view broke"))?;
+    terminal.finish(&Closing {
+        results: folder.results.clone(),
+        report: rendered.html.clone(),
+        script: arguments.scenario.clone(),
+        seed: rendered.seed,
+    })?;
+    Ok((rendered.exit_code, Some(folder)))
+}
+
+/// Runs the script on its own thread and ends the run.
+async fn drive(engine: Engine, script: Script) {
+    let signals = tokio::spawn(signals::watch(engine.clone()));
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let host = engine.clone();
+    let started = thread::Builder::new().name("script".into()).spawn(move || {
+        let problems = host.clone();
+        let outcome = script.run(Arc::new(host), &|error| {
+            let mistake = error.kind() == ErrorKind::Mistake;
+            problems.problem(mistake, error.render(false), error.source_line());
+        });
+        // Nobody waits any more only if the process is about to end.
+        let _ = done.send(outcome);
+    });
+    let reason = match started {
+        Ok(_) => match finished.await {
+            Ok(outcome) => {
+                let mistaken = outcome.errors.iter().any(|e| e.kind() == ErrorKind::Mistake);
+                let reason = engine.stopped();
+                reason.unwrap_or(if mistaken {
+                    EndReason::ScriptError
+                } else {
+                    EndReason::Completed
+                })
+            }
+            Err(_) => {
+                engine.problem(false, "the script's thread broke".to_owned(), None);
+                EndReason::HarnessFailed
+            }
+        },
+        Err(error) => {
+            engine.problem(false, format!("cannot start the script's thread: {error}"), None);
+            EndReason::HarnessFailed
+        }
+    };
+    if let Some(why) = engine.finish(reason).await {
+        eprintln!("error: the record is not whole: {why}");
+    }
+    signals.abort();
+}
+
+/// Shows events as they come, until the engine is gone.
+fn show(
+    events: Receiver<Arc<RunEvent>>,
+    source: String,
+    tests: Vec<DeclaredTest>,
+) -> thread::JoinHandle<Terminal<Box<dyn Write + Send>>> {
+    thread::spawn(move || {
+        let stdout = std::io::stdout();
+        let style = TerminalStyle { tty: stdout.is_terminal(), color: color(&stdout), width: 100 };
+        let out: Box<dyn Write + Send> = Box::new(stdout);
+        let mut terminal = Terminal::new(out, style, source, &tests);
+        let mut shown = true;
+        for event in events {
+            // A closed pipe ends the view, not the run: the record and the report are the result.
+            shown = shown && terminal.event(&event).is_ok();
+        }
+        terminal
+    })
+}
+
+/// Whether to colour what goes to `stream`.
+fn color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Builds the node, or takes the program that was named; either way makes sure that it is fresh.
+fn binaries(arguments: &RunArguments) -> Result<BTreeMap<String, BinaryRecord>> {
+    let mut binaries = BTreeMap::new();
+    for (name, path) in &arguments.binary {
+        let record = inspect(Path::new(path), false).context("failed to take a program")?;
+        binaries.insert(name.clone(), record);
+    }
+    if !binaries.contains_key(NODE_BINARY) {
+        let root = repository::root()?;
+        let path = build(&root, NODE_BINARY, !cfg!(debug_assertions)).context("failed to build")?;
+        let record = inspect(&path, true).context("failed to take the program just built")?;
+        binaries.insert(NODE_BINARY.to_owned(), record);
+    }
+    Ok(binaries)
+}
+
+fn config(
+    arguments: &RunArguments,
+    script: &Script,
+    binaries: BTreeMap<String, BinaryRecord>,
+    listener: std::sync::mpsc::SyncSender<Arc<RunEvent>>,
+) -> Result<RunConfig> {
+    let declaration = script.declaration();
+    let mut node_env: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (node, name, value) in &arguments.node_env {
+        node_env.entry(node.clone()).or_default().insert(name.clone(), value.clone());
+    }
+    Ok(RunConfig {
+        output: arguments.output.clone(),
+        scenario: script.name().to_owned(),
+        script_path: arguments.scenario.display().to_string(),
+        script: script.source().to_owned(),
+        tests: declaration.tests.clone(),
+        arguments: std::env::args().collect(),
+        seed: match arguments.seed {
+            Some(seed) => seed,
+            None => draw_seed()?,
+        },
+        timeout: declaration.timeout,
+        sample_every: declaration.sample_every,
+        network: match arguments.network {
+            Network::Lab => NetworkMode::Lab,
+            Network::Host => NetworkMode::Host,
+        },
+        binaries,
+        node_env,
+        commit: repository::commit(),
+        listener: Some(listener),
+    })
+}
+
+/// A seed that is short enough to type again.
+fn draw_seed() -> Result<u64> {
+    let mut bytes = [0_u8; 4];
+    // SAFETY: the kernel writes at most `len` bytes to a buffer of that length.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got != 4 {
+        bail!("failed to draw a seed: {}; give one with --seed", std::io::Error::last_os_error());
+    }
+    Ok(u64::from(u32::from_ne_bytes(bytes)))
+}

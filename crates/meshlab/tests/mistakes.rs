@@ -1,0 +1,67 @@
+//! The mistakes that people make: one clear error each, the right exit code, nothing started.
+
+mod support;
+
+use support::Bench;
+
+#[test]
+fn each_mistake_of_a_script_has_its_place_and_exit_code_3() {
+    let bench = Bench::new();
+    for (name, text, says) in [
+        ("missing-end.lua", "test(\"x\", function()\n", "missing-end.lua:"),
+        ("unknown.lua", "test(\"x\", function()\n  fault.kil_node(1)\nend)\n", "kill_node"),
+        (
+            "option.lua",
+            "test(\"x\", function()\n  local m = mesh { nodez = 2 }\nend)\n",
+            "did you mean `nodes`",
+        ),
+        ("number.lua", "test(\"x\", function()\n  sleep(30)\nend)\n", "\"30s\""),
+        ("endless.lua", "test(\"x\", function()\n  while true do end\nend)\n", "endless.lua:2"),
+    ] {
+        let run = bench.run(name, text, &[]);
+        assert_eq!(run.code, Some(3), "{name}: {}", run.all());
+        let all = format!("{}{}", run.stdout, run.stderr);
+        assert!(all.contains(says), "{name} does not say {says:?}: {}", run.all());
+    }
+}
+
+#[test]
+fn a_scenario_that_is_not_there_is_named() {
+    let bench = Bench::new();
+    let run = bench.meshlab(&["run", "nowhere.lua"]);
+    assert_eq!(run.code, Some(3), "{}", run.all());
+    assert!(run.stderr.contains("nowhere.lua"), "{}", run.all());
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    let bench = Bench::new();
+    for arguments in [&["rnu"][..], &["run"], &["run", "x.lua", "--network", "moon"]] {
+        let run = bench.meshlab(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.all());
+    }
+    let run = bench.meshlab(&["report", "nowhere"]);
+    assert_eq!(run.code, Some(2), "{}", run.all());
+    assert!(run.stderr.contains("there is no run at nowhere"), "{}", run.all());
+}
+
+#[test]
+fn a_scenario_that_proves_nothing_is_not_green() {
+    let bench = Bench::new();
+    for (name, text) in [
+        ("empty.lua", ""),
+        ("no-claim.lua", "test(\"looks at nothing\", function()\n  print(\"hello\")\nend)\n"),
+    ] {
+        let run = bench.run(name, text, &[]);
+        assert_eq!(run.code, Some(1), "{name}: {}", run.all());
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_stop_the_run_before_a_node_starts() {
+    let bench = Bench::new();
+    let text = "test(\"x\", function()\n  mesh { nodes = 1 }\nend)\n";
+    let run = bench.run("full.lua", text, &["--output", "/proc/nowhere"]);
+    assert_eq!(run.code, Some(5), "{}", run.all());
+    assert!(run.stderr.contains("--output"), "{}", run.all());
+}

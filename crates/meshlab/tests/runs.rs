@@ -1,0 +1,165 @@
+//! Whole runs on real nodes: green when it should be, red when it should be, and clean after.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use support::{Bench, finish, network, nodes_under, soon, until};
+
+const FORMS: &str = r#"
+test("three nodes form a mesh", function()
+  local swarm = mesh { nodes = 3, digest_every = "500ms", digest_gated = false }
+  expect.formed(swarm, { within = "20s" })
+  expect.spans("gossip.digest_received", { from_each = swarm, at_least = 4, within = "20s" })
+end)
+"#;
+
+#[test]
+fn a_healthy_mesh_is_green_and_leaves_a_report() {
+    let bench = Bench::new();
+    let run = bench.run("forms.lua", FORMS, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    assert!(run.stdout.contains("three nodes form a mesh"), "{}", run.all());
+    let report = bench.folder.path().join("reports/forms");
+    let folder = fs::read_dir(&report).unwrap().flatten().next().unwrap().path();
+    for file in ["index.html", "summary.md", "junit.xml"] {
+        assert!(folder.join(file).exists(), "{file} is missing");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&bench.read("forms", "summary.json")).unwrap();
+    assert_eq!(summary["exit_code"], 0, "{summary}");
+    for line in bench.read("forms", "samples.jsonl").lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    assert!(bench.read("forms", "events.jsonl").contains("\"leftovers\":[]"));
+}
+
+#[test]
+fn a_node_with_its_gossip_off_is_red_by_name() {
+    let bench = Bench::new();
+    let text = FORMS.replace("20s", "6s");
+    let run = bench.run("silent.lua", &text, &["--node-env", "node-3:MESH_NODE_GOSSIP=off"]);
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("node-3 was heard by nobody"), "{}", run.all());
+    assert!(run.stdout.contains("node-3 heard nobody"), "{}", run.all());
+}
+
+#[test]
+fn a_killed_node_is_inferred_dead_by_each_survivor() {
+    let bench = Bench::new();
+    let text = r#"
+test("the survivors notice", function()
+  local swarm = mesh { nodes = 3, digest_every = "500ms", digest_gated = false }
+  expect.formed(swarm, { within = "20s" })
+  local victim = swarm:node(2)
+  local hit = fault.kill_node(victim)
+  expect.state(victim, "Dead", { via = "inference", since = hit, within = "10s" })
+  expect.formed(swarm, { within = "10s" })
+  victim:start()
+  expect.formed(swarm, { within = "20s" })
+end)
+"#;
+    let run = bench.run("killed.lua", text, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    let events = bench.read("killed", "events.jsonl");
+    assert!(events.contains("\"stage\":\"acted\"") && events.contains("ended by signal 9"));
+    for survivor in ["node-1", "node-3"] {
+        let noticed = format!("\"stage\":\"noticed\",\"by\":\"{survivor}\"");
+        assert!(events.contains(&noticed), "{survivor} is not in the record:\n{events}");
+    }
+}
+
+#[test]
+fn a_node_that_infers_nothing_makes_the_fault_red() {
+    let bench = Bench::new();
+    // A frozen observer never infers: here it is one that hears nobody, so it never knew the
+    // victim. The process table says "dead" all the same, and must not be asked.
+    let text = r#"
+test("somebody notices", function()
+  local swarm = mesh { nodes = 3, digest_every = "500ms", digest_gated = false }
+  expect.spans("peer.connected", { from = swarm:node(1), within = "20s" })
+  fault.kill_node(swarm:node(2))
+end)
+"#;
+    let run = bench.run("deaf.lua", text, &["--node-env", "node-3:MESH_NODE_GOSSIP=off"]);
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("not noticed by node-3"), "{}", run.all());
+}
+
+#[test]
+fn a_program_that_is_no_node_is_named_with_its_log() {
+    let bench = Bench::new();
+    for (program, says) in [
+        ("#!/bin/sh\necho 'no licence found' >&2\nexit 3\n", "exit code 3 before it was ready"),
+        ("#!/bin/sh\nexec 1>&- 2>&-\nexit 0\n", "exit code 0 before it was ready"),
+    ] {
+        let path = bench.scenario("node.sh", program);
+        make_executable(&path);
+        let binary = format!("mesh-node={}", path.display());
+        let run = bench.run("stranger.lua", FORMS, &["--binary", &binary]);
+        assert_eq!(run.code, Some(5), "{}", run.all());
+        assert!(run.stdout.contains(says), "{}", run.all());
+    }
+}
+
+#[test]
+fn a_flood_of_log_is_bounded_and_does_not_hide_the_verdict() {
+    let bench = Bench::new();
+    let program = "#!/bin/sh\nhead -c 40000000 /dev/zero | tr '\\0' 'x'\nexit 9\n";
+    let path = bench.scenario("flood.sh", program);
+    make_executable(&path);
+    let binary = format!("mesh-node={}", path.display());
+    let run = bench.run("flood.lua", FORMS, &["--binary", &binary]);
+    assert_eq!(run.code, Some(5), "{}", run.all());
+    assert!(run.stdout.contains("exit code 9"), "{}", run.all());
+    let log = bench.latest("flood").join("logs/node-1.log");
+    assert!(fs::metadata(log).unwrap().len() < 17 * 1024 * 1024);
+}
+
+#[test]
+fn an_interrupted_run_is_clean_and_readable() {
+    let bench = Bench::new();
+    let text = FORMS.replace("at_least = 4, within = \"20s\"", "at_least = 90000, within = \"5m\"");
+    let path = bench.scenario("long.lua", &text);
+    let [flag, network] = network();
+    let child = bench.start(&["run", path.to_str().unwrap(), flag, network]);
+    wait_for_event(&bench, "long", "\"expect.spans\"");
+    // SAFETY: a signal to a child that this test started and has not waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let run = finish(child);
+    assert_eq!(run.code, Some(130), "{}", run.all());
+    assert!(run.stdout.contains("interrupted by SIGINT"), "{}", run.all());
+    assert!(bench.read("long", "events.jsonl").contains("\"leftovers\":[]"));
+    assert!(nodes_under(&bench.folder.path().canonicalize().unwrap()).is_empty());
+}
+
+#[test]
+fn a_harness_that_is_killed_leaves_no_process_and_a_record_that_is_drawn() {
+    let bench = Bench::new();
+    let text = FORMS.replace("at_least = 4, within = \"20s\"", "at_least = 90000, within = \"5m\"");
+    let path = bench.scenario("killed-harness.lua", &text);
+    let [flag, network] = network();
+    let mut child = bench.start(&["run", path.to_str().unwrap(), flag, network]);
+    wait_for_event(&bench, "killed-harness", "\"expect.spans\"");
+    let folder = bench.folder.path().canonicalize().unwrap();
+    assert_eq!(nodes_under(&folder).len(), 3, "the nodes run before the kill");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let gone = until(soon(), || nodes_under(&folder).is_empty().then_some(()));
+    assert!(gone.is_some(), "still there: {:?}", nodes_under(&folder));
+    let run = bench.latest("killed-harness");
+    let report = bench.meshlab(&["report", run.to_str().unwrap()]);
+    assert_eq!(report.code, Some(0), "{}", report.all());
+    assert!(report.stdout.contains("incomplete"), "{}", report.all());
+}
+
+fn wait_for_event(bench: &Bench, scenario: &str, mark: &str) {
+    let events = bench.latest(scenario).join("events.jsonl");
+    let seen = until(soon(), || fs::read_to_string(&events).ok()?.contains(mark).then_some(()));
+    assert!(seen.is_some(), "{mark} never came to {}", events.display());
+}
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
