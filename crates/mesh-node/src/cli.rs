@@ -42,7 +42,8 @@ pub(crate) struct Cli {
 
     /// Node to join by, as PUBKEYHEX@ADDR[,ADDR...]; repeatable (environment: space or semicolon
     /// separates seeds). A node without seeds is the first of its mesh
-    #[arg(long = "seed", env = "MESH_NODE_SEEDS", value_name = "SEED", value_parser = SeedList::from_str)]
+    #[arg(long = "seed", env = "MESH_NODE_SEEDS", value_name = "SEED", value_parser =
+        SeedList::from_str)]
     seed_lists: Vec<SeedList>,
 
     /// How often the node says how it is, for example 500ms or 2s; at least 100ms

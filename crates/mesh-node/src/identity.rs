@@ -28,7 +28,8 @@ pub(crate) enum IdentityError {
     },
     /// The key file holds something else.
     #[error(
-        "{} is damaged: it has {bytes} bytes and should have 64 hex digits; restore it from a copy, \
+        "{} is damaged: it has {bytes} bytes and should have 64 hex digits; restore it from a \
+            copy, \
          or remove it to start as a new node",
         path.display()
     )]

@@ -29,7 +29,8 @@ pub enum AgentError {
     #[error("descriptor {0} was already taken in this process; start one agent only")]
     DescriptorTaken(i32),
     /// The control socket could not be created.
-    #[error("could not listen on control socket {}: {source}; remove what is there or choose another path", path.display())]
+    #[error("could not listen on control socket {}: {source}; remove what is there or choose \
+        another path", path.display())]
     Listen {
         /// Where it should be.
         path: PathBuf,
@@ -38,7 +39,8 @@ pub enum AgentError {
     },
     /// The exporter could not be built.
     #[error(
-        "could not export spans to `{endpoint}`: {why}; give the base address of an OTLP/HTTP receiver"
+        "could not export spans to `{endpoint}`: {why}; give the base address of an OTLP/HTTP \
+            receiver"
     )]
     Exporter {
         /// Where spans should go.

@@ -130,7 +130,13 @@ fn export_floor() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target("iroh", LevelFilter::WARN)
+        .with_target("iroh_gossip", LevelFilter::WARN)
+        .with_target("iroh_relay", LevelFilter::WARN)
+        .with_target("netwatch", LevelFilter::WARN)
+        .with_target("portmapper", LevelFilter::WARN)
         .with_target("noq", LevelFilter::WARN)
+        .with_target("noq_proto", LevelFilter::WARN)
+        .with_target("noq_udp", LevelFilter::WARN)
         .with_target("hyper", LevelFilter::WARN)
         .with_target("reqwest", LevelFilter::WARN)
 }

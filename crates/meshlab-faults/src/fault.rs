@@ -122,7 +122,8 @@ pub enum FaultError {
     #[error(transparent)]
     Fleet(#[from] FleetError),
     /// The witness did not see the fault act.
-    #[error("{fault} on {node}: it was applied, but {missing} within {}", format_duration(*.within))]
+    #[error("{fault} on {node}: it was applied, but {missing} within {}",
+        format_duration(*.within))]
     NotWitnessed {
         /// The fault.
         fault: &'static str,

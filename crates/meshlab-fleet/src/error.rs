@@ -41,7 +41,8 @@ pub enum FleetError {
         within: Duration,
     },
     /// The node has closed its end of the control channel, or never spoke on it.
-    #[error("ask {node} for {what}: its control channel is closed{}", .because.as_ref().map(|why| format!(" ({why})")).unwrap_or_default())]
+    #[error("ask {node} for {what}: its control channel is closed{}", .because.as_ref().map(|why|
+        format!(" ({why})")).unwrap_or_default())]
     Closed {
         /// Which node.
         node: NodeId,

@@ -157,7 +157,7 @@ mod tests {
         let found = tokens("--[==[ a\n]] b ]==] c [[d\ne]] 'f\\'g' h");
         let words: Vec<&str> = found.iter().map(|token| token.text.as_str()).collect();
         assert_eq!(words, ["c", "[[d\ne]]", "'f\\'g'", "h"]);
-        assert_eq!((found[3].line, found[3].column), (3, 13));
+        assert_eq!((found[3].line, found[3].column), (3, 12));
     }
 
     proptest! {

@@ -172,7 +172,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(),
+            0..300)) {
             if let Ok(request) = ExportTraceServiceRequest::decode(bytes.as_slice()) {
                 let _ = spans(request);
             }

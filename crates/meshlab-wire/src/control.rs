@@ -208,7 +208,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(),
+            0..200)) {
             let _ = decode_message(&bytes);
             let _ = decode_request(&bytes);
         }

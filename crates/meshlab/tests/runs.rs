@@ -1,5 +1,7 @@
 //! Whole runs on real nodes: green when it should be, red when it should be, and clean after.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::{fs, path::Path};

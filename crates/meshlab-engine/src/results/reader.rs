@@ -35,7 +35,8 @@ pub enum ResultsError {
         error: serde_json::Error,
     },
     /// Written by a harness with another format.
-    #[error("{} has schema {found}, this meshlab reads schema {MANIFEST_SCHEMA}; use the version of meshlab that wrote it", .path.display())]
+    #[error("{} has schema {found}, this meshlab reads schema {MANIFEST_SCHEMA}; use the version \
+        of meshlab that wrote it", .path.display())]
     Schema {
         /// Which.
         path: PathBuf,

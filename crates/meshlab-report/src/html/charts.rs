@@ -44,13 +44,17 @@ pub(super) fn timeline(record: &RunRecord, view: &RunView) -> Markup {
                 rect class="bar" x=(x(life.spawned.micros)) y=(y + 4.0)
                     width=((x(to) - x(life.spawned.micros)).max(2.0)) height="12" {
                     title { (id) " pid " (life.pid) " from " (life.spawned)
-                        @if let Some((at, exit, asked)) = &life.exited { " to " (at) ", " (exit) @if !asked { ", by itself" } } }
+                        @if let Some((at, exit, asked)) = &life.exited { " to " (at) ", " (exit)
+                            @if !asked { ", by itself" } } }
                 }
-                @if let Some((at, _, false)) = &life.exited { text x=(x(at.micros) + 3.0) y=(y + 14.0) { "✕ by itself" } }
+                @if let Some((at, _, false)) = &life.exited { text x=(x(at.micros) + 3.0) y=(y +
+                    14.0) { "✕ by itself" } }
             }
             @for span in record.spans.iter().filter(|span| span.node == *id
-                && matches!(span.name.as_str(), "node.state_inferred" | "peer.connected")).take(TICKS_MAX) {
-                line class="tick" x1=(x(span.arrived.micros)) x2=(x(span.arrived.micros)) y1=(y + 1.0) y2=(y + 19.0) {
+                && matches!(span.name.as_str(), "node.state_inferred" |
+                    "peer.connected")).take(TICKS_MAX) {
+                line class="tick" x1=(x(span.arrived.micros)) x2=(x(span.arrived.micros)) y1=(y +
+                    1.0) y2=(y + 19.0) {
                     title { (span.name) " " (span.arrived) }
                 }
             }
@@ -68,7 +72,8 @@ pub(super) fn timeline(record: &RunRecord, view: &RunView) -> Markup {
             line class="claim" x1=(at) x2=(at) y1=(high - ROW) y2=(high - 14.0) {
                 title { (claim.call) " " (claim.judged().word()) }
             }
-            text x=(at - 4.0) y=(high - 2.0) { @if claim.judged().is_passed() { "✓" } @else { "✗" } }
+            text x=(at - 4.0) y=(high - 2.0) { @if claim.judged().is_passed() { "✓" } @else { "✗"
+                } }
         }
     } } }
 }
@@ -94,11 +99,14 @@ pub(super) fn boot(record: &RunRecord, view: &RunView) -> Markup {
     };
     html! { section {
         @if first.is_empty() { p class="dim" { "no node told of its boot" } } @else {
-        svg viewBox=(format!("0 0 1200 {}", rows as f64 * 16.0 + 8.0)) role="img" aria-label="boot" {
+        svg viewBox=(format!("0 0 1200 {}", rows as f64 * 16.0 + 8.0)) role="img"
+            aria-label="boot" {
         @for (id, by) in &first {
             @let y = next();
-            @let ready = view.nodes.get(*id).and_then(|n| n.lives.first()).and_then(|l| l.ready_micros);
-            text x="0" y=(y) { (short(id.as_str())) @if let Some(ready) = ready { ": ready after " (took(ready)) } }
+            @let ready = view.nodes.get(*id).and_then(|n| n.lives.first()).and_then(|l|
+                l.ready_micros);
+            text x="0" y=(y) { (short(id.as_str())) @if let Some(ready) = ready { ": ready after "
+                (took(ready)) } }
             @let zero = zero(by);
             @for name in BOOT { @if let Some(span) = by.get(name) {
                 @let y = next();
@@ -139,7 +147,8 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
     let meshes: BTreeSet<&str> = view.nodes.values().map(|node| node.mesh.as_str()).collect();
     html! {
         @for mesh in meshes {
-            @let ids: Vec<&NodeId> = view.nodes.iter().filter(|(_, n)| n.mesh == mesh).map(|(id, _)| id).collect();
+            @let ids: Vec<&NodeId> = view.nodes.iter().filter(|(_, n)| n.mesh == mesh).map(|(id,
+                _)| id).collect();
             @let place = |id: &NodeId| {
                 let at = ids.iter().position(|other| *other == id).unwrap_or(0) as f64;
                 let angle = at / ids.len().max(1) as f64 * std::f64::consts::TAU;
@@ -154,8 +163,10 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
                 @for id in &ids {
                     @let (at, node) = (place(id), &view.nodes[*id]);
                     // Harness-known state: nodes all end with their test, so what counts is how.
-                    @let fell = node.lives.last().and_then(|l| l.exited.as_ref()).is_some_and(|e| !e.2);
-                    circle class=(if fell { "dot dead" } else { "dot" }) cx=(at.0) cy=(at.1) r="12" {}
+                    @let fell = node.lives.last().and_then(|l| l.exited.as_ref()).is_some_and(|e|
+                        !e.2);
+                    circle class=(if fell { "dot dead" } else { "dot" }) cx=(at.0) cy=(at.1)
+                        r="12" {}
                     text x=(at.0) y=(at.1 + 27.0) text-anchor="middle" { (short(id.as_str())) }
                     text x=(at.0) y=(at.1 + 40.0) text-anchor="middle" { (clean(&node.role)) ", "
                         @if fell { "died" } @else if node.alive() { "live" } @else { "ended" } }

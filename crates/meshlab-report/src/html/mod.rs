@@ -187,16 +187,21 @@ fn faults(view: &RunView) -> Markup {
             tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
                 th { "noticed" } th { "undone" } }
             @for fault in view.faults.values() {
-                @let after = |at: &meshlab_model::RunTime| took(at.since(fault.planned).as_micros() as u64);
+                @let after = |at: &meshlab_model::RunTime|
+                    took(at.since(fault.planned).as_micros() as u64);
                 tr {
-                    td { (word(&fault.judged())) " " (clean(fault.judged().reason().unwrap_or(""))) }
+                    td { (word(&fault.judged())) " \
+                        " (clean(fault.judged().reason().unwrap_or(""))) }
                     td { (fault.name) }
                     td { @for target in &fault.targets { (target) " " } }
                     td { (fault.planned) }
-                    td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": " (clean(how)) } @else { "never" } }
-                    td { @for (at, by, how) in &fault.noticed { div { (by) " after " (after(at)) ": " (clean(how)) } }
+                    td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": "
+                        (clean(how)) } @else { "never" } }
+                    td { @for (at, by, how) in &fault.noticed { div { (by) " after " (after(at))
+                        ": " (clean(how)) } }
                         @if fault.noticed.is_empty() { "by nobody" } }
-                    td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": " (clean(how)) } @else { "not undone" } }
+                    td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "
+                        (clean(how)) } @else { "not undone" } }
                 }
             }
         } } }
@@ -218,7 +223,8 @@ fn resources(record: &RunRecord, view: &RunView) -> Markup {
                 td class="n" { (share(used.cpu_mean)) } td class="n" { (share(used.cpu_max)) }
                 td class="n" { (ByteSize(used.rss_last)) } td class="n" { (ByteSize(used.rss_max)) }
                 td class="n" { (used.files_max) } td class="n" { (used.threads_max) }
-            } } @else { tr { td { (node.unwrap_or("the harness")) } td colspan="6" { "never sampled" } } }
+            } } @else { tr { td { (node.unwrap_or("the harness")) } td colspan="6" {
+                "never sampled" } } }
         }
     } } }
 }
@@ -231,7 +237,8 @@ fn telemetry(record: &RunRecord, view: &RunView) -> Markup {
     let left_out = names.len().saturating_sub(SPAN_NAMES_MAX);
     html! { div class="scroll" {
         table {
-            tr { th { "node" } th { "ended" } th { "received" } th { "lost" } th { "dropped by the node" } }
+            tr { th { "node" } th { "ended" } th { "received" } th { "lost" } th {
+                "dropped by the node" } }
             @for (id, node) in &view.nodes { @for (_, count) in &node.telemetry { tr {
                 td { (id) }
                 td class="n" { @match count.ended { Some(n) => (n), None => "not known" } }

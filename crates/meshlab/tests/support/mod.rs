@@ -1,4 +1,5 @@
 //! Runs the real program on real nodes, each test in a folder of its own.
+#![allow(clippy::unwrap_used, dead_code, reason = "test support: each test file uses its part")]
 
 use std::{
     fs,
