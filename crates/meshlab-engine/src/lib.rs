@@ -16,6 +16,7 @@ mod engine;
 mod faults;
 mod host;
 mod nodes;
+mod packets;
 pub mod results;
 mod state;
 mod subject;

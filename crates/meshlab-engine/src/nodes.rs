@@ -319,9 +319,11 @@ impl Engine {
             // A panic in there is a defect that the audit below will show as a leftover.
             let _ = end.await;
         }
-        let lab = lock(&self.shared.lab).clone();
-        for id in &ids {
-            if let Some(lab) = &lab {
+        if let Some(lab) = lock(&self.shared.lab).clone()
+            && !ids.is_empty()
+        {
+            self.count_packets(&lab, &ids);
+            for id in &ids {
                 lab.remove_node(id);
             }
         }

@@ -23,6 +23,19 @@ pub enum DropReason {
     Cut,
     /// The receiver's device took no more.
     QueueFull,
+    /// The receiver is no longer in the lab, or has taken its device away.
+    Unplugged,
+}
+
+impl DropReason {
+    /// The reason in a word, as records have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::QueueFull => "queue_full",
+            Self::Unplugged => "unplugged",
+        }
+    }
 }
 
 /// Packets of one node that were for nobody in the lab.

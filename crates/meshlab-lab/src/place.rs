@@ -72,6 +72,7 @@ fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
     set_mtu(&control).doing("the device's MTU")?;
     set_ipv4(&control, ipv4).doing("an IPv4 address")?;
     bring_up(&control, DEVICE).doing("the device")?;
+    route_all(&control).doing("a default route")?;
     // A kernel without IPv6 is told by the missing address family, here or at the address.
     let has_ipv6 = socket(libc::AF_INET6).and_then(|six| set_ipv6(&six, &control, ipv6)).is_ok();
     let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
@@ -155,8 +156,7 @@ fn set_ipv4(control: &OwnedFd, address: Ipv4Addr) -> io::Result<()> {
     let mut set = request(DEVICE);
     set.ifr_ifru.ifru_addr = inet(address);
     ioctl(control, libc::SIOCSIFADDR, &mut set)?;
-    // 198.18.0.0/15: with the whole test network on the link, no route is needed, and nothing
-    // outside it has one.
+    // 198.18.0.0/15: the whole test network is on the link.
     let mut mask = request(DEVICE);
     mask.ifr_ifru.ifru_netmask = inet(Ipv4Addr::new(255, 254, 0, 0));
     ioctl(control, libc::SIOCSIFNETMASK, &mut mask)
@@ -171,5 +171,47 @@ fn set_ipv6(six: &OwnedFd, control: &OwnedFd, address: Ipv6Addr) -> io::Result<(
     set.ifr6_prefixlen = 32;
     // SAFETY: `SIOCGIFINDEX` has filled this member of the union.
     set.ifr6_ifindex = unsafe { index.ifr_ifru.ifru_ifindex };
-    ioctl(six, libc::SIOCSIFADDR, &mut set)
+    ioctl(six, libc::SIOCSIFADDR, &mut set)?;
+    let nowhere = libc::in6_addr { s6_addr: [0; 16] };
+    let mut route = Ipv6Route {
+        destination: nowhere,
+        source: nowhere,
+        gateway: nowhere,
+        kind: 0,
+        destination_bits: 0,
+        source_bits: 0,
+        metric: 1,
+        info: 0,
+        flags: u32::from(libc::RTF_UP),
+        device: set.ifr6_ifindex,
+    };
+    ioctl(six, libc::SIOCADDRT, &mut route)
+}
+
+/// `struct in6_rtmsg` of linux/ipv6_route.h; libc keeps its fields to itself.
+#[repr(C)]
+struct Ipv6Route {
+    destination: libc::in6_addr,
+    source: libc::in6_addr,
+    gateway: libc::in6_addr,
+    kind: u32,
+    destination_bits: u16,
+    source_bits: u16,
+    metric: u32,
+    info: libc::c_ulong,
+    flags: u32,
+    device: libc::c_int,
+}
+
+/// Routes every other address to the device too. It leads nowhere, but what a node tries to reach
+/// outside then comes to the switch, which counts and names it.
+fn route_all(control: &OwnedFd) -> io::Result<()> {
+    // SAFETY: as in `request`; all zeroes is the route to everywhere, of no family yet.
+    let mut route: libc::rtentry = unsafe { mem::zeroed() };
+    route.rt_dst.sa_family = libc::AF_INET as libc::sa_family_t;
+    route.rt_genmask.sa_family = libc::AF_INET as libc::sa_family_t;
+    route.rt_flags = libc::RTF_UP;
+    let mut name = request(DEVICE).ifr_name;
+    route.rt_dev = name.as_mut_ptr();
+    ioctl(control, libc::SIOCADDRT, &mut route)
 }

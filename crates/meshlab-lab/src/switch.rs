@@ -8,15 +8,18 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::IpAddr,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use meshlab_model::NodeId;
-use nix::sys::{
-    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-    eventfd::{EfdFlags, EventFd},
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        eventfd::{EfdFlags, EventFd},
+    },
 };
 
 use crate::{
@@ -87,27 +90,18 @@ impl Switch {
         let tun = Arc::new(tun);
         let mut table = self.shared.table();
         let id = table.ports.len();
+        self.shared.epoll.add(tun.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, id as u64))?;
         table.by_address.extend(addresses.iter().map(|address| (*address, id)));
         table.by_node.insert(node.clone(), id);
-        let port = Port {
-            node: node.clone(),
-            tun: Some(Arc::clone(&tun)),
-            addresses,
-            stray: StrayCounters::default(),
-        };
-        table.ports.push(port);
-        drop(table);
-        self.shared.epoll.add(tun.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, id as u64))?;
+        let stray = StrayCounters::default();
+        table.ports.push(Port { node: node.clone(), tun: Some(tun), addresses, stray });
         Ok(())
     }
 
     pub(crate) fn unplug(&self, node: &NodeId) {
         let mut table = self.shared.table();
-        let Some(id) = table.by_node.remove(node) else { return };
-        table.by_address.retain(|_, port| *port != id);
-        if let Some(tun) = table.ports.get_mut(id).and_then(|port| port.tun.take()) {
-            // It is in the set as long as its port is; were it not, there is nothing to remove.
-            let _ = self.shared.epoll.delete(tun.as_fd());
+        if let Some(id) = table.by_node.remove(node) {
+            table.close(id, &self.shared.epoll);
         }
     }
 
@@ -160,17 +154,17 @@ impl Shared {
         loop {
             let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
                 Ok(ready) => ready,
-                Err(nix::errno::Errno::EINTR) => continue,
+                Err(Errno::EINTR) => continue,
                 // The set belongs to this switch; without it there is nothing left to do.
                 Err(_) => return,
             };
-            let mut table = self.table();
             for event in events.iter().take(ready) {
                 if event.data() == STOP {
                     return;
                 }
+                // One lock a batch: whoever changes a link waits for 64 packets at most.
                 if let Ok(id) = usize::try_from(event.data()) {
-                    table.serve(id, &mut packet);
+                    self.table().serve(id, &mut packet, &self.epoll);
                 }
             }
         }
@@ -179,13 +173,27 @@ impl Shared {
 
 impl Table {
     /// Takes a batch of packets from a port. What is left is told by epoll again.
-    fn serve(&mut self, id: PortId, buffer: &mut [u8]) {
+    fn serve(&mut self, id: PortId, buffer: &mut [u8], epoll: &Epoll) {
         let Some(tun) = self.ports.get(id).and_then(|port| port.tun.clone()) else { return };
         for _ in 0..BATCH {
             match nix::unistd::read(tun.as_fd(), buffer) {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(Errno::EAGAIN | Errno::EINTR) => return,
                 Ok(bytes) => self.forward(id, &buffer[..bytes]),
+                Err(_) => {
+                    // The node has taken its own device away. Epoll would tell of it for ever.
+                    self.close(id, epoll);
+                    return;
+                }
             }
+        }
+    }
+
+    /// Closes a port; its counters stay, and so do its addresses, so that packets to it are
+    /// counted as dropped and not as stray.
+    fn close(&mut self, id: PortId, epoll: &Epoll) {
+        if let Some(tun) = self.ports.get_mut(id).and_then(|port| port.tun.take()) {
+            // It is in the set as long as its port is open; else there is nothing to remove.
+            let _ = epoll.delete(tun.as_fd());
         }
     }
 
@@ -207,15 +215,16 @@ impl Table {
             port.stray.outside(header.destination);
             return;
         };
-        let Some(tun) = self.ports.get(to).and_then(|port| port.tun.clone()) else { return };
+        let tun = self.ports.get(to).and_then(|port| port.tun.clone());
         let link = self.links.entry((from, to)).or_default();
-        let dropped = if link.cut {
-            Some(DropReason::Cut)
-        } else {
-            // SAFETY: the descriptor is open as long as `tun` is, the buffer as long as `packet`.
-            let sent =
-                unsafe { libc::write(tun.as_raw_fd(), packet.as_ptr().cast(), packet.len()) };
-            (sent < 0).then_some(DropReason::QueueFull)
+        let dropped = match tun {
+            _ if link.cut => Some(DropReason::Cut),
+            None => Some(DropReason::Unplugged),
+            Some(tun) => match nix::unistd::write(tun.as_fd(), packet) {
+                Ok(_) => None,
+                Err(Errno::EAGAIN | Errno::ENOBUFS) => Some(DropReason::QueueFull),
+                Err(_) => Some(DropReason::Unplugged),
+            },
         };
         match dropped {
             Some(reason) => *link.counters.dropped.entry(reason).or_default() += 1,

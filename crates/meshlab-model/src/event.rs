@@ -1,6 +1,6 @@
 //! What happened, in the order it happened: the one way out of the engine.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +141,13 @@ pub enum RunEventKind {
         #[serde(flatten)]
         count: TelemetryCount,
     },
+    /// What the switch counted for the nodes of a test, read at its end.
+    PacketsCounted {
+        /// By directed pair; pairs that never sent are absent.
+        links: Vec<LinkCount>,
+        /// By node; nodes that sent nothing astray are absent.
+        stray: Vec<StrayCount>,
+    },
     /// A claim is being evaluated.
     ClaimStarted {
         /// This evaluation.
@@ -240,6 +247,38 @@ pub enum RunEventKind {
         /// Why it ended.
         reason: EndReason,
     },
+}
+
+/// Packets from one node to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCount {
+    /// Sender.
+    pub from: NodeId,
+    /// Receiver.
+    pub to: NodeId,
+    /// Packets that arrived.
+    pub packets: u64,
+    /// Bytes of them, IP headers included.
+    pub bytes: u64,
+    /// Packets that did not, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// Packets of one node that were for nobody in the lab. None of them went anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrayCount {
+    /// Sender.
+    pub node: NodeId,
+    /// Packets to addresses outside the lab.
+    pub outside: u64,
+    /// The first few of those addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
+    /// Packets with a source address that is not the node's.
+    pub spoofed: u64,
+    /// What was no IP packet.
+    pub malformed: u64,
 }
 
 /// Whether a failed claim ends its test.

@@ -14,8 +14,8 @@ mod record;
 mod verdict;
 
 pub use event::{
-    ClaimEvidence, EndReason, FaultStage, NodeExit, RunEvent, RunEventKind, Severity, SourceLine,
-    Tally, TestOutcome,
+    ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit, RunEvent, RunEventKind, Severity,
+    SourceLine, StrayCount, Tally, TestOutcome,
 };
 pub use ids::{ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};

@@ -140,7 +140,10 @@ impl Context {
         let token = self
             .tokens
             .iter()
-            .find(|token| token.line == line && token.text == word)
+            .find(|token| {
+                let first = token.text.split('.').next();
+                token.line == line && (token.text == word || first == Some(word))
+            })
             .or_else(|| locate::call(&self.tokens, word, line));
         self.at_token(token, line, message)
     }

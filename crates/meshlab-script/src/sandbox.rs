@@ -54,15 +54,14 @@ pub(crate) fn new(context: &Arc<Context>) -> Result<(Lua, Table)> {
         globals.raw_set(*name, from.raw_get::<Value>(*name)?)?;
     }
     for (name, allowed) in [("string", STRING), ("math", MATH)] {
-        let library: Table = from.raw_get(name)?;
-        globals.raw_set(name, pick(&lua, &library, allowed)?)?;
+        globals.raw_set(name, pick(&lua, context, name, allowed)?)?;
     }
     for name in ["table", "utf8"] {
         let library: Table = from.raw_get(name)?;
         let all: Vec<String> =
             library.pairs::<String, Value>().filter_map(|pair| Some(pair.ok()?.0)).collect();
         let names: Vec<&str> = all.iter().map(String::as_str).collect();
-        globals.raw_set(name, pick(&lua, &library, &names)?)?;
+        globals.raw_set(name, pick(&lua, context, name, &names)?)?;
     }
     // `("x"):rep(9)` finds its methods through the metatable of strings, which must not lead to
     // the full library.
@@ -74,19 +73,17 @@ pub(crate) fn new(context: &Arc<Context>) -> Result<(Lua, Table)> {
     Ok((lua, globals))
 }
 
-fn pick(lua: &Lua, library: &Table, names: &[&str]) -> Result<Table> {
-    let copy = lua.create_table()?;
+/// A read-only library with these of its functions.
+fn pick(lua: &Lua, context: &Arc<Context>, library: &'static str, names: &[&str]) -> Result<Table> {
+    let from: Table = lua.globals().raw_get(library)?;
+    let hidden = lua.create_table()?;
     for name in names {
-        copy.raw_set(*name, library.raw_get::<Value>(*name)?)?;
+        hidden.raw_set(*name, from.raw_get::<Value>(*name)?)?;
     }
-    let hidden = copy.clone();
     let frozen = lua.create_table()?;
     let meta = lua.create_table()?;
     meta.raw_set(MetaMethod::Index.name(), hidden)?;
-    let refuse = lua.create_function(|_, ()| -> Result<()> {
-        Err(mlua::Error::runtime("the libraries of a scenario are read-only"))
-    })?;
-    meta.raw_set(MetaMethod::NewIndex.name(), refuse)?;
+    meta.raw_set(MetaMethod::NewIndex.name(), read_only(lua, context, library)?)?;
     meta.raw_set("__metatable", false)?;
     frozen.set_metatable(Some(meta))?;
     Ok(frozen)

@@ -268,7 +268,8 @@ fn syntax(context: &Context, message: &str) -> ScriptError {
     let place = context.word_mistake(&near, error.line, String::new());
     (error.column, error.length) = (place.column, place.length);
     let closing = error.message.contains("'}' expected");
-    error.help = if closing && KEYWORDS.contains(&near.as_str()) {
+    let symbol = error.message.contains("unexpected symbol");
+    error.help = if (closing || symbol) && KEYWORDS.contains(&near.as_str()) {
         Some(format!("`{near}` is a word of Lua itself and cannot be an option's name"))
     } else if closing {
         Some(format!("is a comma missing before `{near}`?"))

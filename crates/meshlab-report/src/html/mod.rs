@@ -2,6 +2,7 @@
 //! `charts` draws from events and spans, `plots` from samples.
 
 mod charts;
+mod packets;
 mod plots;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
                 h2 { "Timeline" } (charts::timeline(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))
+                h2 { "Network" } (packets::section(record, view))
                 h2 { "Resources" } (resources(record, view)) (plots::plots(record, view))
                 h2 { "Telemetry" } (telemetry(record, view))
                 h2 { "Notes and metrics" } (notes(view))

@@ -1,5 +1,10 @@
 //! Runs the real program on real nodes, each test in a folder of its own.
-#![allow(clippy::unwrap_used, dead_code, reason = "test support: each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "test support: each test file uses its part"
+)]
 
 use std::{
     fs,

@@ -1,0 +1,199 @@
+//! A host that records what it is asked and answers as it is told.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test support: each test file uses its part"
+)]
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use meshlab_engine::{
+    Claim, ClaimOutcome, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
+    NodeOptions, SpanQuery,
+};
+use meshlab_model::{
+    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+};
+use meshlab_script::{RunOutcome, Script, ScriptError};
+
+#[derive(Default)]
+pub struct Fake {
+    pub calls: Mutex<Vec<String>>,
+    pub nodes: Mutex<Vec<NodeInfo>>,
+    /// Claims whose text form contains this fail.
+    pub failing: Option<&'static str>,
+    pub cancelled: Mutex<Option<String>>,
+}
+
+impl Fake {
+    fn say(&self, text: String) {
+        self.calls.lock().unwrap().push(text);
+    }
+
+    pub fn said(&self) -> String {
+        self.calls.lock().unwrap().join("\n")
+    }
+}
+
+/// Loads a scenario text under the name `x.lua`.
+pub fn load(text: &str) -> Result<Script, Box<ScriptError>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.lua");
+    std::fs::write(&path, text).unwrap();
+    load_at(&path)
+}
+
+pub fn load_at(path: &Path) -> Result<Script, Box<ScriptError>> {
+    Script::load(path)
+}
+
+/// Runs a scenario text to its end against `fake`.
+pub fn run_on(fake: &Arc<Fake>, text: &str) -> RunOutcome {
+    let script = load(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    script.run(Arc::clone(fake) as Arc<dyn Host>, &|_| {})
+}
+
+/// The first error of a scenario text, at its top level or in a test, with the folder taken out.
+pub fn error_of(text: &str) -> String {
+    let rendered = match load(text) {
+        Err(error) => error.render(false),
+        Ok(script) => {
+            let outcome = script.run(Arc::new(Fake::default()), &|_| {});
+            let first = outcome.errors.first().map(|error| error.render(false));
+            first.unwrap_or_else(|| "no error".to_owned())
+        }
+    };
+    rendered
+        .lines()
+        .map(|line| match (line.find("--> "), line.find("x.lua")) {
+            (Some(arrow), Some(file)) => format!("{}{}", &line[..arrow + 4], &line[file..]),
+            _ => line.to_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[async_trait]
+impl Host for Fake {
+    async fn begin_test(&self, _: TestId, title: &str, _: SourceLine) -> Result<(), HostError> {
+        self.say(format!("begin {title}"));
+        Ok(())
+    }
+    async fn end_test(&self, _: TestId, outcome: TestOutcome) -> Result<(), HostError> {
+        self.say(format!("end {outcome:?}"));
+        Ok(())
+    }
+    fn begin_step(&self, name: &str, _: SourceLine) -> StepId {
+        self.say(format!("step {name}"));
+        StepId(1)
+    }
+    fn end_step(&self, _: StepId) {
+        self.say("step ends".to_owned());
+    }
+    async fn start_mesh(&self, options: MeshOptions, at: SourceLine) -> Result<(), HostError> {
+        self.say(format!(
+            "mesh {} {:?} {:?} gated={} at {}:{}",
+            options.name,
+            options.roles,
+            options.digest_every,
+            options.digest_gated,
+            at.line,
+            at.column
+        ));
+        *self.nodes.lock().unwrap() = (1..)
+            .zip(options.roles)
+            .map(|(n, role)| NodeInfo {
+                id: NodeId(format!("node-{n}")),
+                mesh: options.name.clone(),
+                role,
+                live: true,
+            })
+            .collect();
+        Ok(())
+    }
+    async fn add_node(
+        &self,
+        _: &MeshId,
+        options: NodeOptions,
+        _: SourceLine,
+    ) -> Result<NodeId, HostError> {
+        self.say(format!("add {options:?}"));
+        let mut nodes = self.nodes.lock().unwrap();
+        let id = options.id.unwrap_or(NodeId("added".into()));
+        let role = options.role.unwrap_or_default();
+        nodes.push(NodeInfo { id: id.clone(), mesh: "mesh1".into(), role, live: true });
+        Ok(id)
+    }
+    async fn start_node(&self, node: &NodeId, _: SourceLine) -> Result<(), HostError> {
+        self.say(format!("start {node}"));
+        Ok(())
+    }
+    async fn stop_node(&self, node: &NodeId, _: SourceLine) -> Result<(), HostError> {
+        self.say(format!("stop {node}"));
+        Ok(())
+    }
+    fn nodes(&self, _: &MeshId) -> Vec<NodeInfo> {
+        self.nodes.lock().unwrap().clone()
+    }
+    fn choose(&self, bound: usize) -> usize {
+        bound - 1
+    }
+    async fn claim(
+        &self,
+        claim: Claim,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        let text = format!("{severity:?} {claim:?} at {}:{}", at.line, at.column);
+        let fails = self.failing.is_some_and(|part| text.contains(part));
+        self.say(text);
+        let passed = !fails && !matches!(claim, Claim::Compared { holds: false, .. });
+        match (passed, severity) {
+            (false, Severity::Expect) => Err(HostError::ClaimFailed("0 of 1".to_owned())),
+            _ => Ok(ClaimOutcome { passed, took: Duration::from_millis(1500) }),
+        }
+    }
+    fn count_spans(&self, _: &SpanQuery) -> Result<u64, HostError> {
+        Ok(7)
+    }
+    async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultId, HostError> {
+        self.say(format!("fault {} {:?} body={}", call.name, call.targets, call.has_body));
+        Ok(FaultId(1))
+    }
+    async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
+        self.say(format!("undo {fault}"));
+        Ok(())
+    }
+    fn open_scope(&self) {
+        self.say("scope opens".to_owned());
+    }
+    fn close_scope(&self) {
+        self.say("scope closes".to_owned());
+    }
+    async fn sleep(&self, length: Duration) -> Result<(), HostError> {
+        self.say(format!("sleep {length:?}"));
+        match &*self.cancelled.lock().unwrap() {
+            Some(why) => Err(HostError::Cancelled(why.clone())),
+            None => Ok(()),
+        }
+    }
+    fn note(&self, text: &str, _: SourceLine) {
+        self.say(format!("note {text}"));
+    }
+    fn metric(&self, name: &str, value: MetricValue, _: SourceLine) {
+        self.say(format!("metric {name} {}{}", value.value, value.unit));
+    }
+    fn now(&self) -> RunTime {
+        RunTime::ZERO
+    }
+    fn cancelled(&self) -> Option<String> {
+        self.cancelled.lock().unwrap().clone()
+    }
+}

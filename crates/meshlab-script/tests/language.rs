@@ -1,0 +1,148 @@
+//! What the language does with a host: calls, failures, cancellation, limits.
+
+mod fake;
+
+use std::{path::Path, sync::Arc};
+
+use fake::{Fake, error_of, load, load_at, run_on};
+
+fn inside(body: &str) -> String {
+    format!("test(\"t\", function()\n  local swarm = mesh {{ nodes = 3 }}\n{body}\nend)\n")
+}
+
+#[test]
+fn the_shipped_scenarios_load_and_run() {
+    for name in ["gossip-swarm-forms", "remove-resilience", "bench/first-light"] {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../scenarios/{name}.lua"));
+        let script = load_at(&path).unwrap_or_else(|error| panic!("{}", error.render(false)));
+        assert!(!script.declaration().tests.is_empty());
+        let fake = Arc::new(Fake::default());
+        let outcome = script.run(Arc::clone(&fake) as Arc<_>, &|_| {});
+        assert_eq!(outcome.errors, [], "{name}");
+        assert!(fake.said().contains("end Completed"), "{}", fake.said());
+    }
+}
+
+#[test]
+fn a_claim_arrives_whole_with_its_place() {
+    let fake = Arc::new(Fake::default());
+    run_on(
+        &fake,
+        &inside(
+            "  local met = expect.spans(\"peer.connected\", { from_each = swarm, at_least = 2,\n    \
+         where = { reason = \"heard\", n = 3 }, since = \"5s\", within = \"1m30s\" })\n  \
+         record.metric(\"took\", met.took)\n  print(met.took, met.took / \"500ms\")",
+        ),
+    );
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn a_failed_expect_ends_its_test_and_not_the_next_and_a_check_goes_on() {
+    let fake = Arc::new(Fake { failing: Some("bad"), ..Fake::default() });
+    let text = "test(\"one\", function()\n  mesh { nodes = 1 }\n  check.spans(\"bad\")\n  \
+                print(\"after check\")\n  expect.spans(\"bad\")\n  print(\"after expect\")\nend)\n\
+                test(\"two\", function() print(\"two runs\") end)\n";
+    let outcome = run_on(&fake, text);
+    assert_eq!(outcome.errors, [], "a failed claim is no error of the script");
+    let said = fake.said();
+    assert!(said.contains("after check") && !said.contains("after expect"), "{said}");
+    assert!(said.contains("end Stopped") && said.contains("two runs"), "{said}");
+}
+
+#[test]
+fn a_fault_is_taken_back_however_its_body_ends() {
+    for body in ["error(\"oh\")", "expect.equal(1, 2)", "print(\"fine\")"] {
+        let fake = Arc::new(Fake::default());
+        run_on(
+            &fake,
+            &inside(&format!("  fault.kill_node(swarm:node(1), {{}}, function(hit) {body} end)")),
+        );
+        assert!(fake.said().contains("scope opens"), "{}", fake.said());
+        assert!(fake.said().contains("scope closes\nundo 1"), "{body}: {}", fake.said());
+    }
+}
+
+#[test]
+fn a_cancelled_run_starts_no_further_test() {
+    let fake = Arc::new(Fake::default());
+    *fake.cancelled.lock().unwrap() = Some("interrupted".to_owned());
+    let text = inside("  sleep \"1s\"") + "test(\"two\", function() end)\n";
+    let outcome = run_on(&fake, &text);
+    assert_eq!(outcome.stopped.as_deref(), Some("interrupted"));
+    assert!(!fake.said().contains("begin"), "{}", fake.said());
+}
+
+#[test]
+fn an_endless_loop_is_stopped_at_its_line_wherever_it_is() {
+    let top = error_of("local n = 0\nwhile true do n = n + 1 end\n");
+    assert!(top.contains("x.lua:2") && top.contains("endless loop"), "{top}");
+    let test = error_of(&inside("  repeat until false"));
+    assert!(test.contains("x.lua:3") && test.contains("endless loop"), "{test}");
+    let helper = error_of(&inside("  table.sort({3, 2, 1}, function() while true do end end)"));
+    assert!(helper.contains("endless loop"), "{helper}");
+}
+
+#[test]
+fn memory_has_an_end() {
+    let error =
+        error_of(&inside("  local t = {}\n  for i = 1, 1e9 do t[i] = (\"x\"):rep(1e6) .. i end"));
+    assert!(error.contains("256 MiB"), "{error}");
+}
+
+#[test]
+fn there_is_no_way_out() {
+    let attempts = [
+        "io.open('/etc/passwd')",
+        "os.execute('true')",
+        "os.getenv('HOME')",
+        "require('os')",
+        "package.loadlib('x', 'y')",
+        "debug.getinfo(1)",
+        "load('return 1')",
+        "loadstring('return 1')",
+        "loadfile('/etc/passwd')",
+        "dofile('/etc/passwd')",
+        "pcall(error)",
+        "xpcall(error, print)",
+        "coroutine.wrap(print)",
+        "collectgarbage('stop')",
+        "getmetatable('')",
+        "setmetatable({}, {})",
+        "rawset(expect, 'spans', print)",
+        "rawget(_G, 'x')",
+        "print(_G.io)",
+        "string.dump(print)",
+        "('').dump(print)",
+        "expect.spans = print",
+        "fault.kill_node = nil",
+        "string.format = nil",
+        "math.randomseed(1)",
+        "_ENV.io = 1",
+    ];
+    for attempt in attempts {
+        let error = error_of(&inside(&format!("  {attempt}")));
+        assert_ne!(error, "no error", "{attempt}");
+        assert!(error.contains("x.lua:3"), "{attempt} has no place: {error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bytecode.lua");
+    std::fs::write(&path, b"\x1bLua\x54\x00\x19\x93\r\n\x1a\n").unwrap();
+    assert!(load_at(&path).is_err(), "bytecode is refused");
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let script = load("test(\"t\", function() end)\n").unwrap();
+    let declaration = script.declaration();
+    assert_eq!(declaration.timeout.as_secs(), 600);
+    assert_eq!(declaration.sample_every.as_secs(), 1);
+    let fake = Arc::new(Fake::default());
+    run_on(&fake, "test(\"t\", function() mesh { nodes = { b = 1, a = 2 } } end)\n");
+    assert!(
+        fake.said().contains("mesh mesh1 [\"a\", \"a\", \"b\"] 2s gated=true at 1:22"),
+        "{}",
+        fake.said()
+    );
+}
