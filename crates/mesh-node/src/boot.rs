@@ -14,6 +14,7 @@ use tracing::info_span;
 use crate::{
     cadence::Cadence,
     cli::Cli,
+    connections::Connections,
     digest, identity,
     membership::{Membership, SharedView},
 };
@@ -35,7 +36,8 @@ pub(crate) async fn boot(cli: &Cli, key: SecretKey) -> anyhow::Result<Node> {
     // for as long as they run, so that it never reached the collector.
     let root = info_span!(parent: None, "node.ready");
     let step = info_span!(parent: &root, "endpoint_created");
-    let endpoint = bind(cli, key.clone()).await?;
+    let connections = Connections::default();
+    let endpoint = bind(cli, key.clone(), connections.clone()).await?;
     drop(step);
     let step = info_span!(parent: &root, "alpn_registered");
     let gossip = Gossip::builder().spawn(endpoint.clone());
@@ -61,10 +63,11 @@ pub(crate) async fn boot(cli: &Cli, key: SecretKey) -> anyhow::Result<Node> {
     let view = Arc::new(SharedView::new(dead_after));
     let membership =
         Membership::new(cli, key, ready.name.clone(), gossip, subscription, Arc::clone(&view));
+    let membership = membership.closing(connections);
     Ok(Node { ready, router, membership, view })
 }
 
-async fn bind(cli: &Cli, key: SecretKey) -> anyhow::Result<Endpoint> {
+async fn bind(cli: &Cli, key: SecretKey, connections: Connections) -> anyhow::Result<Endpoint> {
     let known = MemoryLookup::new();
     for seed in cli.seeds() {
         known.add_endpoint_info(seed);
@@ -74,6 +77,7 @@ async fn bind(cli: &Cli, key: SecretKey) -> anyhow::Result<Endpoint> {
         .secret_key(key)
         .relay_mode(RelayMode::Disabled)
         .address_lookup(known)
+        .hooks(connections)
         .clear_ip_transports();
     for address in &cli.bind {
         builder = builder

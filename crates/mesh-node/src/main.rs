@@ -10,6 +10,7 @@
 mod boot;
 mod cadence;
 mod cli;
+mod connections;
 mod digest;
 mod directory;
 mod identity;

@@ -24,6 +24,7 @@ use tracing::info_span;
 use crate::{
     cadence::Cadence,
     cli::{self, Cli},
+    connections::Connections,
     digest::{self, Codec, Digest},
     directory::{Directory, Heard},
     identity::hex,
@@ -82,6 +83,7 @@ pub(crate) struct Membership {
     seeds: Seeds,
     talks: bool,
     view: Arc<SharedView>,
+    connections: Connections,
 }
 
 impl Membership {
@@ -109,7 +111,13 @@ impl Membership {
             cadence: Cadence::new(cli.digest_every, cli.digest_gated, now),
             talks: cli.gossip == cli::Gossip::On,
             view,
+            connections: Connections::default(),
         }
+    }
+
+    /// Has the node close its `connections` to peers that it infers to be dead.
+    pub(crate) fn closing(self, connections: Connections) -> Self {
+        Self { connections, ..self }
     }
 
     /// Takes part until it is asked to stop, then announces that it leaves.
@@ -239,6 +247,10 @@ impl Membership {
             )
             .in_scope(|| ());
             disconnected(&id, &peer.name, "silence");
+            let closed = self.connections.close(&key);
+            if closed > 0 {
+                tracing::info!(name = peer.name, closed, "closed connections to a dead peer");
+            }
         }
     }
 

@@ -5,7 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use meshlab_model::{DeclaredTest, FaultStage, RunEvent, RunEventKind, TestId, Verdict};
+use meshlab_model::{
+    DeclaredTest, ExitCode, FaultId, FaultStage, RunEvent, RunEventKind, TestId, Verdict,
+};
 
 use crate::{
     text::{clean, excerpt, took},
@@ -34,6 +36,11 @@ pub struct Closing {
     pub script: PathBuf,
     /// The run's seed.
     pub seed: u64,
+    /// The verdict of the record, which knows more than this view: the view may have missed an
+    /// event, and cannot see whether the record is whole.
+    pub verdict: Verdict,
+    /// What the process will exit with.
+    pub exit_code: ExitCode,
 }
 
 /// Writes a run as it goes: one line for each finished claim, fault and test, and where the output
@@ -82,7 +89,7 @@ impl<W: Write> Terminal<W> {
                 }
             }
             K::FaultReached { fault, stage } => {
-                let name = self.view.faults.get(fault).map(|f| clean(&f.name)).unwrap_or_default();
+                let name = self.fault_name(*fault);
                 let (what, how) = match stage {
                     FaultStage::Acted { witness } => ("acted", witness.clone()),
                     FaultStage::Noticed { by, evidence } => {
@@ -94,7 +101,7 @@ impl<W: Write> Terminal<W> {
             }
             K::FaultFinished { fault, verdict } => {
                 let word = self.word(verdict);
-                let name = self.view.faults.get(fault).map(|f| clean(&f.name)).unwrap_or_default();
+                let name = self.fault_name(*fault);
                 let why = verdict.reason().map(|why| format!(": {}", clean(why)));
                 writeln!(self.out, "{at}  {word} fault {name}{}", why.unwrap_or_default())?;
             }
@@ -185,7 +192,7 @@ impl<W: Write> Terminal<W> {
             self.out,
             "\n{passed} of {claims} claims passed, {faults} faults, {nodes} nodes, {last}"
         )?;
-        let (verdict, code) = (self.view.verdict(), self.view.exit_code());
+        let (verdict, code) = (closing.verdict.clone(), closing.exit_code);
         let word = self.paint(&verdict, &verdict.word().to_uppercase());
         let why = verdict.reason().map(|why| format!(": {}", clean(why))).unwrap_or_default();
         writeln!(self.out, "{word}{why}")?;
@@ -200,28 +207,36 @@ impl<W: Write> Terminal<W> {
         self.out.flush()
     }
 
+    /// A fault's name and whom it hurts.
+    fn fault_name(&self, fault: FaultId) -> String {
+        let Some(fault) = self.view.faults.get(&fault) else { return String::new() };
+        let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
+        format!("{} {}", clean(&fault.name), targets.join(", "))
+    }
+
     fn faults(&mut self) -> io::Result<()> {
         if self.view.faults.is_empty() {
             return Ok(());
         }
         writeln!(self.out, "\nfaults")?;
         for fault in self.view.faults.values() {
-            let after = |at: Option<meshlab_model::RunTime>| match at {
-                Some(at) => took(at.micros.saturating_sub(fault.planned.micros)),
-                None => "never".to_owned(),
+            let stage = |what: &str, at: Option<meshlab_model::RunTime>| match at {
+                Some(at) => {
+                    format!("{what} after {}", took(at.micros.saturating_sub(fault.planned.micros)))
+                }
+                None => format!("not {what}"),
             };
             let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
-            let verdict = fault.judged();
             writeln!(
                 self.out,
-                "  {:<12} {} {} at {}: acted after {}, noticed after {}, undone after {}",
-                verdict.word(),
+                "  {:<12} {} {} at {}: {}, {}, {}",
+                fault.judged().word(),
                 clean(&fault.name),
                 targets.join(", "),
                 fault.planned,
-                after(fault.acted.as_ref().map(|acted| acted.0)),
-                after(fault.noticed.iter().map(|noticed| noticed.0).min()),
-                after(fault.undone.as_ref().map(|undone| undone.0)),
+                stage("acted", fault.acted.as_ref().map(|acted| acted.0)),
+                stage("noticed", fault.noticed.iter().map(|noticed| noticed.0).min()),
+                stage("undone", fault.undone.as_ref().map(|undone| undone.0)),
             )?;
         }
         Ok(())

@@ -76,7 +76,10 @@ fn shown(tty: bool) -> String {
     let mut terminal =
         Terminal::new(&mut out, style, record.script.clone(), &record.manifest.tests);
     record.events.iter().for_each(|event| terminal.event(event).unwrap());
+    let (verdict, exit_code) = (terminal.view().verdict(), terminal.view().exit_code());
     let closing = Closing {
+        verdict,
+        exit_code,
         results: "/r".into(),
         report: "/p/index.html".into(),
         script: "swarm.lua".into(),

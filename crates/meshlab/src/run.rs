@@ -73,6 +73,8 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<(ExitCode, Option<RunF
         report: rendered.html.clone(),
         script: arguments.scenario.clone(),
         seed: rendered.seed,
+        verdict: rendered.verdict.clone(),
+        exit_code: rendered.exit_code,
     })?;
     Ok((rendered.exit_code, Some(folder)))
 }

@@ -33,7 +33,49 @@ fn a_healthy_mesh_is_green_and_leaves_a_report() {
     for line in bench.read("forms", "samples.jsonl").lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
-    assert!(bench.read("forms", "events.jsonl").contains("\"leftovers\":[]"));
+    let events = bench.read("forms", "events.jsonl");
+    assert!(events.contains("\"leftovers\":[]"));
+    boot_is_one_trace(&bench.read("forms", "spans.jsonl"));
+    every_span_arrived(&events);
+}
+
+/// Each node's boot is a root and four children of it; a span that is never closed never comes.
+fn boot_is_one_trace(spans: &str) {
+    let spans: Vec<serde_json::Value> =
+        spans.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for node in ["node-1", "node-2", "node-3"] {
+        let of = |name: &str| {
+            spans
+                .iter()
+                .find(|span| span["node"] == node && span["name"] == name)
+                .unwrap_or_else(|| panic!("{node} sent no {name}"))
+        };
+        let root = of("node.ready");
+        for child in
+            ["endpoint_created", "alpn_registered", "gossip_started", "accept_loop_started"]
+        {
+            assert_eq!(of(child)["trace_id"], root["trace_id"], "{node} {child}");
+            assert_eq!(of(child)["parent_id"], root["span_id"], "{node} {child}");
+        }
+    }
+}
+
+/// What the nodes say they ended is what arrived.
+fn every_span_arrived(events: &str) {
+    let counted: Vec<serde_json::Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| event["event"] == "telemetry_counted")
+        .collect();
+    assert_eq!(counted.len(), 3);
+    for count in counted {
+        assert!(count["ended"].as_u64().unwrap() > 10, "{count}");
+        assert_eq!(
+            (&count["received"], &count["dropped"]),
+            (&count["ended"], &0.into()),
+            "{count}"
+        );
+    }
 }
 
 #[test]
@@ -94,6 +136,8 @@ fn a_program_that_is_no_node_is_named_with_its_log() {
     for (program, says) in [
         ("#!/bin/sh\necho 'no licence found' >&2\nexit 3\n", "exit code 3 before it was ready"),
         ("#!/bin/sh\nexec 1>&- 2>&-\nexit 0\n", "exit code 0 before it was ready"),
+        ("#!/bin/sh\nexec sleep 600\n", "node-1 was not ready within 20.0 s"),
+        ("#!/bin/bash\necho hello >&$MESHLAB_CONTROL_FD\nexec sleep 600\n", "control channel"),
     ] {
         let path = bench.scenario("node.sh", program);
         make_executable(&path);
@@ -144,15 +188,31 @@ fn a_harness_that_is_killed_leaves_no_process_and_a_record_that_is_drawn() {
     let mut child = bench.start(&["run", path.to_str().unwrap(), flag, network]);
     wait_for_event(&bench, "killed-harness", "\"expect.spans\"");
     let folder = bench.folder.path().canonicalize().unwrap();
-    assert_eq!(nodes_under(&folder).len(), 3, "the nodes run before the kill");
+    let nodes = nodes_under(&folder);
+    assert_eq!(nodes.len(), 3, "the nodes run before the kill");
+    let own = network_of("self");
+    let networks: Vec<_> =
+        nodes.iter().map(|pid| network_of(&pid.to_string())).filter(|net| *net != own).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     let gone = until(soon(), || nodes_under(&folder).is_empty().then_some(()));
     assert!(gone.is_some(), "still there: {:?}", nodes_under(&folder));
+    let held = || {
+        fs::read_dir("/proc").unwrap().flatten().any(|process| {
+            let network = network_of(&process.file_name().to_string_lossy());
+            network.is_some() && networks.contains(&network)
+        })
+    };
+    assert!(until(soon(), || (!held()).then_some(())).is_some(), "a network namespace is held");
     let run = bench.latest("killed-harness");
     let report = bench.meshlab(&["report", run.to_str().unwrap()]);
     assert_eq!(report.code, Some(0), "{}", report.all());
     assert!(report.stdout.contains("incomplete"), "{}", report.all());
+}
+
+/// The network namespace of a process.
+fn network_of(pid: &str) -> Option<std::path::PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/net")).ok()
 }
 
 fn wait_for_event(bench: &Bench, scenario: &str, mark: &str) {

@@ -50,7 +50,7 @@ fn about_node(engine: &Engine, id: &NodeId) -> Option<String> {
     }
     let (line, text) = log_tail(&log, 1).ok()?.pop()?;
     let place = line.map(|line| format!(":{line}")).unwrap_or_default();
-    Some(format!("{id} last logged \"{}\" ({}{place})", text.trim(), log.display()))
+    Some(format!("{id} last logged \"{}\" (logs/{id}.log{place})", text.trim()))
 }
 
 #[cfg(test)]

@@ -137,3 +137,84 @@ fn read_lines<T: DeserializeOwned>(folder: &Path, name: &str, damage: &mut Vec<S
     }
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use meshlab_model::{HostFacts, NetworkMode, RunEventKind, RunTime};
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            schema: MANIFEST_SCHEMA,
+            meshlab: "0".into(),
+            run: "x/y".into(),
+            scenario: "x".into(),
+            script_path: "x.lua".into(),
+            script_sha256: String::new(),
+            arguments: Vec::new(),
+            seed: 1,
+            started_unix_nanos: 0,
+            commit: None,
+            tests: Vec::new(),
+            timeout_secs: 1.0,
+            network: NetworkMode::Lab,
+            binaries: Default::default(),
+            node_env: Default::default(),
+            host: HostFacts::default(),
+        }
+    }
+
+    fn line(seq: u64) -> String {
+        let kind = RunEventKind::Note { text: format!("note {seq}") };
+        let event = RunEvent { seq, at: RunTime { micros: seq }, source: None, kind };
+        serde_json::to_string(&event).unwrap() + "\n"
+    }
+
+    fn run(events: &str) -> (tempfile::TempDir, RunRecord) {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(file::MANIFEST, &serde_json::to_string(&manifest()).unwrap());
+        write(file::SCRIPT, "");
+        write(file::EVENTS, events);
+        write(file::SPANS, "");
+        write(file::SAMPLES, "");
+        let record = read_run(folder.path()).unwrap();
+        (folder, record)
+    }
+
+    #[test]
+    fn a_record_that_was_cut_at_any_byte_is_read_up_to_there() {
+        let whole = line(1) + &line(2) + &line(3);
+        for cut in 0..=whole.len() {
+            let (_folder, record) = run(&whole[..cut]);
+            let lines = whole[..cut].matches('\n').count();
+            assert!(record.events.len() >= lines, "cut at {cut}");
+            let rest = cut - whole[..cut].rfind('\n').map_or(0, |at| at + 1);
+            let last_is_whole = record.events.len() > lines;
+            assert_eq!(record.damage.is_empty(), rest == 0 || last_is_whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_missing_event_is_told() {
+        let (_folder, record) = run(&(line(1) + &line(3)));
+        assert!(record.damage[0].contains("event 3 stands where event 2 should be"));
+    }
+
+    #[test]
+    fn what_is_no_run_or_another_format_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read_run(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("holds no run"), "{error}");
+        let write = |text: &str| {
+            std::fs::write(folder.path().join(file::MANIFEST), text).unwrap();
+        };
+        write("{\"schema\": 99}");
+        let error = read_run(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("has schema 99"), "{error}");
+        write("{\"schema\": 1");
+        assert!(read_run(folder.path()).unwrap_err().to_string().contains("is damaged"));
+    }
+}

@@ -157,3 +157,52 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn recorder(events: &Path) -> Recorder {
+        let lines = |path: &Path| Lines {
+            path: path.to_owned(),
+            writer: BufWriter::new(File::options().write(true).open(path).unwrap()),
+        };
+        let null = Path::new("/dev/null");
+        Recorder {
+            clock: RunClock { started: Instant::now(), started_unix_nanos: 0 },
+            inner: Mutex::new(Inner {
+                last_seq: 0,
+                events: lines(events),
+                spans: lines(null),
+                samples: lines(null),
+                failed: None,
+            }),
+            listener: None,
+            unheard: AtomicU64::new(0),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_file_and_the_first_failure_is_kept() {
+        let recorder = recorder(Path::new("/dev/full"));
+        assert_eq!(recorder.failure(), None);
+        recorder.event(RunEventKind::Note { text: "x".into() }, None);
+        let told = recorder.failure().unwrap();
+        assert!(told.starts_with("/dev/full cannot be written: No space left"), "{told}");
+        recorder.event(RunEventKind::Note { text: "y".into() }, None);
+        assert_eq!(recorder.failure().unwrap(), told);
+    }
+
+    #[test]
+    fn a_listener_that_is_slow_misses_events_and_that_is_counted() {
+        let (listener, heard) = std::sync::mpsc::sync_channel(2);
+        let recorder = Recorder { listener: Some(listener), ..recorder(Path::new("/dev/null")) };
+        for _ in 0..5 {
+            recorder.event(RunEventKind::Note { text: "x".into() }, None);
+        }
+        let seqs: Vec<u64> = heard.try_iter().map(|event| event.seq).collect();
+        assert_eq!((seqs, recorder.unheard(), recorder.failure()), (vec![1, 2], 3, None));
+    }
+}
