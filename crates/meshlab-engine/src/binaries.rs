@@ -62,7 +62,7 @@ pub fn build(root: &Path, bin: &str, release: bool) -> Result<PathBuf, BinaryErr
     let mut command = Command::new(cargo);
     // The same package selection as `cargo run`, so that every dependency has the same features
     // and nothing that the harness is made of is compiled a second time.
-    command.current_dir(root).args(["build", "--quiet", "--locked", "--bin", bin]);
+    command.current_dir(root).args(["build", "--locked", "--bin", bin]);
     if release {
         command.arg("--release");
     }

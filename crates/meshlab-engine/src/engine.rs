@@ -177,7 +177,14 @@ impl Engine {
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
         if let Some(why) = self.shared.recorder.failure() {
-            self.problem(false, format!("the record is not whole: {why}"), None);
+            self.problem(
+                false,
+                format!(
+                    "the record is not whole: {why}; free some space, or take another place with \
+                 `--output DIR`, and run again"
+                ),
+                None,
+            );
         }
         self.shared.event(RunEventKind::RunFinished { reason });
         self.shared.recorder.flush();

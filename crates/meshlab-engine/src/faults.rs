@@ -25,6 +25,8 @@ pub(crate) struct OpenFault {
     undo: Option<Undo>,
     undone: watch::Sender<bool>,
     judge: Option<JoinHandle<Verdict>>,
+    /// Takes the fault back after its hold.
+    timer: Option<JoinHandle<()>>,
 }
 
 /// Who must notice, and until when.
@@ -72,10 +74,12 @@ impl Engine {
             let (shared, undone) = (Arc::clone(&self.shared), undone.subscribe());
             self.shared.runtime.spawn(async move { judge(&shared, watch, undone).await })
         });
-        let open = OpenFault { applied: applying, undo: Some(applied.undo), undone, judge };
+        let undo = Some(applied.undo);
+        let open = OpenFault { applied: applying, undo, undone, judge, timer: None };
         self.shared.state().faults.insert(id, open);
-        if let Some(hold) = call.hold {
-            self.undo_later(id, hold);
+        let timer = call.hold.map(|hold| self.undo_later(id, hold));
+        if let Some(open) = self.shared.state().faults.get_mut(&id) {
+            open.timer = timer;
         }
         Ok(id)
     }
@@ -145,7 +149,7 @@ impl Engine {
         Some(Watch { fault, evidence, target_key, applied, within, observers })
     }
 
-    fn undo_later(&self, fault: FaultId, hold: Duration) {
+    fn undo_later(&self, fault: FaultId, hold: Duration) -> JoinHandle<()> {
         let engine = self.clone();
         self.shared.runtime.spawn(async move {
             if engine.shared.cancel.or(tokio::time::sleep(hold)).await.is_ok()
@@ -153,7 +157,7 @@ impl Engine {
             {
                 engine.problem(false, error.to_string(), None);
             }
-        });
+        })
     }
 
     /// Takes a fault back; one that was taken back already is left alone.
@@ -192,6 +196,10 @@ impl Engine {
                 let mut state = self.shared.state();
                 let Some(open) = state.faults.get_mut(&fault) else { continue };
                 let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
+                // The test is over before the hold is: what must be taken back is, below.
+                if let Some(timer) = open.timer.take() {
+                    timer.abort();
+                }
                 (open.judge.take(), needed)
             };
             let verdict = match judge {

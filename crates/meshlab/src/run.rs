@@ -88,7 +88,9 @@ async fn drive(engine: Engine, script: Script) {
         let problems = host.clone();
         let outcome = script.run(Arc::new(host), &|error| {
             let mistake = error.kind() == ErrorKind::Mistake;
-            problems.problem(mistake, error.render(false), error.source_line());
+            let text = error.render(false);
+            let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
+            problems.problem(mistake, text, error.source_line());
         });
         // Nobody waits any more only if the process is about to end.
         let _ = done.send(outcome);

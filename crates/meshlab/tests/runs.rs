@@ -210,6 +210,34 @@ fn a_harness_that_is_killed_leaves_no_process_and_a_record_that_is_drawn() {
     assert!(report.stdout.contains("incomplete"), "{}", report.all());
 }
 
+#[test]
+fn a_scenario_over_its_timeout_is_red_and_clean() {
+    let bench = Bench::new();
+    let long = FORMS.replace("at_least = 4, within = \"20s\"", "at_least = 90000, within = \"5m\"");
+    let text = format!("scenario {{ timeout = \"6s\" }}\n{long}");
+    let run = bench.run("late.lua", &text, &[]);
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("timeout"), "{}", run.all());
+    assert!(bench.read("late", "events.jsonl").contains("\"leftovers\":[]"));
+}
+
+#[test]
+fn a_hold_that_outlives_its_test_breaks_nothing() {
+    let bench = Bench::new();
+    let text = r#"
+test("the node comes back after its hold, or the test is over first", function()
+  local swarm = mesh { nodes = 3, digest_every = "500ms", digest_gated = false }
+  expect.formed(swarm, { within = "20s" })
+  fault.kill_node(swarm:node(2), { hold = "10m" })
+end)
+test("the next test has its own mesh", function()
+  expect.formed(mesh { nodes = 2, digest_every = "500ms" }, { within = "20s" })
+end)
+"#;
+    let run = bench.run("hold.lua", text, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+}
+
 /// The network namespace of a process.
 fn network_of(pid: &str) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/net")).ok()

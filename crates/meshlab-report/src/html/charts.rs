@@ -8,7 +8,7 @@ use meshlab_model::{NodeId, SpanRecord};
 
 use crate::{
     text::{clean, took},
-    view::RunView,
+    view::{NodeView, RunView},
 };
 
 /// Ticks drawn for one node; the rest would only make the page large.
@@ -162,14 +162,13 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
                 }
                 @for id in &ids {
                     @let (at, node) = (place(id), &view.nodes[*id]);
-                    // Harness-known state: nodes all end with their test, so what counts is how.
-                    @let fell = node.lives.last().and_then(|l| l.exited.as_ref()).is_some_and(|e|
-                        !e.2);
-                    circle class=(if fell { "dot dead" } else { "dot" }) cx=(at.0) cy=(at.1)
-                        r="12" {}
+                    @let fate = fate(node);
+                    circle class=(if fate == "ended" || fate == "live" { "dot" } else { "dot dead" })
+                        cx=(at.0) cy=(at.1) r="12" {}
                     text x=(at.0) y=(at.1 + 27.0) text-anchor="middle" { (short(id.as_str())) }
-                    text x=(at.0) y=(at.1 + 40.0) text-anchor="middle" { (clean(&node.role)) ", "
-                        @if fell { "died" } @else if node.alive() { "live" } @else { "ended" } }
+                    text x=(at.0) y=(at.1 + 40.0) text-anchor="middle" {
+                        (clean(&node.role)) ", " (fate)
+                    }
                 }
             }
         }
@@ -182,5 +181,15 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
                 } }
             } }
         } }
+    }
+}
+
+/// How a node came out of its test. All nodes end with it, so what counts is how.
+fn fate(node: &NodeView) -> &'static str {
+    match node.lives.last().and_then(|life| life.exited.as_ref()) {
+        None => "live",
+        Some((_, _, false)) => "died by itself",
+        Some((_, exit, true)) if exit.signal.is_some() => "killed",
+        Some(_) => "ended",
     }
 }
