@@ -14,20 +14,10 @@ use meshlab_spans::Selector;
 use meshlab_wire::attr;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use crate::{Engine, FaultCall, HostError, cancel::describe, engine::Shared};
+use crate::{Engine, FaultCall, HostError, cancel::describe, engine::Shared, state::OpenFault};
 
 /// How long an undo may take: it may start a node.
 const UNDO_WITHIN: Duration = Duration::from_secs(30);
-
-/// A fault of the running test.
-pub(crate) struct OpenFault {
-    pub(crate) applied: RunTime,
-    undo: Option<Undo>,
-    undone: watch::Sender<bool>,
-    judge: Option<JoinHandle<Verdict>>,
-    /// Takes the fault back after its hold.
-    timer: Option<JoinHandle<()>>,
-}
 
 /// Who must notice, and until when.
 struct Watch {

@@ -10,12 +10,14 @@ use std::{
     },
 };
 
+use meshlab_faults::Undo;
 use meshlab_fleet::Process;
-use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId};
+use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
 use meshlab_wire::Ready;
+use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{HostError, MeshOptions, faults::OpenFault};
+use crate::{HostError, MeshOptions};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -81,6 +83,16 @@ pub(crate) struct Life {
     pub(crate) received_before: u64,
     /// Whether its span counts are in the record.
     pub(crate) counted: Arc<AtomicBool>,
+}
+
+/// A fault of the running test.
+pub(crate) struct OpenFault {
+    pub(crate) applied: RunTime,
+    pub(crate) undo: Option<Undo>,
+    pub(crate) undone: watch::Sender<bool>,
+    pub(crate) judge: Option<JoinHandle<Verdict>>,
+    /// Takes the fault back after its hold.
+    pub(crate) timer: Option<JoinHandle<()>>,
 }
 
 impl Life {

@@ -1,7 +1,7 @@
 //! The files for machines and for a CI page: `summary.json`, `summary.md`, `junit.xml`.
 
 use meshlab_engine::results::RunRecord;
-use meshlab_model::{ExitCode, TestId, Verdict};
+use meshlab_model::{TestId, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
@@ -12,19 +12,6 @@ use crate::{
 
 /// Version of `summary.json`.
 pub(crate) const SUMMARY_SCHEMA: u32 = 1;
-
-/// What an exit code says, in a few words.
-pub(crate) fn meaning(code: ExitCode) -> &'static str {
-    match code {
-        ExitCode::Passed => "every claim was evaluated and held",
-        ExitCode::ClaimFailed => "a claim failed",
-        ExitCode::Usage => "the command line is wrong",
-        ExitCode::ScriptError => "the scenario is wrong",
-        ExitCode::Inconclusive => "something could not be decided",
-        ExitCode::HarnessFailed => "the harness or the host failed",
-        ExitCode::Interrupted => "stopped by a signal",
-    }
-}
 
 /// `summary.json`.
 pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
@@ -141,7 +128,7 @@ pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
         record.manifest.seed,
         took(view.last.micros),
         view.exit_code() as u8,
-        meaning(view.exit_code()),
+        crate::text::meaning(view.exit_code()),
     );
     text.push_str("| Verdict | Test | Reason |\n|---|---|---|\n");
     for (id, test) in &view.tests {

@@ -198,7 +198,7 @@ impl<W: Write> Terminal<W> {
         writeln!(self.out, "{word}{why}")?;
         writeln!(self.out, "  report    {}", closing.report.display())?;
         writeln!(self.out, "  results   {}", closing.results.display())?;
-        writeln!(self.out, "  exit      {} ({})", code as u8, crate::exports::meaning(code))?;
+        writeln!(self.out, "  exit      {} ({})", code as u8, crate::text::meaning(code))?;
         if !verdict.is_passed() {
             writeln!(self.out, "  next      meshlab report {}", closing.results.display())?;
             let (script, seed) = (closing.script.display(), closing.seed);

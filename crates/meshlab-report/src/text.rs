@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshlab_model::{ClaimEvidence, SourceLine, format_duration};
+use meshlab_model::{ClaimEvidence, ExitCode, SourceLine, format_duration};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -78,6 +78,19 @@ pub(crate) fn excerpt(script: &str, source: &SourceLine, call: &str) -> Option<E
         _ => String::new(),
     };
     Some(Excerpt { gutter: source.line.to_string().len(), line: source.line, code, carets })
+}
+
+/// What an exit code says, in a few words.
+pub(crate) fn meaning(code: ExitCode) -> &'static str {
+    match code {
+        ExitCode::Passed => "every claim was evaluated and held",
+        ExitCode::ClaimFailed => "a claim failed",
+        ExitCode::Usage => "the command line is wrong",
+        ExitCode::ScriptError => "the scenario is wrong",
+        ExitCode::Inconclusive => "something could not be decided",
+        ExitCode::HarnessFailed => "the harness or the host failed",
+        ExitCode::Interrupted => "stopped by a signal",
+    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,14 @@
 mod api;
 mod call;
 mod context;
+mod declaration;
 mod error;
 mod locate;
 mod sandbox;
 mod script;
+mod unwind;
 mod values;
 
+pub use declaration::Declaration;
 pub use error::{ErrorKind, ScriptError};
-pub use script::{Declaration, RunOutcome, Script};
+pub use script::{RunOutcome, Script};

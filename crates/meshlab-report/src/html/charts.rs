@@ -163,7 +163,8 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
                 @for id in &ids {
                     @let (at, node) = (place(id), &view.nodes[*id]);
                     @let fate = fate(node);
-                    circle class=(if fate == "ended" || fate == "live" { "dot" } else { "dot dead" })
+                    circle class=(if fate == "ended" || fate == "live" { "dot" } else { "dot dead"
+                        })
                         cx=(at.0) cy=(at.1) r="12" {}
                     text x=(at.0) y=(at.1 + 27.0) text-anchor="middle" { (short(id.as_str())) }
                     text x=(at.0) y=(at.1 + 40.0) text-anchor="middle" {

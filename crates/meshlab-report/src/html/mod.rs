@@ -117,7 +117,7 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
         ("command", manifest.arguments.join(" ")),
         (
             "exit code",
-            format!("{} ({})", view.exit_code() as u8, crate::exports::meaning(view.exit_code())),
+            format!("{} ({})", view.exit_code() as u8, crate::text::meaning(view.exit_code())),
         ),
     ];
     html! {

@@ -87,5 +87,5 @@ async fn step(call: Call) -> Outcome<MultiValue> {
     let step = host.begin_step(&name, call.at());
     let result = body.call_async::<MultiValue>(()).await;
     host.end_step(step);
-    result.map_err(|error| Box::new(crate::script::unwind(&call.context, &error)))
+    result.map_err(|error| Box::new(crate::unwind::unwind(&call.context, &error)))
 }

@@ -70,6 +70,6 @@ async fn during(
     let result = body.call_async::<()>(hit.clone()).await;
     host.close_scope();
     let undone = host.undo(hit.fault).await;
-    result.map_err(|error| Box::new(crate::script::unwind(&call.context, &error)))?;
+    result.map_err(|error| Box::new(crate::unwind::unwind(&call.context, &error)))?;
     call.answer(undone)
 }

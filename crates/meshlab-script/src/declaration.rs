@@ -1,0 +1,32 @@
+//! What a file says of itself before anything runs.
+
+use std::time::Duration;
+
+use meshlab_model::DeclaredTest;
+
+/// What the top level of a file declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// What the scenario is about.
+    pub description: Option<String>,
+    /// Hard stop for the whole file; 10 minutes over its duration unless it says otherwise.
+    pub timeout: Duration,
+    /// Time between two samples; 1 s unless it says otherwise.
+    pub sample_every: Duration,
+    /// Words to choose scenarios by.
+    pub tags: Vec<String>,
+    /// Its tests, in order.
+    pub tests: Vec<DeclaredTest>,
+}
+
+impl Default for Declaration {
+    fn default() -> Self {
+        Self {
+            description: None,
+            timeout: Duration::from_secs(600),
+            sample_every: Duration::from_secs(1),
+            tags: Vec::new(),
+            tests: Vec::new(),
+        }
+    }
+}
