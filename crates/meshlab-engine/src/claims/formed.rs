@@ -102,12 +102,7 @@ impl Looking for FormedClaim {
             };
             found.push(format!("{peer} was heard {who}"));
         }
-        let deaf: Vec<NodeId> = look
-            .by_node
-            .iter()
-            .filter(|tally| tally.have == 0)
-            .map(|tally| tally.node.clone())
-            .collect();
+        let deaf = look.without_any();
         if !deaf.is_empty() {
             found.push(format!("{} heard nobody", notes::names(&deaf)));
         }

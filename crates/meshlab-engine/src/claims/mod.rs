@@ -14,7 +14,7 @@ pub(crate) use spans::selector;
 use std::time::Duration;
 
 use meshlab_model::{
-    ClaimEvidence, ClaimId, RunEventKind, RunTime, Severity, SourceLine, Tally, Verdict,
+    ClaimEvidence, ClaimId, NodeId, RunEventKind, RunTime, Severity, SourceLine, Tally, Verdict,
     format_duration,
 };
 use tokio::time::Instant;
@@ -34,6 +34,14 @@ pub(crate) struct Look {
     pub(crate) by_node: Vec<Tally>,
     /// When the last part became true, where the evidence says; else it is the moment of looking.
     pub(crate) since_when: Option<RunTime>,
+}
+
+impl Look {
+    /// Nodes at which nothing was found.
+    fn without_any(&self) -> Vec<NodeId> {
+        let empty = self.by_node.iter().filter(|tally| tally.have == 0);
+        empty.map(|tally| tally.node.clone()).collect()
+    }
 }
 
 /// A claim that is looked at again and again.

@@ -121,12 +121,7 @@ impl Looking for SpansClaim {
 
     fn notes(&self, engine: &Engine, look: &Look) -> Vec<String> {
         let mut found = Vec::new();
-        let silent: Vec<NodeId> = look
-            .by_node
-            .iter()
-            .filter(|tally| tally.have == 0)
-            .map(|tally| tally.node.clone())
-            .collect();
+        let silent = look.without_any();
         if silent.len() == look.by_node.len() {
             found.extend(self.nothing_at_all(engine));
         } else if !silent.is_empty() {

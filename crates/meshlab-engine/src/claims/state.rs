@@ -104,12 +104,7 @@ impl Looking for StateClaim {
     }
 
     fn notes(&self, engine: &Engine, look: &Look) -> Vec<String> {
-        let without: Vec<NodeId> = look
-            .by_node
-            .iter()
-            .filter(|tally| tally.have == 0)
-            .map(|tally| tally.node.clone())
-            .collect();
+        let without = look.without_any();
         let mut found = Vec::new();
         {
             let views = lock(&engine.shared.views);
