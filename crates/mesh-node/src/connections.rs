@@ -1,48 +1,185 @@
-//! The node's live connections, by peer, and the end of those to the dead.
+//! The node's live connections, and the end of those that nobody needs.
 //!
-//! Gossip notices a dead peer only when QUIC gives its connection up, after half a minute. Until
-//! then it keeps the peer as a neighbour and a request to it as pending, and a peer that comes
-//! back meanwhile gets no answer: it hears the mesh and is heard by nobody. So when this node
-//! infers that a peer is dead, it closes what it still has open to it, and gossip forgets it.
+//! iroh-gossip 0.101 has two ways to keep a connection for ever. When its overlay drops a peer, its
+//! send half ends without closing the connection, and the task waits for the receive half, which
+//! has no reason to end (n0-computer/iroh-gossip, pull requests 146 to 162). And it notices a
+//! dead peer only when QUIC gives up, after half a minute, so that a peer that comes back
+//! meanwhile hears the mesh and is heard by nobody.
+//!
+//! So this node keeps book itself. A gossip connection whose peer is no neighbour is closed after
+//! [`UNNEEDED`]; all connections to a peer that is held to be dead are closed at once; and those to
+//! the former process of a peer that came back are closed when it says that it is new.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use iroh::{
     PublicKey,
     endpoint::{AfterHandshakeOutcome, Connection, EndpointHooks, WeakConnectionHandle},
 };
+use tokio::sync::Notify;
+
+use crate::counters::{Counter, Counters};
+
+/// How long a gossip connection may be without a neighbour at its end. Gossip's own exchanges
+/// with others than neighbours (a shuffle, a request to become one) take a round trip, and it
+/// gives them half a second.
+pub(crate) const UNNEEDED: Duration = Duration::from_secs(3);
+
+/// Connections to one neighbour that are left alone: both sides may have dialled at once.
+const PER_NEIGHBOR: usize = 2;
 
 /// Live connections in both directions. Cheap to clone; it keeps none of them alive.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Connections(Arc<Mutex<BTreeMap<PublicKey, Vec<WeakConnectionHandle>>>>);
+pub(crate) struct Connections(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    peers: Mutex<BTreeMap<PublicKey, Vec<Entry>>>,
+    changed: Notify,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Entry {
+    handle: WeakConnectionHandle,
+    gossip: bool,
+    /// Since when the guard counts: its opening, or the end of its peer's time as a neighbour.
+    since: Instant,
+    opened: Instant,
+}
 
 impl Connections {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PublicKey, Vec<WeakConnectionHandle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn new(counters: Counters) -> Self {
+        Self(Arc::new(Inner { counters, ..Inner::default() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PublicKey, Vec<Entry>>> {
+        self.0.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self, connection: &Connection) {
+        let now = Instant::now();
+        self.0.counters.one(Counter::ConnectionsOpened);
         let mut peers = self.lock();
         // Who is gone is removed here: a new connection is the only way for the map to grow.
-        for handles in peers.values_mut() {
-            handles.retain(|handle| is_open(handle).is_some());
+        self.prune(&mut peers);
+        let gossip = connection.alpn() == iroh_gossip::ALPN;
+        let entry = Entry { handle: connection.weak_handle(), gossip, since: now, opened: now };
+        peers.entry(connection.remote_id()).or_default().push(entry);
+        if gossip {
+            self.0.changed.notify_one();
         }
-        peers.retain(|_, handles| !handles.is_empty());
-        peers.entry(connection.remote_id()).or_default().push(connection.weak_handle());
+    }
+
+    fn prune(&self, peers: &mut BTreeMap<PublicKey, Vec<Entry>>) {
+        let mut closed = 0;
+        peers.retain(|_, entries| {
+            let before = entries.len();
+            entries.retain(|entry| is_open(&entry.handle).is_some());
+            closed += before - entries.len();
+            !entries.is_empty()
+        });
+        self.0.counters.add(Counter::ConnectionsClosed, closed as u64);
+    }
+
+    /// Waits until a gossip connection was opened: the guard may have something to do earlier than
+    /// it thought.
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// A peer is no neighbour any more: from now on its connections need another reason.
+    pub(crate) fn neighbor_down(&self, peer: &PublicKey, now: Instant) {
+        for entry in self.lock().get_mut(peer).into_iter().flatten() {
+            entry.since = now;
+        }
+    }
+
+    /// When [`Connections::tidy`] has something to do next, if nothing changes until then.
+    pub(crate) fn next_tidy(&self, neighbors: &BTreeSet<PublicKey>) -> Option<Instant> {
+        let peers = self.lock();
+        let unneeded = peers.iter().flat_map(|(peer, entries)| {
+            surplus(entries, neighbors.contains(peer)).map(|entry| entry.since)
+        });
+        unneeded.min().map(|since| since + UNNEEDED)
+    }
+
+    /// Closes the gossip connections that nobody needs; says whose they were, one for each.
+    pub(crate) fn tidy(&self, neighbors: &BTreeSet<PublicKey>, now: Instant) -> Vec<PublicKey> {
+        let mut closed = Vec::new();
+        let mut peers = self.lock();
+        self.prune(&mut peers);
+        for (peer, entries) in peers.iter() {
+            for entry in surplus(entries, neighbors.contains(peer)) {
+                if now.duration_since(entry.since) >= UNNEEDED
+                    && let Some(connection) = is_open(&entry.handle)
+                {
+                    connection.close(0_u32.into(), b"not a neighbour");
+                    closed.push(*peer);
+                }
+            }
+        }
+        self.prune(&mut peers);
+        self.0.counters.add(Counter::ConnectionsGuarded, closed.len() as u64);
+        closed
     }
 
     /// Closes every connection to `peer`; says how many there were.
     pub(crate) fn close(&self, peer: &PublicKey) -> usize {
-        let handles = self.lock().remove(peer).unwrap_or_default();
-        let open: Vec<Connection> = handles.iter().filter_map(is_open).collect();
+        self.close_those(peer, |_, _| true)
+    }
+
+    /// Closes the connections to `peer` that were opened before a moment: those of its former
+    /// process. Says how many there were.
+    pub(crate) fn close_before(&self, peer: &PublicKey, moment: Instant) -> usize {
+        self.close_those(peer, |entry, _| entry.opened < moment)
+    }
+
+    /// Closes the connections to `peer` but the one by which it greets: all of them if it is a
+    /// new process of a known peer, those of gossip if it only joins. Says how many there were.
+    pub(crate) fn close_former(&self, peer: &PublicKey, greeting: usize, new: bool) -> usize {
+        self.close_those(peer, |entry, connection| {
+            connection.stable_id() != greeting && (new || entry.gossip)
+        })
+    }
+
+    fn close_those(&self, peer: &PublicKey, which: impl Fn(&Entry, &Connection) -> bool) -> usize {
+        let mut peers = self.lock();
+        let entries = peers.get(peer).map(Vec::as_slice).unwrap_or_default();
+        let open: Vec<Connection> = entries
+            .iter()
+            .filter_map(|entry| {
+                is_open(&entry.handle).filter(|connection| which(entry, connection))
+            })
+            .collect();
         for connection in &open {
             connection.close(0_u32.into(), b"held to be dead");
         }
+        self.prune(&mut peers);
         open.len()
     }
+
+    /// Live gossip connections by peer.
+    pub(crate) fn gossip(&self) -> BTreeMap<PublicKey, u32> {
+        let mut peers = self.lock();
+        self.prune(&mut peers);
+        let count = |entries: &Vec<Entry>| entries.iter().filter(|entry| entry.gossip).count();
+        peers
+            .iter()
+            .map(|(peer, entries)| (*peer, u32::try_from(count(entries)).unwrap_or(u32::MAX)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+/// Gossip connections beyond what a peer needs, the newest ones left out.
+fn surplus(entries: &[Entry], neighbor: bool) -> impl Iterator<Item = &Entry> {
+    let needed = if neighbor { PER_NEIGHBOR } else { 0 };
+    entries.iter().rev().filter(|entry| entry.gossip).skip(needed)
 }
 
 fn is_open(handle: &WeakConnectionHandle) -> Option<Connection> {

@@ -4,41 +4,71 @@
 //! carries the public key it belongs to and a signature over the topic and the content: a digest of
 //! another mesh, or in another node's name, is refused.
 //!
-//! Layout: version (1 byte), public key (32), signature (64), content (JSON).
+//! Layout: version (1 byte), public key (32), signature (64), content (postcard).
 
-use iroh::{PublicKey, SecretKey, Signature};
+use std::net::SocketAddr;
+
+use iroh::{PublicKey, SecretKey};
 use meshlab_wire::State;
 use serde::{Deserialize, Serialize};
 
-/// First byte of every digest.
-const VERSION: u8 = 1;
+use crate::{
+    load::Load,
+    signed::{self, Bounds, Unsigned},
+};
 
-/// Where the content begins.
-const CONTENT: usize = 1 + PublicKey::LENGTH + Signature::LENGTH;
+/// First byte of every digest.
+const VERSION: u8 = 2;
 
 /// Longest digest that is looked at, in bytes.
 const BYTES_MAX: usize = 1024;
 
+/// Addresses that a digest carries.
+pub const ADDRESSES_MAX: usize = 4;
+
+/// Tags that a digest carries.
+pub const TAGS_MAX: usize = 8;
+
+/// Longest tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 32;
+
 /// What is signed begins with this, so that no other use of the key yields a digest.
-const DOMAIN: &[u8] = b"mesh-node digest 1\0";
+const BOUNDS: Bounds =
+    Bounds { version: VERSION, bytes_max: BYTES_MAX, domain: b"mesh-node digest 2\0" };
 
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Digest {
+pub struct Digest {
     /// `<mesh>.<role>.<6 hex>`.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it is in its life; never [`State::Dead`].
-    pub(crate) state: State,
+    pub state: State,
     /// Grows from one start of the node to the next.
-    pub(crate) incarnation: u64,
+    pub incarnation: u64,
     /// Grows from one digest of an incarnation to the next.
-    pub(crate) seq: u64,
+    pub seq: u64,
+    /// Where it can be dialled.
+    pub addresses: Vec<SocketAddr>,
+    /// What it is good for, as words or `key=value`.
+    pub tags: Vec<String>,
+    /// How many peers it knows.
+    pub peers: u32,
+    /// Share of one core that it uses, in thousandths.
+    pub cpu_permille: u32,
+    /// Its resident memory, in MiB.
+    pub rss_mib: u32,
+}
+
+impl Digest {
+    /// Takes over what the node uses.
+    pub(crate) fn set_load(&mut self, load: Load) {
+        (self.cpu_permille, self.rss_mib) = (load.cpu_permille, load.rss_mib);
+    }
 }
 
 /// Why a digest is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Too short, too long, or no content of a digest.
     Malformed,
     /// Of a version that this node does not know.
@@ -55,7 +85,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The reason in a word, as spans carry it.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
             Self::Version => "version",
@@ -67,48 +97,41 @@ impl Refusal {
     }
 }
 
+impl From<Unsigned> for Refusal {
+    fn from(why: Unsigned) -> Self {
+        match why {
+            Unsigned::Malformed => Self::Malformed,
+            Unsigned::Version => Self::Version,
+            Unsigned::Signature => Self::Signature,
+        }
+    }
+}
+
 /// Digests of one mesh, as one node writes and reads them.
 #[derive(Debug, Clone)]
-pub(crate) struct Codec {
+pub struct Codec {
     mesh: String,
     topic: [u8; 32],
     key: SecretKey,
 }
 
 impl Codec {
-    pub(crate) fn new(mesh: &str, key: SecretKey) -> Self {
+    /// For the node with `key` in `mesh`.
+    pub fn new(mesh: &str, key: SecretKey) -> Self {
         Self { mesh: mesh.to_owned(), topic: topic(mesh), key }
     }
 
     /// Signs and writes a digest.
-    pub(crate) fn encode(&self, digest: &Digest) -> Vec<u8> {
-        // Plain numbers and text: this type always serialises.
-        let content = serde_json::to_vec(digest).unwrap_or_default();
-        let signature = self.key.sign(&signed(&self.topic, &content));
-        let mut bytes = Vec::with_capacity(CONTENT + content.len());
-        bytes.push(VERSION);
-        bytes.extend_from_slice(self.key.public().as_bytes());
-        bytes.extend_from_slice(&signature.to_bytes());
-        bytes.extend_from_slice(&content);
-        bytes
+    pub fn encode(&self, digest: &Digest) -> Vec<u8> {
+        signed::encode(BOUNDS, &self.key, &self.topic, digest)
     }
 
     /// Reads a digest of another node, whoever delivered it.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<(PublicKey, Digest), Refusal> {
-        match bytes.first() {
-            None => return Err(Refusal::Malformed),
-            Some(&VERSION) => {}
-            Some(_) => return Err(Refusal::Version),
-        }
-        if bytes.len() <= CONTENT || bytes.len() > BYTES_MAX {
-            return Err(Refusal::Malformed);
-        }
-        let (head, content) = bytes.split_at(CONTENT);
-        let (key, signature) = head[1..].split_at(PublicKey::LENGTH);
-        let key = PublicKey::try_from(key).map_err(|_| Refusal::Malformed)?;
-        let signature = Signature::try_from(signature).map_err(|_| Refusal::Malformed)?;
-        key.verify(&signed(&self.topic, content), &signature).map_err(|_| Refusal::Signature)?;
-        let digest: Digest = serde_json::from_slice(content).map_err(|_| Refusal::Malformed)?;
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn decode(&self, bytes: &[u8]) -> Result<(PublicKey, Digest), Refusal> {
+        let (key, digest) = signed::decode(BOUNDS, &self.topic, bytes)?;
         self.check(&key, &digest)?;
         Ok((key, digest))
     }
@@ -128,17 +151,20 @@ impl Codec {
         if *key == self.key.public() {
             return Err(Refusal::OwnKey);
         }
+        let tags = &digest.tags;
+        if tags.len() > TAGS_MAX
+            || tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX)
+            || digest.addresses.len() > ADDRESSES_MAX
+        {
+            return Err(Refusal::Malformed);
+        }
         Ok(())
     }
 }
 
 /// The gossip topic of a mesh.
-pub(crate) fn topic(mesh: &str) -> [u8; 32] {
+pub fn topic(mesh: &str) -> [u8; 32] {
     *blake3::hash(mesh.as_bytes()).as_bytes()
-}
-
-fn signed(topic: &[u8; 32], content: &[u8]) -> Vec<u8> {
-    [DOMAIN, topic, content].concat()
 }
 
 #[cfg(test)]
@@ -152,15 +178,24 @@ mod tests {
     }
 
     fn digest(codec: &Codec) -> Digest {
-        let name = crate::identity::name(&codec.mesh, "broker", &codec.key.public());
-        Digest { name, state: State::Alive, incarnation: 1_800_000_000_000_000, seq: 7 }
+        Digest {
+            name: crate::identity::name(&codec.mesh, "broker", &codec.key.public()),
+            state: State::Alive,
+            incarnation: 1_800_000_000_000_000,
+            seq: 7,
+            addresses: vec!["198.18.0.1:7777".parse().unwrap()],
+            tags: vec!["model=small".to_owned()],
+            peers: 9_999,
+            cpu_permille: 12,
+            rss_mib: 14,
+        }
     }
 
     #[test]
     fn a_digest_survives_the_wire_and_is_small() {
         let (sender, reader) = (codec("m", 1), codec("m", 2));
         let bytes = sender.encode(&digest(&sender));
-        assert!(bytes.len() < 256, "{} bytes", bytes.len());
+        assert!(bytes.len() < 180, "{} bytes", bytes.len());
         assert_eq!(reader.decode(&bytes), Ok((sender.key.public(), digest(&sender))));
     }
 
@@ -192,6 +227,9 @@ mod tests {
         assert_eq!(reader.decode(&sender.encode(&dead)), Err(Refusal::State));
         assert_eq!(sender.decode(&sender.encode(&digest(&sender))), Err(Refusal::OwnKey));
         assert_eq!(reader.decode(&[VERSION; BYTES_MAX + 1]), Err(Refusal::Malformed));
+        let tags = vec!["x".to_owned(); TAGS_MAX + 1];
+        let greedy = Digest { tags, ..digest(&sender) };
+        assert_eq!(reader.decode(&sender.encode(&greedy)), Err(Refusal::Malformed));
     }
 
     proptest! {

@@ -44,11 +44,25 @@ pub(crate) enum IdentityError {
 /// Reads the key of `directory`, or mints one when there is none. A damaged file is an error:
 /// a new key would be another node under the eyes of the mesh.
 pub(crate) fn load_or_mint(directory: &Path) -> Result<SecretKey, IdentityError> {
-    let path = directory.join(KEY_FILE);
-    match fs::read(&path) {
-        Ok(bytes) => parse(&bytes).ok_or(IdentityError::Damaged { path, bytes: bytes.len() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => mint(directory, &path),
-        Err(source) => Err(IdentityError::Io { what: "read", path, source }),
+    load_or_mint_file(&directory.join(KEY_FILE))
+}
+
+/// The same for a key in a file of any name.
+pub(crate) fn load_or_mint_file(path: &Path) -> Result<SecretKey, IdentityError> {
+    match load_file(path) {
+        Err(IdentityError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            mint(path.parent().unwrap_or(Path::new(".")), path)
+        }
+        loaded => loaded,
+    }
+}
+
+/// Reads a key that must be there.
+pub(crate) fn load_file(path: &Path) -> Result<SecretKey, IdentityError> {
+    let damaged = |bytes| IdentityError::Damaged { path: path.to_owned(), bytes };
+    match fs::read(path) {
+        Ok(bytes) => parse(&bytes).ok_or_else(|| damaged(bytes.len())),
+        Err(source) => Err(IdentityError::Io { what: "read", path: path.to_owned(), source }),
     }
 }
 

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use meshlab_wire::{Ready, Telemetry as Counts};
 
 use crate::{
-    AgentError, StopReason, Telemetry, TelemetryConfig, ViewSource, control::Control, stop::Stop,
+    AgentError, Commands, StopReason, Telemetry, TelemetryConfig, ViewSource, control::Control,
+    stop::Stop,
 };
 
 /// Longest wait for the last replies to be written.
@@ -48,6 +49,11 @@ impl Agent {
     /// `View` from `view` from now on.
     pub fn ready(&self, ready: Ready, view: Arc<dyn ViewSource>) {
         self.control.ready(ready, view);
+    }
+
+    /// Has `Command` requests done by `commands` from now on. Without it they are refused.
+    pub fn serve(&self, commands: Arc<dyn Commands>) {
+        self.control.commands(commands);
     }
 
     /// Waits for SIGTERM, SIGINT or the control channel's `Stop`. Safe to drop and call again.

@@ -14,9 +14,11 @@ mod error;
 mod processor;
 mod stop;
 mod telemetry;
+mod trace;
 
 pub use agent::{Agent, AgentConfig};
-pub use control::{View, ViewSource};
+pub use control::{Commands, Performing, View, ViewSource};
 pub use error::AgentError;
 pub use stop::StopReason;
 pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};
+pub use trace::{adopt, trace_context, trace_id};

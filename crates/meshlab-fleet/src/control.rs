@@ -124,6 +124,7 @@ fn name_of(request: &Request) -> &'static str {
         Request::Ping => "a sign of life",
         Request::Telemetry => "its span counts",
         Request::View => "its view",
+        Request::Command(_) => "a command",
         Request::Stop => "an orderly stop",
     }
 }

@@ -4,18 +4,20 @@
 //! unasked ([`Message`]). What comes from a node is hostile until it is decoded here: a line has a
 //! bound, and what does not decode is an error that shows its beginning.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::State;
+use crate::{Command, Outcome, State};
 
 /// Version of this protocol. A node of another version is refused at its `hello`.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Longest line either side accepts, in bytes, newline included.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// What the harness asks of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
     /// Say that you are there.
@@ -24,12 +26,14 @@ pub enum Request {
     Telemetry,
     /// Say whom you hold to be where.
     View,
+    /// Do something.
+    Command(Command),
     /// Leave: announce it, flush, close the endpoint and exit with code 0.
     Stop,
 }
 
 /// A request with the number that its reply carries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestFrame {
     /// Chosen by the harness, unique on the connection.
     pub id: u64,
@@ -39,7 +43,7 @@ pub struct RequestFrame {
 }
 
 /// What a node says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "snake_case")]
 pub enum Message {
     /// First line of every connection.
@@ -72,10 +76,13 @@ pub struct Ready {
     pub addresses: Vec<String>,
     /// Silence after which it infers that a peer is dead, in milliseconds.
     pub dead_after_ms: u64,
+    /// From the start of its `main` to ready, in microseconds, by its own clock.
+    #[serde(default)]
+    pub boot_micros: u64,
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Reply {
     /// To [`Request::Ping`].
@@ -88,7 +95,11 @@ pub enum Reply {
         peers: Vec<ViewEntry>,
         /// Public keys of its gossip neighbours.
         neighbors: Vec<String>,
+        /// Live connections of its gossip, by the peer's public key.
+        connections: BTreeMap<String, u32>,
     },
+    /// To [`Request::Command`]: what came of it. A command that failed is refused.
+    Outcome(Outcome),
     /// The request failed, or is not known to this node.
     Refused {
         /// Why.

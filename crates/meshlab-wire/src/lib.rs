@@ -1,12 +1,15 @@
 //! What a node and the harness say to each other: control messages, span and attribute names,
 //! the environment a node is started with.
 //!
-//! Open `control.rs` for the messages, `names.rs` for the words that both sides spell the same.
+//! Open `control.rs` for the messages, `command.rs` for what a node can be asked to do,
+//! `names.rs` for the words that both sides spell the same.
 //! It does not open sockets and knows nothing of either side.
 
+mod command;
 mod control;
 mod names;
 
+pub use command::{Command, Contact, Order, Outcome, Traffic, TrafficKind, TrafficResult};
 pub use control::{
     DecodeError, MAX_LINE_BYTES, Message, PROTOCOL, Ready, Reply, Request, RequestFrame, Telemetry,
     ViewEntry, decode_message, decode_request, encode,

@@ -42,6 +42,49 @@ pub mod span {
     /// The node worked out a peer's state from its silence.
     pub const STATE_INFERRED: &str = "node.state_inferred";
 
+    /// A known peer came back as a new process, before its silence was noticed.
+    pub const PEER_RESTARTED: &str = "peer.restarted";
+    /// This node's own clock of progress stood still: it was stopped for `gap.ms`.
+    pub const NODE_PAUSED: &str = "node.paused";
+    /// A gossip connection that nobody needs any more was closed by its guard.
+    pub const CONNECTION_CLOSED: &str = "connection.closed";
+    /// An order arrived and is carried out.
+    pub const ORDER_ACCEPTED: &str = "order.accepted";
+    /// An order arrived and was refused.
+    pub const ORDER_REFUSED: &str = "order.refused";
+    /// An order was sent to another node.
+    pub const ORDER_SENT: &str = "order.sent";
+    /// This node publishes its mesh's summary from now on.
+    pub const BACKBONE_CLAIMED: &str = "backbone.claimed";
+    /// It does so no longer.
+    pub const BACKBONE_YIELDED: &str = "backbone.yielded";
+    /// A summary of the own mesh was published.
+    pub const BACKBONE_PUBLISHED: &str = "backbone.published";
+    /// A summary was refused: malformed, of another version, or not by its sender.
+    pub const BACKBONE_REFUSED: &str = "backbone.refused";
+    /// Another mesh was heard of for the first time, or again.
+    pub const MESH_DISCOVERED: &str = "mesh.discovered";
+    /// Another mesh was not heard of for too long.
+    pub const MESH_LOST: &str = "mesh.lost";
+    /// A connection to a node of another mesh came up.
+    pub const CROSS_PEER_CONNECTED: &str = "cross.peer_connected";
+    /// A message was sent to the node of that name; parent of the receiver's span.
+    pub const CROSS_DELIVER: &str = "cross.deliver";
+    /// A message arrived; child of the sender's span.
+    pub const CROSS_DELIVERED: &str = "cross.delivered";
+    /// The path of a data connection changed: `via` is `direct` or `relay`.
+    pub const PATH_CHANGED: &str = "path.changed";
+    /// A frame of a peer was refused.
+    pub const FRAME_REFUSED: &str = "frame.refused";
+    /// New work was refused because the node drains.
+    pub const WORK_REFUSED: &str = "work.refused";
+    /// A workload was driven to its end.
+    pub const TRAFFIC_FINISHED: &str = "traffic.finished";
+    /// A bulk transfer arrived whole.
+    pub const BULK_RECEIVED: &str = "bulk.received";
+    /// A directory was fetched whole.
+    pub const DIRECTORY_FETCHED: &str = "directory.fetched";
+
     /// All of the above, for spelling help.
     pub const ALL: &[&str] = &[
         NODE_READY,
@@ -61,6 +104,27 @@ pub mod span {
         STATE_CHANGED,
         STATE_HEARD,
         STATE_INFERRED,
+        PEER_RESTARTED,
+        NODE_PAUSED,
+        CONNECTION_CLOSED,
+        ORDER_ACCEPTED,
+        ORDER_REFUSED,
+        ORDER_SENT,
+        BACKBONE_CLAIMED,
+        BACKBONE_YIELDED,
+        BACKBONE_PUBLISHED,
+        BACKBONE_REFUSED,
+        MESH_DISCOVERED,
+        MESH_LOST,
+        CROSS_PEER_CONNECTED,
+        CROSS_DELIVER,
+        CROSS_DELIVERED,
+        PATH_CHANGED,
+        FRAME_REFUSED,
+        WORK_REFUSED,
+        TRAFFIC_FINISHED,
+        BULK_RECEIVED,
+        DIRECTORY_FETCHED,
     ];
 }
 
@@ -74,6 +138,10 @@ pub mod attr {
     pub const STATE: &str = "state";
     /// Why something happened, in a word: `silence`, `left`, `version`, ...
     pub const REASON: &str = "reason";
+    /// How packets travel: `direct` or `relay`.
+    pub const VIA: &str = "via";
+    /// Id of a mesh.
+    pub const MESH: &str = "mesh";
     /// Resource attribute: the name that the harness knows the node by.
     pub const NODE_ID: &str = "meshlab.node";
 }

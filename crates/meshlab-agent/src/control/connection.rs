@@ -7,12 +7,13 @@ use std::{
 };
 
 use meshlab_wire::{
-    DecodeError, Message, PROTOCOL, Reply, Request, RequestFrame, Telemetry as Counts,
+    Command, DecodeError, Message, PROTOCOL, Reply, Request, RequestFrame, Telemetry as Counts,
     decode_request, encode,
 };
 use tokio::{
     io::{AsyncWriteExt, BufReader},
     net::{UnixStream, unix::OwnedWriteHalf},
+    task::JoinSet,
 };
 
 use super::{
@@ -30,6 +31,9 @@ const FLUSH_DEADLINE: Duration = Duration::from_millis(2500);
 /// Requests to stop that one connection may have waiting.
 const MAX_STOPS: usize = 16;
 
+/// Commands that one connection may have going on.
+const MAX_COMMANDS: usize = 64;
+
 /// Request number in the refusal of a line that has none.
 const NO_ID: u64 = 0;
 
@@ -37,7 +41,7 @@ const NO_ID: u64 = 0;
 /// node runs on when the other side is gone.
 pub(super) async fn serve(shared: Arc<Shared>, stream: UnixStream) {
     let (reader, writer) = stream.into_split();
-    let mut connection = Connection { shared, writer, stops: Vec::new() };
+    let mut connection = Connection { shared, writer, stops: Vec::new(), commands: JoinSet::new() };
     if let Err(error) = connection.run(Lines::new(BufReader::new(reader))).await {
         tracing::debug!(%error, "control connection ended");
     }
@@ -48,6 +52,8 @@ struct Connection {
     writer: OwnedWriteHalf,
     /// Numbers of the `Stop` requests that wait for the final counts.
     stops: Vec<u64>,
+    /// Commands that are being carried out; they end with the connection.
+    commands: JoinSet<(u64, Reply)>,
 }
 
 impl Connection {
@@ -70,6 +76,12 @@ impl Connection {
                     told_ready = true;
                     if let Some(now) = now {
                         self.tell(&Message::Ready(now)).await?;
+                    }
+                }
+                Some(done) = self.commands.join_next(), if !self.commands.is_empty() => {
+                    // A command that broke has no number any more; its asker sees a deadline.
+                    if let Ok((id, reply)) = done {
+                        self.reply(id, reply).await?;
                     }
                 }
                 line = lines.next() => match line? {
@@ -106,10 +118,12 @@ impl Connection {
                 Some(source) => {
                     let view = source.view();
                     let (peers, neighbors) = (view.peers, view.neighbors);
-                    self.reply(id, Reply::View { peers, neighbors }).await
+                    let connections = view.connections;
+                    self.reply(id, Reply::View { peers, neighbors, connections }).await
                 }
                 None => self.refuse(id, "the node is not ready yet; wait for `ready`".into()).await,
             },
+            Request::Command(command) => self.perform(id, command).await,
             Request::Stop if self.stops.len() < MAX_STOPS => {
                 self.stops.push(id);
                 self.shared.stop.send_replace(true);
@@ -117,6 +131,26 @@ impl Connection {
             }
             Request::Stop => self.refuse(id, "the node is already stopping".into()).await,
         }
+    }
+
+    /// Starts a command; its answer comes when it is done, other requests are answered meanwhile.
+    async fn perform(&mut self, id: u64, command: Command) -> io::Result<()> {
+        let Some(commands) = self.shared.commands() else {
+            return self.refuse(id, "this program takes no commands, or not yet".into()).await;
+        };
+        if self.commands.len() >= MAX_COMMANDS {
+            let why = format!("{MAX_COMMANDS} commands are going on already; wait for one");
+            return self.refuse(id, why).await;
+        }
+        let performing = commands.perform(command);
+        self.commands.spawn(async move {
+            let reply = match performing.await {
+                Ok(outcome) => Reply::Outcome(outcome),
+                Err(why) => Reply::Refused { why },
+            };
+            (id, reply)
+        });
+        Ok(())
     }
 
     async fn refuse(&mut self, id: u64, why: String) -> io::Result<()> {

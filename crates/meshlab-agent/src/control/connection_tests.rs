@@ -14,7 +14,27 @@ impl ViewSource for OnePeer {
             state: meshlab_wire::State::Alive,
             heard_ms_ago: 5,
         };
-        View { peers: vec![peer], neighbors: vec!["aa".repeat(32)] }
+        let connections = [("aa".repeat(32), 2)].into();
+        View { peers: vec![peer], neighbors: vec!["aa".repeat(32)], connections }
+    }
+}
+
+/// Does what it is asked once it is let go.
+struct Gate(Arc<tokio::sync::Notify>);
+
+impl crate::Commands for Gate {
+    fn perform(&self, command: Command) -> crate::Performing {
+        let gate = Arc::clone(&self.0);
+        Box::pin(async move {
+            gate.notified().await;
+            match command {
+                Command::Counters => {
+                    let counters = [("dials".to_owned(), 3)].into();
+                    Ok(meshlab_wire::Outcome::Counters { counters })
+                }
+                other => Err(format!("no such thing here: {other:?}")),
+            }
+        })
     }
 }
 
@@ -53,6 +73,7 @@ fn ready() -> Ready {
         public_key: "bb".repeat(32),
         addresses: vec!["127.0.0.1:1".to_owned()],
         dead_after_ms: 8000,
+        boot_micros: 5000,
     }
 }
 
@@ -75,8 +96,38 @@ async fn hello_comes_first_and_requests_are_answered() {
     assert_eq!(harness.read().await, Some(Message::Ready(ready())));
     harness.ask(3, Request::View).await;
     let view = OnePeer.view();
-    let reply = Reply::View { peers: view.peers, neighbors: view.neighbors };
+    let reply =
+        Reply::View { peers: view.peers, neighbors: view.neighbors, connections: view.connections };
     assert_eq!(harness.read().await, Some(Message::Reply { id: 3, reply }));
+}
+
+#[tokio::test]
+async fn a_command_is_done_beside_other_requests_and_a_failed_one_is_refused() {
+    let shared = shared();
+    let mut harness = Harness::connect(&shared);
+    harness.read().await;
+    harness.ask(1, Request::Command(Command::Counters)).await;
+    let refused = harness.read().await;
+    assert!(
+        matches!(refused, Some(Message::Reply { id: 1, reply: Reply::Refused { .. } })),
+        "a program without commands refuses them: {refused:?}"
+    );
+    let gate = Arc::new(tokio::sync::Notify::new());
+    *shared.commands.lock().unwrap() = Some(Arc::new(Gate(Arc::clone(&gate))));
+    harness.ask(2, Request::Command(Command::Counters)).await;
+    harness.ask(3, Request::Ping).await;
+    assert_eq!(harness.read().await, Some(Message::Reply { id: 3, reply: Reply::Pong }));
+    gate.notify_one();
+    let counters = [("dials".to_owned(), 3)].into();
+    let outcome = Reply::Outcome(meshlab_wire::Outcome::Counters { counters });
+    assert_eq!(harness.read().await, Some(Message::Reply { id: 2, reply: outcome }));
+    harness.ask(4, Request::Command(Command::Grant { token: "x".into() })).await;
+    gate.notify_one();
+    let refused = harness.read().await;
+    assert!(
+        matches!(refused, Some(Message::Reply { id: 4, reply: Reply::Refused { .. } })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

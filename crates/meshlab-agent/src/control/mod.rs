@@ -8,7 +8,10 @@ mod lines;
 mod source;
 
 use std::{
+    collections::BTreeMap,
+    future::Future,
     path::Path,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use meshlab_wire::{Ready, Telemetry as Counts, ViewEntry};
+use meshlab_wire::{Command, Outcome, Ready, Telemetry as Counts, ViewEntry};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -34,6 +37,8 @@ pub struct View {
     pub peers: Vec<ViewEntry>,
     /// Public keys of its gossip neighbours, 64 hex digits each.
     pub neighbors: Vec<String>,
+    /// Live connections of its gossip, by the peer's public key.
+    pub connections: BTreeMap<String, u32>,
 }
 
 /// The program's answer to `View`.
@@ -42,11 +47,22 @@ pub trait ViewSource: Send + Sync + 'static {
     fn view(&self) -> View;
 }
 
+/// The answer to a command, when it is there.
+pub type Performing = Pin<Box<dyn Future<Output = Result<Outcome, String>> + Send>>;
+
+/// What the program can do when it is asked to.
+pub trait Commands: Send + Sync + 'static {
+    /// Does what is asked. A command that the program does not know is an error that says so. The
+    /// future is dropped when the control connection ends before it.
+    fn perform(&self, command: Command) -> Performing;
+}
+
 /// What all connections share.
 struct Shared {
     program: String,
     telemetry: Telemetry,
     view: Mutex<Option<Arc<dyn ViewSource>>>,
+    commands: Mutex<Option<Arc<dyn Commands>>>,
     ready: watch::Sender<Option<Ready>>,
     stop: watch::Sender<bool>,
     last: watch::Sender<Option<Counts>>,
@@ -59,6 +75,7 @@ impl Shared {
             program,
             telemetry,
             view: Mutex::new(None),
+            commands: Mutex::new(None),
             ready: watch::Sender::new(None),
             stop: watch::Sender::new(false),
             last: watch::Sender::new(None),
@@ -68,6 +85,10 @@ impl Shared {
 
     fn view(&self) -> Option<Arc<dyn ViewSource>> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn commands(&self) -> Option<Arc<dyn Commands>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -105,6 +126,10 @@ impl Control {
     pub(crate) fn ready(&self, ready: Ready, view: Arc<dyn ViewSource>) {
         *self.shared.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(view);
         self.shared.ready.send_replace(Some(ready));
+    }
+
+    pub(crate) fn commands(&self, commands: Arc<dyn Commands>) {
+        *self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner) = Some(commands);
     }
 
     /// Lets every connection say its last words, for at most `deadline`.

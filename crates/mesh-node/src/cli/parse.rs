@@ -1,9 +1,10 @@
-//! Flags and environment of the node, parsed and checked.
+//! Values of flags and environment variables.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
-use clap::{Parser, ValueEnum};
 use iroh::{EndpointAddr, PublicKey, TransportAddr};
+
+use crate::digest::TAG_BYTES_MAX;
 
 /// Shortest cadence that is accepted: below it the mesh talks of nothing else.
 const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -14,76 +15,9 @@ const DIGEST_EVERY_MAX: Duration = Duration::from_secs(3600);
 /// Longest name of a mesh or a role, in bytes.
 const WORD_BYTES_MAX: usize = 32;
 
-/// A node of an iroh mesh: joins a gossip topic, says how it is, and knows who else is there.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "mesh-node", version, about)]
-pub(crate) struct Cli {
-    /// Mesh to take part in; nodes of different meshes do not hear each other
-    #[arg(long, env = "MESH_NODE_MESH", value_name = "NAME", value_parser = word)]
-    pub(crate) mesh: String,
-
-    /// What the node is for, for example broker; only a name to this program
-    #[arg(long, env = "MESH_NODE_ROLE", value_name = "ROLE", value_parser = word)]
-    pub(crate) role: String,
-
-    /// Directory of the node's identity; created when absent
-    #[arg(long, env = "MESH_NODE_DATA", value_name = "DIR")]
-    pub(crate) data: PathBuf,
-
-    /// Address to bind; repeat for one IPv4 and one IPv6 address (environment: comma separates)
-    #[arg(
-        long,
-        env = "MESH_NODE_BIND",
-        value_name = "ADDR",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:0"
-    )]
-    pub(crate) bind: Vec<SocketAddr>,
-
-    /// Node to join by, as PUBKEYHEX@ADDR[,ADDR...]; repeatable (environment: space or semicolon
-    /// separates seeds). A node without seeds is the first of its mesh
-    #[arg(long = "seed", env = "MESH_NODE_SEEDS", value_name = "SEED", value_parser =
-        SeedList::from_str)]
-    seed_lists: Vec<SeedList>,
-
-    /// How often the node says how it is, for example 500ms or 2s; at least 100ms
-    #[arg(long, env = "MESH_NODE_DIGEST_EVERY", value_name = "DURATION", default_value = "2s",
-          value_parser = digest_every)]
-    pub(crate) digest_every: Duration,
-
-    /// Say it only on a change, and each 4 x digest-every all the same
-    #[arg(long, env = "MESH_NODE_DIGEST_GATED", value_name = "BOOL", default_value_t = false,
-          action = clap::ArgAction::Set)]
-    pub(crate) digest_gated: bool,
-
-    /// `off` joins the topic but neither sends digests nor hears them: a subject for tests
-    #[arg(long, env = "MESH_NODE_GOSSIP", value_enum, default_value_t = Gossip::On)]
-    pub(crate) gossip: Gossip,
-
-    /// Path of a control socket to listen on, besides an inherited one
-    #[arg(long, env = "MESH_NODE_CONTROL", value_name = "PATH")]
-    pub(crate) control: Option<PathBuf>,
-}
-
-/// Whether the node takes part in the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Gossip {
-    /// Sends and hears digests.
-    On,
-    /// Joins the topic only.
-    Off,
-}
-
-impl Cli {
-    /// Every seed that was named.
-    pub(crate) fn seeds(&self) -> Vec<EndpointAddr> {
-        self.seed_lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
-    }
-}
-
 /// The seeds of one flag or of the whole environment variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SeedList(Vec<EndpointAddr>);
+pub(super) struct SeedList(pub(super) Vec<EndpointAddr>);
 
 impl FromStr for SeedList {
     type Err = String;
@@ -94,14 +28,10 @@ impl FromStr for SeedList {
     }
 }
 
-fn seed(text: &str) -> Result<EndpointAddr, String> {
+pub(crate) fn seed(text: &str) -> Result<EndpointAddr, String> {
     let (key, addresses) =
         text.split_once('@').ok_or_else(|| format!("`{text}` has no `@`; write PUBKEYHEX@ADDR"))?;
-    if key.len() != 64 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("`{key}` is no public key of 64 hex digits"));
-    }
-    let key: PublicKey =
-        key.parse().map_err(|error| format!("`{key}` is no public key: {error}"))?;
+    let key = self::key(key)?;
     let addresses = addresses
         .split(',')
         .map(|address| {
@@ -113,7 +43,7 @@ fn seed(text: &str) -> Result<EndpointAddr, String> {
     Ok(EndpointAddr::from_parts(key, addresses))
 }
 
-fn word(text: &str) -> Result<String, String> {
+pub(super) fn word(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if text.is_empty() || text.len() > WORD_BYTES_MAX || !text.bytes().all(allowed) {
         return Err(format!(
@@ -124,7 +54,32 @@ fn word(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn digest_every(text: &str) -> Result<Duration, String> {
+pub(super) fn key(text: &str) -> Result<PublicKey, String> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("`{text}` is no public key of 64 hex digits"));
+    }
+    text.parse().map_err(|error| format!("`{text}` is no public key: {error}"))
+}
+
+pub(super) fn tag(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.=".contains(c);
+    if text.is_empty() || text.len() > TAG_BYTES_MAX || !text.chars().all(allowed) {
+        return Err(format!(
+            "a tag has 1 to {TAG_BYTES_MAX} letters, digits, `-`, `_`, `.` or `=`, for example \
+             model=small"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn cores(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(cores) if cores > 0.0 && cores <= 1024.0 => Ok(cores),
+        _ => Err("it must be a number of cores above 0, for example 0.5".to_owned()),
+    }
+}
+
+pub(super) fn length(text: &str) -> Result<Duration, String> {
     let (number, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(number), _) => (number, 1),
         (None, Some(number)) => (number, 1000),
@@ -132,7 +87,11 @@ fn digest_every(text: &str) -> Result<Duration, String> {
     };
     let number: u64 =
         number.parse().map_err(|_| format!("`{number}` is no whole number of units"))?;
-    let every = Duration::from_millis(number.saturating_mul(unit_ms));
+    Ok(Duration::from_millis(number.saturating_mul(unit_ms)))
+}
+
+pub(super) fn digest_every(text: &str) -> Result<Duration, String> {
+    let every = length(text)?;
     if (DIGEST_EVERY_MIN..=DIGEST_EVERY_MAX).contains(&every) {
         Ok(every)
     } else {
@@ -142,14 +101,18 @@ fn digest_every(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, NodeArguments};
 
     const KEY: &str = "ae58ff8833241ac82d6ff7611046ed67b5072d142c588d0063e942d9a75502b6";
 
-    fn parse(arguments: &[&str]) -> Result<Cli, String> {
+    fn parse(arguments: &[&str]) -> Result<NodeArguments, String> {
         let fixed = ["mesh-node", "--mesh", "m", "--role", "r", "--data", "/d"];
         let arguments = fixed.iter().chain(arguments);
-        Cli::try_parse_from(arguments).map_err(|error| error.to_string())
+        let cli = Cli::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        cli.node.ok_or_else(|| "no node".to_owned())
     }
 
     #[test]
@@ -182,6 +145,17 @@ mod tests {
         assert!(word("mesh-1").is_ok());
         for bad in ["", "a.b", "a b", "é", &"x".repeat(33)] {
             assert!(word(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_and_budgets_are_checked() {
+        let node = parse(&["--tag", "gpu", "--tag", "model=small", "--budget-cpu", "0.5"]).unwrap();
+        assert_eq!(node.tags, ["gpu", "model=small"]);
+        assert_eq!(node.budget().cpu_cores, Some(0.5));
+        for bad in [["--tag", "a b"], ["--tag", ""], ["--budget-cpu", "0"], ["--budget-rss", "-1"]]
+        {
+            assert!(parse(&bad).is_err(), "{bad:?}");
         }
     }
 

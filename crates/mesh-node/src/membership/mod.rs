@@ -1,0 +1,352 @@
+//! The node's one loop: digests out and in, who is silent, whom to ask for entry, what it is told.
+//!
+//! Every wake-up has a cause: an event of the topic, a digest that is due, a peer whose silence
+//! became too long, a try that is due, a gossip connection that nobody needs any more, an
+//! instruction, or the request to stop. `peers.rs` is what it does about others.
+
+mod peers;
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use iroh::{PublicKey, SecretKey};
+use iroh_gossip::{
+    api::{ApiError, Event, GossipReceiver, GossipSender, GossipTopic},
+    net::Gossip,
+    proto::TopicId,
+};
+use meshlab_agent::StopReason;
+use meshlab_wire::State;
+use n0_future::StreamExt;
+use tokio::sync::mpsc;
+use tracing::info_span;
+
+use crate::{
+    acquaintances::Acquaintances,
+    cadence::Cadence,
+    connections::Connections,
+    control::{Instruction, greet},
+    counters::{Counter, Counters},
+    dial::Dialer,
+    digest::{Codec, Digest},
+    identity::hex,
+    lifecycle::Lifecycle,
+    load::{Budget, OwnLoad},
+    seeds::Seeds,
+    view::SharedView,
+};
+
+/// Longest wait for the gossip actor to take a command.
+const COMMAND: Duration = Duration::from_secs(1);
+
+/// How long the announcement of leaving may take to go out.
+const LEAVING: Duration = Duration::from_millis(150);
+
+/// A wake-up that is later than this was no busy host: the process stood still.
+const PAUSE_MIN: Duration = Duration::from_secs(2);
+
+/// Waits between two attempts to subscribe again; the last one repeats.
+const RESUBSCRIBE_MS: [u64; 4] = [0, 100, 1000, 5000];
+
+/// The node's part in its mesh.
+pub(crate) struct Membership {
+    gossip: Gossip,
+    topic: TopicId,
+    sender: GossipSender,
+    receiver: GossipReceiver,
+    codec: Codec,
+    digest: Digest,
+    lifecycle: Lifecycle,
+    cadence: Cadence,
+    seeds: Seeds,
+    talks: bool,
+    load: OwnLoad,
+    budget: Budget,
+    /// When the load is held against the budget next; `None` without a budget.
+    budget_due: Option<Instant>,
+    digest_every: Duration,
+    resubscribed: usize,
+    acquaintances: Acquaintances,
+    view: Arc<SharedView>,
+    connections: Connections,
+    dialer: Dialer,
+    instructions: mpsc::Receiver<Instruction>,
+    counters: Counters,
+}
+
+/// What the loop needs of the node.
+pub(crate) struct Parts {
+    pub(crate) gossip: Gossip,
+    pub(crate) topic: TopicId,
+    pub(crate) subscription: GossipTopic,
+    pub(crate) key: SecretKey,
+    pub(crate) mesh: String,
+    pub(crate) digest: Digest,
+    pub(crate) seeds: Vec<PublicKey>,
+    pub(crate) cadence: Cadence,
+    pub(crate) digest_every: Duration,
+    pub(crate) talks: bool,
+    pub(crate) budget: Budget,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) acquaintances: Acquaintances,
+    pub(crate) view: Arc<SharedView>,
+    pub(crate) connections: Connections,
+    pub(crate) dialer: Dialer,
+    pub(crate) instructions: mpsc::Receiver<Instruction>,
+    pub(crate) counters: Counters,
+}
+
+/// Why the loop goes on or ends.
+enum Next {
+    GoOn,
+    End,
+}
+
+impl Membership {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        let own = parts.key.public();
+        let (sender, receiver) = parts.subscription.split();
+        Self {
+            gossip: parts.gossip,
+            topic: parts.topic,
+            sender,
+            receiver,
+            seeds: Seeds::new(parts.seeds.into_iter().filter(|seed| *seed != own), now),
+            codec: Codec::new(&parts.mesh, parts.key),
+            digest: parts.digest,
+            lifecycle: parts.lifecycle,
+            cadence: parts.cadence,
+            talks: parts.talks,
+            load: OwnLoad::new(),
+            budget_due: parts.budget.is_set().then_some(now),
+            budget: parts.budget,
+            digest_every: parts.digest_every,
+            resubscribed: 0,
+            acquaintances: parts.acquaintances,
+            view: parts.view,
+            connections: parts.connections,
+            dialer: parts.dialer,
+            instructions: parts.instructions,
+            counters: parts.counters,
+        }
+    }
+
+    /// Takes part until it is asked or ordered to stop, then announces that it leaves.
+    pub(crate) async fn run(
+        mut self,
+        stop: impl Future<Output = StopReason>,
+    ) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            let due = self.next_wake();
+            let connections = self.connections.clone();
+            let next = tokio::select! {
+                reason = &mut stop => {
+                    tracing::info!(reason = reason.as_str(), "stopping");
+                    Next::End
+                }
+                instruction = self.instructions.recv() => match instruction {
+                    Some(instruction) => self.on_instruction(instruction),
+                    // Its sender lives in the router, which goes only after this loop.
+                    None => Next::End,
+                },
+                event = self.receiver.next() => {
+                    self.on_event(event).await?;
+                    Next::GoOn
+                }
+                () = connections.changed() => Next::GoOn,
+                () = tokio::time::sleep_until(due.into()) => {
+                    self.on_time(due).await?;
+                    Next::GoOn
+                }
+            };
+            self.counters.one(Counter::Wakes);
+            if matches!(next, Next::End) {
+                self.leave().await;
+                return Ok(());
+            }
+        }
+    }
+
+    /// The earliest of all deadlines; far away when there is none.
+    fn next_wake(&self) -> Instant {
+        let digest = self.talks.then(|| self.cadence.due());
+        let (expiry, tidy) = {
+            let known = self.view.lock();
+            (known.directory.next_expiry(), self.connections.next_tidy(&known.needed()))
+        };
+        let far = Instant::now() + Duration::from_secs(3600);
+        let due = [digest, expiry, tidy, self.seeds.due(), self.budget_due];
+        due.into_iter().flatten().min().unwrap_or(far)
+    }
+
+    async fn on_time(&mut self, due: Instant) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.notice_pause(now.saturating_duration_since(due));
+        self.expire(now);
+        self.tidy(now);
+        if self.budget_due.is_some_and(|due| due <= now) {
+            self.budget_due = Some(now + self.digest_every);
+            self.hold_budget(now);
+        }
+        if self.seeds.due().is_some_and(|due| due <= now) {
+            self.ask_for_entry(now);
+        }
+        if self.talks && self.cadence.due() <= now {
+            self.send_digest().await?;
+        }
+        Ok(())
+    }
+
+    /// A process that was frozen wakes to a directory full of peers that it did not hear, and was
+    /// not there to hear. It does not hold that against them.
+    fn notice_pause(&mut self, late: Duration) {
+        if late < PAUSE_MIN {
+            return;
+        }
+        let gap_ms = late.as_millis() as u64;
+        info_span!(parent: None, "node.paused", gap.ms = gap_ms).in_scope(|| ());
+        tracing::warn!(gap_ms, "this process stood still");
+        self.view.lock().directory.forgive(late);
+        self.cadence.changed(Instant::now());
+    }
+
+    async fn on_event(&mut self, event: Option<Result<Event, ApiError>>) -> anyhow::Result<()> {
+        match event {
+            Some(Ok(Event::Received(message))) if self.talks => self.on_digest(&message.content),
+            Some(Ok(Event::Received(_))) => {}
+            Some(Ok(Event::NeighborUp(peer))) => self.neighbor_up(peer),
+            Some(Ok(Event::NeighborDown(peer))) => self.neighbor_down(peer),
+            Some(Ok(Event::Lagged)) => self.resubscribe("lagged").await?,
+            Some(Err(error)) => anyhow::bail!("the gossip topic failed: {error}"),
+            None => self.resubscribe("closed").await?,
+        }
+        Ok(())
+    }
+
+    fn on_instruction(&mut self, instruction: Instruction) -> Next {
+        match instruction {
+            Instruction::Shutdown => {
+                tracing::info!(reason = "order", "stopping");
+                return Next::End;
+            }
+            Instruction::SetState(state, reply) => {
+                let entered = self.lifecycle.set(state);
+                let told = entered.clone().map(|_| ());
+                if let Ok(Some(state)) = entered {
+                    self.announce(state);
+                }
+                // Who asked may have gone; the state is entered all the same.
+                let _ = reply.send(told);
+            }
+        }
+        Next::GoOn
+    }
+
+    fn hold_budget(&mut self, now: Instant) {
+        let was_over = self.lifecycle.state() == State::Degraded;
+        let over = self.budget.is_over(self.load.read(now), was_over);
+        if let Some(state) = self.lifecycle.budget(over) {
+            self.announce(state);
+        }
+    }
+
+    fn announce(&mut self, state: State) {
+        self.digest.state = state;
+        {
+            let mut known = self.view.lock();
+            known.state = state;
+            known.takes_work = self.lifecycle.takes_work();
+        }
+        self.cadence.changed(Instant::now());
+        info_span!(parent: None, "node.state_changed", state = state.as_str()).in_scope(|| ());
+    }
+
+    /// Asks who is to be asked, beside the loop: a dead seed must not hold it up. A node that has
+    /// nobody greets first, so that nobody takes it for its former process.
+    fn ask_for_entry(&mut self, now: Instant) {
+        let attempt = self.seeds.take_try(now);
+        if let Some(wait) = attempt.retry_after {
+            let after_ms = wait.as_millis() as u64;
+            info_span!(parent: None, "seed.retry", retry.after_ms = after_ms).in_scope(|| ());
+        }
+        for peer in &attempt.peers {
+            info_span!(parent: None, "seed.dialed", peer.id = hex(peer)).in_scope(|| ());
+        }
+        let alone = self.view.lock().neighbors.is_empty();
+        let (dialer, sender, incarnation) =
+            (self.dialer.clone(), self.sender.clone(), self.digest.incarnation);
+        let task = self.counters.task();
+        tokio::spawn(async move {
+            if alone {
+                let greetings = attempt.peers.iter().map(|peer| greet(&dialer, *peer, incarnation));
+                n0_future::join_all(greetings).await;
+            }
+            if let Err(error) = command(sender.join_peers(attempt.peers)).await {
+                tracing::debug!(%error, "could not join");
+            }
+            drop(task);
+        });
+    }
+
+    async fn send_digest(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.digest.seq += 1;
+        self.digest.peers = u32::try_from(self.view.lock().directory.len()).unwrap_or(u32::MAX);
+        // With a budget the load is read at its own times.
+        let load = if self.budget.is_set() { self.load.latest() } else { self.load.read(now) };
+        self.digest.set_load(load);
+        let bytes = self.codec.encode(&self.digest);
+        self.cadence.sent(now);
+        command(self.sender.broadcast(bytes.into())).await?;
+        self.counters.one(Counter::DigestsSent);
+        let seq = self.digest.seq;
+        info_span!(parent: None, "gossip.digest_sent", seq).in_scope(|| ());
+        self.acquaintances.store(self.neighbor_addresses());
+        Ok(())
+    }
+
+    /// A subscription that was too slow is closed by gossip; what it missed comes with the next
+    /// digests.
+    async fn resubscribe(&mut self, reason: &'static str) -> anyhow::Result<()> {
+        tracing::warn!(reason, "the gossip subscription ended; subscribing again");
+        let wait = RESUBSCRIBE_MS[self.resubscribed.min(RESUBSCRIBE_MS.len() - 1)];
+        self.resubscribed += 1;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let bootstrap = self.view.lock().neighbors.iter().copied().collect();
+        let subscribe = self.gossip.subscribe(self.topic, bootstrap);
+        let subscription = tokio::time::timeout(COMMAND, subscribe).await??;
+        // Gossip tells a new subscriber of every neighbour that it has.
+        self.view.lock().neighbors.clear();
+        (self.sender, self.receiver) = subscription.split();
+        Ok(())
+    }
+
+    async fn leave(&mut self) {
+        if let Some(state) = self.lifecycle.leave() {
+            self.announce(state);
+        }
+        if !self.talks {
+            return;
+        }
+        if let Err(error) = self.send_digest().await {
+            tracing::warn!(%error, "leaving could not be announced");
+            return;
+        }
+        // Gossip does not say when a broadcast is on the wire. A node without neighbours has
+        // nobody to tell.
+        if !self.view.lock().neighbors.is_empty() {
+            tokio::time::sleep(LEAVING).await;
+        }
+    }
+}
+
+async fn command(sent: impl Future<Output = Result<(), ApiError>>) -> anyhow::Result<()> {
+    let sent = tokio::time::timeout(COMMAND, sent).await;
+    sent.map_err(|_| anyhow::anyhow!("gossip did not take a command within {COMMAND:?}"))?
+        .map_err(|error| anyhow::anyhow!("gossip is gone: {error}"))
+}

@@ -1,0 +1,76 @@
+//! Orders by message, and who may give them.
+
+use meshlab_wire::{Command, Order, Outcome, State};
+
+use crate::support::{DEADLINE, Node, key, tool};
+
+fn order(from: &mut Node, to: &Node, order: Order) -> (bool, Option<String>) {
+    match from.perform(Command::Order { to: to.contact(), order }) {
+        Ok(Outcome::Ordered { accepted, reason }) => (accepted, reason),
+        other => panic!("expected an answer to an order, got {other:?}"),
+    }
+}
+
+fn refused(reason: &str) -> (bool, Option<String>) {
+    (false, Some(reason.to_owned()))
+}
+
+#[test]
+fn an_order_needs_a_chain_from_the_operator() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("operator.key");
+    let file = file.to_str().unwrap();
+    let operator = tool(&["operator", file]).1;
+    let arguments = format!("--operator {operator}");
+    let start = |mesh: &str, name: &str, arguments: &str| {
+        Node::start_in(mesh, &data.path().join(name), arguments, None)
+    };
+    let mut console = start("mesh1", "console", "");
+    let mut intruder = start("mesh1", "intruder", "");
+    let mut target = start("mesh2", "target", &arguments);
+    let without = start("mesh2", "without", "");
+    let token = |to: &Node, more: &[&str]| {
+        let key = key(to);
+        let fixed = ["grant", "--operator", file, "--to", &key];
+        let (code, token, why) = tool(&[&fixed, more].concat());
+        assert_eq!(code, Some(0), "{why}");
+        token
+    };
+    let grant = |node: &mut Node, token: String| {
+        assert_eq!(node.perform(Command::Grant { token }), Ok(Outcome::Done));
+    };
+
+    let all = ["--may", "shutdown,set-state"];
+    assert_eq!(order(&mut intruder, &target, Order::Shutdown), refused("unrooted"));
+    let of_console = token(&console, &all);
+    grant(&mut intruder, of_console.clone());
+    assert_eq!(order(&mut intruder, &target, Order::Shutdown), refused("not-yours"));
+    let other_mesh = token(&console, &["--may", "shutdown", "--mesh", "mesh1"]);
+    grant(&mut console, other_mesh);
+    assert_eq!(order(&mut console, &target, Order::Shutdown), refused("not-permitted"));
+    let over = token(&console, &["--may", "shutdown", "--for", "0s"]);
+    // A second is the unit of a token's time.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    grant(&mut console, over);
+    assert_eq!(order(&mut console, &target, Order::Shutdown), refused("expired"));
+    grant(&mut console, of_console);
+    assert_eq!(order(&mut console, &without, Order::Shutdown), refused("no-operator"));
+    assert_eq!(target.counter("orders.refused"), 4);
+    assert!(target.child.try_wait().unwrap().is_none(), "a refusal does nothing else");
+
+    let draining = Order::SetState { state: State::Draining };
+    assert_eq!(order(&mut console, &target, draining), (true, None));
+    let dead = Order::SetState { state: State::Dead };
+    let (accepted, reason) = order(&mut console, &target, dead);
+    assert!(!accepted && reason.unwrap().contains("cannot be asked for"));
+    assert_eq!(order(&mut console, &target, Order::Shutdown), (true, None));
+    let until = std::time::Instant::now() + DEADLINE;
+    let exit = loop {
+        match target.child.try_wait().unwrap() {
+            Some(exit) => break exit,
+            None => assert!(std::time::Instant::now() < until, "it did not exit"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert_eq!(exit.code(), Some(0));
+}

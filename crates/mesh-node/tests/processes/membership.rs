@@ -1,0 +1,134 @@
+//! Who is there, who goes, who comes back.
+
+use std::time::Duration;
+
+use meshlab_wire::Reply;
+
+use crate::support::{DEADLINE, Node, key};
+
+/// How soon every view must agree again after a disturbance.
+const HEALED: Duration = Duration::from_secs(15);
+
+#[test]
+fn nodes_find_each_other_and_notice_who_dies() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first =
+        Node::start(&data.path().join("1"), "--digest-every 200ms --digest-gated false", None);
+    let mut second = Node::start(
+        &data.path().join("2"),
+        "--digest-every 200ms --digest-gated false",
+        Some(&first.ready),
+    );
+    let mut third = Node::start(
+        &data.path().join("3"),
+        "--digest-every 200ms --digest-gated false",
+        Some(&first.ready),
+    );
+    let (a, b, c) = (key(&first), key(&second), key(&third));
+    first.wait_for_view(&[&b, &c], DEADLINE);
+    second.wait_for_view(&[&a, &c], DEADLINE);
+    third.wait_for_view(&[&a, &b], DEADLINE);
+
+    third.kill();
+    let dead_after = Duration::from_millis(first.ready.dead_after_ms);
+    first.wait_for_view(&[&b], dead_after + DEADLINE);
+    second.wait_for_view(&[&a], dead_after + DEADLINE);
+}
+
+#[test]
+fn a_node_that_leaves_says_so_and_exits_with_zero() {
+    let data = tempfile::tempdir().unwrap();
+    // At this cadence silence takes 40 minutes to be noticed, so an eviction within the test's
+    // deadline has only one possible cause: the announcement.
+    let mut first =
+        Node::start(&data.path().join("1"), "--digest-every 600s --digest-gated false", None);
+    let mut second = Node::start(
+        &data.path().join("2"),
+        "--digest-every 600s --digest-gated false",
+        Some(&first.ready),
+    );
+    assert!(first.ready.dead_after_ms > 2_000_000);
+    let (a, b) = (key(&first), key(&second));
+    first.wait_for_view(&[&b], DEADLINE);
+    second.wait_for_view(&[&a], DEADLINE);
+    let (reply, code) = second.stop();
+    assert!(matches!(reply, Reply::Telemetry(_)), "{reply:?}");
+    assert_eq!(code, Some(0));
+    first.wait_for_view(&[], DEADLINE);
+
+    let mut back = Node::start(
+        &data.path().join("2"),
+        "--digest-every 600s --digest-gated false",
+        Some(&first.ready),
+    );
+    assert_eq!(key(&back), b, "the identity is on disk");
+    first.wait_for_view(&[&b], DEADLINE);
+    back.wait_for_view(&[&a], DEADLINE);
+}
+
+/// Every view of every node agrees: the directory holds the others and nobody else, each neighbour
+/// is one of them, and no connection leads to anybody else.
+fn all_agree(nodes: &mut [&mut Node], within: Duration) {
+    let keys: Vec<String> = nodes.iter().map(|node| key(node)).collect();
+    for (place, node) in nodes.iter_mut().enumerate() {
+        let others: Vec<&str> = keys
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != place)
+            .map(|(_, key)| key.as_str())
+            .collect();
+        node.wait_for_view(&others, within);
+        node.wait_for("neighbours and connections that are there", within, |seen| {
+            let there = |key: &String| others.contains(&key.as_str());
+            !seen.neighbors.is_empty()
+                && seen.neighbors.iter().all(there)
+                && seen.connections.keys().all(there)
+                && seen.connections.values().all(|count| *count <= 2)
+        });
+    }
+}
+
+#[test]
+fn a_node_that_is_back_within_a_second_is_heard_again_by_all() {
+    let data = tempfile::tempdir().unwrap();
+    let place = |name: &str| data.path().join(name);
+    // At this cadence nobody can have noticed the death: dead after 24 s.
+    let every = "--digest-every 2s";
+    let mut first = Node::start(&place("1"), every, None);
+    let mut second = Node::start(&place("2"), every, Some(&first.ready));
+    let mut third = Node::start(&place("3"), every, Some(&first.ready));
+    all_agree(&mut [&mut first, &mut second, &mut third], DEADLINE);
+
+    let bind = format!("{every} --bind {}", third.ready.addresses[0]);
+    third.kill();
+    let mut third = Node::start(&place("3"), &bind, Some(&first.ready));
+    all_agree(&mut [&mut first, &mut second, &mut third], HEALED);
+
+    // The first node was everybody's seed. It comes back with nobody to ask, and is asked.
+    let bind = format!("{every} --bind {}", first.ready.addresses[0]);
+    first.kill();
+    let mut first = Node::start(&place("1"), &bind, None);
+    all_agree(&mut [&mut first, &mut second, &mut third], HEALED);
+}
+
+#[test]
+fn a_frozen_node_holds_nobody_for_dead_when_it_wakes() {
+    let data = tempfile::tempdir().unwrap();
+    let place = |name: &str| data.path().join(name);
+    let every = "--digest-every 200ms";
+    let mut first = Node::start(&place("1"), every, None);
+    let mut second = Node::start(&place("2"), every, Some(&first.ready));
+    let mut third = Node::start(&place("3"), every, Some(&first.ready));
+    all_agree(&mut [&mut first, &mut second, &mut third], DEADLINE);
+    let (a, b) = (key(&first), key(&second));
+    let pid = i32::try_from(third.child.id()).unwrap();
+    // SAFETY: a signal to a process that this test started and has not reaped.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGSTOP) }, 0);
+    first.wait_for_view(&[&b], DEADLINE);
+    second.wait_for_view(&[&a], DEADLINE);
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGCONT) }, 0);
+    let seen = third.view();
+    assert_eq!(seen.peers.len(), 2, "the pause is its own, and not held against others: {seen:?}");
+    all_agree(&mut [&mut first, &mut second, &mut third], HEALED);
+}
