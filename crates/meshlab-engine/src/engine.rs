@@ -100,7 +100,8 @@ impl Engine {
         let fleet = Fleet::new(runtime.clone()).map_err(EngineError::Threads)?;
         let lab = match config.network {
             NetworkMode::Lab => {
-                Some(Arc::new(Lab::new().map_err(|error| EngineError::Lab(error.to_string()))?))
+                let lab = Lab::new(config.seed);
+                Some(Arc::new(lab.map_err(|error| EngineError::Lab(error.to_string()))?))
             }
             NetworkMode::Host => None,
         };
