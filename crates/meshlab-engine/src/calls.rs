@@ -9,8 +9,8 @@ use meshlab_model::{
 };
 
 use crate::{
-    Claim, ClaimOutcome, Engine, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
-    NodeOptions, SpanQuery,
+    Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Host, HostError, MeshOptions,
+    MetricValue, NodeInfo, NodeOptions, SpanQuery,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -104,11 +104,7 @@ impl Host for Engine {
     }
 
     async fn start_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
-        let former = self.shared.state().node(node)?.life.clone();
-        if let Some(life) = former.filter(|life| !life.runs()) {
-            self.count_telemetry(node, &life, None);
-        }
-        self.start_life(node).await
+        self.start_again(node).await
     }
 
     async fn stop_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
@@ -156,7 +152,7 @@ impl Host for Engine {
         Ok(self.shared.store.count(&claims::selector(self, query)?))
     }
 
-    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError> {
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultStarted, HostError> {
         self.apply_fault(call, at).await
     }
 

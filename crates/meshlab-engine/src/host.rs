@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+    FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
 };
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
@@ -176,12 +176,33 @@ pub struct ClaimOutcome {
 pub struct FaultCall {
     /// Its name in the catalogue: `kill_node`.
     pub name: String,
-    /// Whom.
+    /// Whom: one node, or the left side of a fault between two sides.
     pub targets: Vec<NodeId>,
+    /// The right side of a fault between two sides; else empty.
+    pub against: Vec<NodeId>,
+    /// What the fault itself can be told.
+    pub settings: FaultSettings,
     /// Take it back after this long.
     pub hold: Option<Duration>,
     /// Whether the script will call [`Host::undo`] when its body ended.
     pub has_body: bool,
+}
+
+/// What a fault can be told, beside whom it hurts and how long it lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct FaultSettings {
+    /// Share of packets that is lost; 1.0 is all.
+    pub loss: Option<Percent>,
+}
+
+/// A fault that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultStarted {
+    /// Its number, for [`Host::undo`] and [`Since::Fault`].
+    pub fault: FaultId,
+    /// Whether it acts. One that this run cannot do is skipped, which is not an error; what was
+    /// to be seen while it acts must not be asked for.
+    pub acted: bool,
 }
 
 /// A number with its unit, as `record.metric` takes it.
@@ -234,8 +255,9 @@ pub trait Host: Send + Sync {
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
 
     /// Applies a fault and waits until its witness has seen it act.
-    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError>;
-    /// Takes a fault back and waits until that is done.
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultStarted, HostError>;
+    /// Takes a fault back and waits until that is done. One that has nothing to be taken back is
+    /// left alone.
     async fn undo(&self, fault: FaultId) -> Result<(), HostError>;
     /// Opens a scope for evidence that starts now: the body of a fault.
     fn open_scope(&self);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshlab_model::{format_duration, parse_duration};
+use meshlab_model::{Percent, format_duration, parse_duration};
 use mlua::{MetaMethod, UserData, UserDataMethods, Value};
 
 /// A length of time.
@@ -63,4 +63,20 @@ pub(crate) fn as_duration(value: &Value) -> Result<Duration, String> {
 
 fn bare(number: &str) -> String {
     format!("`{number}` has no unit, write for example `\"{number}s\"`")
+}
+
+/// A share as a scenario gives one: text with a percent sign.
+pub(crate) fn as_percent(value: &Value) -> Result<Percent, String> {
+    match value {
+        Value::String(text) => {
+            Percent::parse(&text.to_string_lossy()).map_err(|error| error.to_string())
+        }
+        Value::Integer(number) => Err(format!("`{number}` has no unit, write `\"{number}%\"`")),
+        Value::Number(number) => {
+            // Six digits of a percent are more than anybody means; the rest is the binary fraction.
+            let percent = (number * 100.0 * 1e6).round() / 1e6;
+            Err(format!("`{number}` has no unit, write `\"{percent}%\"`"))
+        }
+        other => Err(format!("it is a {}, not a share", other.type_name())),
+    }
 }

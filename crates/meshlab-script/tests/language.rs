@@ -65,6 +65,49 @@ fn a_fault_is_taken_back_however_its_body_ends() {
 }
 
 #[test]
+fn every_fault_takes_its_target_its_options_and_a_body() {
+    let fake = Arc::new(Fake::default());
+    let body = "function(hit) print(hit.fault, #hit.targets, hit.acted) end";
+    let outcome = run_on(
+        &fake,
+        &inside(&format!(
+            "  local one = swarm:node(1)\n  fault.wedge_node(one, {{ hold = \"2s\" }})\n  \
+             fault.restart_node(one, {{}}, {body})\n  \
+             fault.lossy_link(one, {{ loss = \"10%\" }}, {body})\n  \
+             fault.partition(one, swarm:others(one), nil, {body})"
+        )),
+    );
+    assert_eq!(outcome.errors, []);
+    let said = fake.said();
+    let others = "[NodeId(\"node-2\"), NodeId(\"node-3\")]";
+    for line in [
+        "fault wedge_node [NodeId(\"node-1\")] [] hold=2s body=false".to_owned(),
+        "fault restart_node [NodeId(\"node-1\")] [] body=true".to_owned(),
+        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 % body=true".to_owned(),
+        format!("fault partition [NodeId(\"node-1\")] {others} body=true"),
+        "note restart_node 1 true".to_owned(),
+        "note partition 3 true".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn the_body_of_a_skipped_fault_does_not_run() {
+    let fake = Arc::new(Fake { skips_faults: true, ..Fake::default() });
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local hit = fault.partition(swarm:node(1), swarm:node(2), {}, function()\n    \
+             print(\"inside\")\n  end)\n  print(\"acted\", hit.acted)",
+        ),
+    );
+    assert_eq!(outcome.errors, [], "a fault that cannot be done here is no error");
+    let said = fake.said();
+    assert!(said.contains("note acted false") && !said.contains("inside"), "{said}");
+}
+
+#[test]
 fn a_cancelled_run_starts_no_further_test() {
     let fake = Arc::new(Fake::default());
     *fake.cancelled.lock().unwrap() = Some("interrupted".to_owned());

@@ -48,6 +48,13 @@ fn mistakes_are_shown_where_they_are() {
         ("a late typo", inside("  sleep \"4d\"\n  expect.formed(swarm, { whithin = \"2m\" })")),
         ("a nil value", inside("  local n = swarm.nodes[9]\n  n:start()")),
         ("an error of its own", inside("  error(\"not today\")")),
+        ("a loss without its unit", inside("  fault.lossy_link(swarm:pick(), { loss = 10 })")),
+        ("a loss as a fraction", inside("  fault.lossy_link(swarm:pick(), { loss = 0.1 })")),
+        ("no loss at all", inside("  fault.lossy_link(swarm:pick())")),
+        ("more than all", inside("  fault.lossy_link(swarm:pick(), { loss = \"101%\" })")),
+        ("a misspelt loss", inside("  fault.lossy_link(swarm:pick(), { los = \"1%\" })")),
+        ("half a partition", inside("  fault.partition(swarm:pick(), { hold = \"5s\" })")),
+        ("a restart that is held", inside("  fault.restart_node(swarm:pick(), { hold = \"5s\" })")),
         (
             "a scenario twice",
             "scenario { timeout = \"1m\" }\nscenario { timeout = \"1m\" }\n".to_owned(),

@@ -9,6 +9,7 @@ mod notes;
 mod spans;
 mod state;
 
+pub(crate) use notes::names;
 pub(crate) use spans::selector;
 
 use std::time::Duration;

@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Claim, ClaimOutcome, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
-    NodeOptions, SpanQuery,
+    Claim, ClaimOutcome, FaultCall, FaultStarted, Host, HostError, MeshOptions, MetricValue,
+    NodeInfo, NodeOptions, SpanQuery,
 };
 use meshlab_model::{
     FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
@@ -29,6 +29,8 @@ pub struct Fake {
     pub nodes: Mutex<Vec<NodeInfo>>,
     /// Claims whose text form contains this fail.
     pub failing: Option<&'static str>,
+    /// Every fault is skipped.
+    pub skips_faults: bool,
     pub cancelled: Mutex<Option<String>>,
 }
 
@@ -163,9 +165,14 @@ impl Host for Fake {
     fn count_spans(&self, _: &SpanQuery) -> Result<u64, HostError> {
         Ok(7)
     }
-    async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultId, HostError> {
-        self.say(format!("fault {} {:?} body={}", call.name, call.targets, call.has_body));
-        Ok(FaultId(1))
+    async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultStarted, HostError> {
+        let hold = call.hold.map(|hold| format!(" hold={hold:?}")).unwrap_or_default();
+        let loss = call.settings.loss.map(|loss| format!(" loss={loss}")).unwrap_or_default();
+        self.say(format!(
+            "fault {} {:?} {:?}{hold}{loss} body={}",
+            call.name, call.targets, call.against, call.has_body
+        ));
+        Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
     }
     async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
         self.say(format!("undo {fault}"));
