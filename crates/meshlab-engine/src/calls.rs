@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine, StepId, TestId,
-    TestOutcome,
+    ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine,
+    StepId, TestId, TestOutcome, Verdict,
 };
 
 use crate::{
     Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Host, HostError, MeshOptions,
-    MetricValue, NodeInfo, NodeOptions, SpanQuery,
+    MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -146,6 +146,31 @@ impl Host for Engine {
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
         self.judge_claim(claim, severity, at).await
+    }
+
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        within: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError> {
+        self.start_claim(call, text, severity, within, at)
+    }
+
+    fn close_claim(
+        &self,
+        claim: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError> {
+        self.finish_claim(claim, verdict, took, ClaimEvidence::default(), severity, took)
+    }
+
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
+        self.average_usage(nodes, since)
     }
 
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError> {

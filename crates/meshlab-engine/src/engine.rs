@@ -20,6 +20,7 @@ use crate::{
     cancel::{Cancel, describe},
     results::{Recorder, RunFolder},
     state::State,
+    usage::Samples,
     views::Views,
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) store: SpanStore,
     pub(crate) views: Mutex<Views>,
     pub(crate) sampler: Mutex<Sampler>,
+    pub(crate) samples: Mutex<Samples>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -112,6 +114,7 @@ impl Engine {
             store: SpanStore::new(clock, SPANS_IN_MEMORY),
             views: Mutex::default(),
             sampler: Mutex::new(Sampler::new()),
+            samples: Mutex::default(),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
@@ -236,6 +239,7 @@ async fn sample_tick(shared: Arc<Shared>) {
                 lock(&shared.sampler).untrack(&of);
             }
         }
+        lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
     }
 }

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_model::{
-    FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, StepId,
+    TestId, TestOutcome, Verdict,
 };
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
@@ -149,6 +150,29 @@ pub enum Claim {
         /// Deadline.
         within: Duration,
     },
+    /// Observers saw exactly these states of a node, in this order.
+    States {
+        /// The node.
+        node: NodeId,
+        /// Names of states, each one of `meshlab_wire::State`; never twice the same in a row.
+        states: Vec<String>,
+        /// Observers; `None` for every other live node of its mesh.
+        seen_by: Option<Vec<NodeId>>,
+        /// How they must have come to each; `None` for either.
+        via: Option<Via>,
+        /// From when on.
+        since: Since,
+        /// Deadline.
+        within: Duration,
+    },
+    /// No such span.
+    NoSpans {
+        /// Which.
+        query: SpanQuery,
+        /// How long to keep watching; `None` to look once. Spans travel for about a tenth of a
+        /// second: a single look does not see what is under way.
+        during: Option<Duration>,
+    },
     /// A comparison that the script has made already.
     Compared {
         /// The call: `expect.at_least`.
@@ -169,6 +193,19 @@ pub struct ClaimOutcome {
     pub passed: bool,
     /// From `since` to the moment the last part of the claim became true.
     pub took: Duration,
+}
+
+/// What a node used, averaged over a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// Share of one core; 1.0 is all of it.
+    pub cpu: f64,
+    /// Resident memory.
+    pub rss: ByteSize,
+    /// Open file descriptors.
+    pub open_files: f64,
+    /// Threads.
+    pub threads: f64,
 }
 
 /// A fault to apply.
@@ -251,6 +288,26 @@ pub trait Host: Send + Sync {
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError>;
+    /// Starts a claim whose question only the script can ask; to be closed however that ends.
+    /// `call` is the `expect.` form.
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        within: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError>;
+    /// Records how such a claim came out, `took` after it was opened.
+    fn close_claim(
+        &self,
+        claim: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError>;
+    /// Resource use of each node by itself, averaged from `since` on, in the order given.
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError>;
     /// Spans that have arrived. Does not wait.
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
 

@@ -20,6 +20,7 @@ mod packets;
 pub mod results;
 mod state;
 mod subject;
+mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, inspect};
@@ -27,5 +28,5 @@ pub use config::{EngineError, NODE_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
     AttributeValue, Claim, ClaimOutcome, FaultCall, FaultSettings, FaultStarted, Host, HostError,
-    MeshOptions, MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Via,
+    MeshOptions, MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage, Via,
 };

@@ -336,6 +336,7 @@ impl Engine {
                 lab.remove_node(id);
             }
         }
+        lock(&self.shared.samples).clear();
         let mut state = self.shared.state();
         state.nodes.clear();
         state.meshes.clear();

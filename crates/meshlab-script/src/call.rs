@@ -111,6 +111,18 @@ impl Call {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn texts(&self, place: usize, wanted: &str) -> Outcome<Vec<String>> {
+        let Value::Table(list) = self.argument(place) else {
+            return Err(self.wrong(place, wanted));
+        };
+        if list.raw_len() == 0 {
+            return Err(self.wrong(place, wanted));
+        }
+        let texts = list.sequence_values::<String>().collect::<Result<_, _>>();
+        texts.map_err(|_| self.wrong(place, wanted))
+    }
+
     pub(crate) fn function(&self, place: usize) -> Outcome<Function> {
         match self.argument(place) {
             Value::Function(function) => Ok(function),

@@ -108,6 +108,82 @@ fn the_body_of_a_skipped_fault_does_not_run() {
 }
 
 #[test]
+fn eventually_asks_each_tenth_of_a_second_until_its_time_is_up() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local n = 0\n  local met = expect.eventually(\"1s\", \"the third time\", function()\n    \
+             n = n + 1\n    return n == 3\n  end)\n  print(met.took, met.passed)\n  \
+             check.eventually(\"250ms\", \"never\", function() return false end)\n  \
+             print(\"goes on\")\n  \
+             expect.eventually(\"0s\", \"at once\", function() return false end)\n  \
+             print(\"not reached\")",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    let said = fake.said();
+    let wanted = "Expect opens expect.eventually \"the third time within 1.00 s\" at 4:15\n\
+                  sleep 100ms\nsleep 100ms\ncloses passed\nnote 200.0 ms true\n\
+                  Check opens expect.eventually \"never within 250.0 ms\" at 9:3\n\
+                  sleep 100ms\nsleep 100ms\nsleep 50ms\n\
+                  closes failed: not so after 250.0 ms, asked 4 times\nnote goes on\n\
+                  Expect opens expect.eventually \"at once within 0 µs\" at 11:3\n\
+                  closes failed: not so after 0 µs, asked 1 time\nend Stopped";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_question_that_cannot_be_asked_is_closed_as_undecided() {
+    for (body, told) in [("error(\"oh\")", "oh"), ("return 1", "answered the number 1")] {
+        let fake = Arc::new(Fake::default());
+        let text = inside(&format!(
+            "  check.eventually(\"1s\", \"it is so\", function() {body} end)\n  print(\"after\")"
+        ));
+        let outcome = run_on(&fake, &text);
+        assert!(outcome.errors[0].message().contains(told), "{:?}", outcome.errors);
+        let said = fake.said();
+        assert!(said.contains("closes inconclusive: it could not be asked"), "{said}");
+        assert!(!said.contains("note after"), "{said}");
+    }
+}
+
+#[test]
+fn usage_is_what_the_host_says_with_units() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local one, all = swarm:node(2):usage(), swarm:usage { since = \"60s\" }\n  \
+             print(one.cpu, one.rss, one.open_files, one.threads, one.rss:bytes())\n  \
+             print(all.rss, all.threads, all.rss - one.rss, all.rss / one.rss, one.rss < all.rss)\n  \
+             record.metric(\"rss\", one.rss)\n  check.at_most(one.rss, \"64MiB\")\n  \
+             check.at_most(one.rss, \"1kB\", \"rss\")\n  check.at_most(one.cpu, \"1%\", \"cpu\")\n  \
+             check.at_least(one.cpu, \"1.25%\", \"cpu\")\n  check.at_least(\"1MiB\", \"1MB\")\n  \
+             check.at_most(\"2s\", \"1m\")",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn the_newer_claims_arrive_whole() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  expect.no_spans(\"seed.retry\", { from = swarm, where = { n = 1 }, since = \"5s\", \
+             during = \"2s\" })\n  check.no_spans(\"seed.retry\")\n  \
+             expect.states(swarm:node(1), { \"Alive\", \"Dead\" }, { via = \"inference\", \
+             seen_by = swarm:node(2), within = \"3s\" })",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
 fn a_cancelled_run_starts_no_further_test() {
     let fake = Arc::new(Fake::default());
     *fake.cancelled.lock().unwrap() = Some("interrupted".to_owned());

@@ -55,6 +55,17 @@ fn mistakes_are_shown_where_they_are() {
         ("a misspelt loss", inside("  fault.lossy_link(swarm:pick(), { los = \"1%\" })")),
         ("half a partition", inside("  fault.partition(swarm:pick(), { hold = \"5s\" })")),
         ("a restart that is held", inside("  fault.restart_node(swarm:pick(), { hold = \"5s\" })")),
+        ("a size against a length", inside("  check.at_most(swarm:usage().rss, \"5s\")")),
+        ("a number against a size", inside("  check.at_most(swarm:usage().cpu, \"64MiB\")")),
+        ("a size below zero", inside("  print(swarm:node(1):usage().rss - swarm:usage().rss)")),
+        ("a size without its unit", inside("  print(swarm:usage().rss / 2)")),
+        ("a misspelt list of states", inside("  expect.states(swarm:pick(), { \"Alvie\" })")),
+        ("a state that is no list", inside("  expect.states(swarm:pick(), \"Alive\")")),
+        (
+            "within where it is during",
+            inside("  expect.no_spans(\"seed.retry\", { within = \"2s\" })"),
+        ),
+        ("a usage of nothing", inside("  swarm:pick():usage { from = \"5s\" }")),
         (
             "a scenario twice",
             "scenario { timeout = \"1m\" }\nscenario { timeout = \"1m\" }\n".to_owned(),

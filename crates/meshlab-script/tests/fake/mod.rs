@@ -16,10 +16,11 @@ use std::{
 use async_trait::async_trait;
 use meshlab_engine::{
     Claim, ClaimOutcome, FaultCall, FaultStarted, Host, HostError, MeshOptions, MetricValue,
-    NodeInfo, NodeOptions, SpanQuery,
+    NodeInfo, NodeOptions, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId,
+    TestOutcome, Verdict,
 };
 use meshlab_script::{RunOutcome, Script, ScriptError};
 
@@ -32,6 +33,8 @@ pub struct Fake {
     /// Every fault is skipped.
     pub skips_faults: bool,
     pub cancelled: Mutex<Option<String>>,
+    /// The only clock there is: it goes on while the script sleeps.
+    pub slept: Mutex<Duration>,
 }
 
 impl Fake {
@@ -162,6 +165,36 @@ impl Host for Fake {
             _ => Ok(ClaimOutcome { passed, took: Duration::from_millis(1500) }),
         }
     }
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        _: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError> {
+        self.say(format!("{severity:?} opens {call} \"{text}\" at {}:{}", at.line, at.column));
+        Ok(ClaimId(1))
+    }
+    fn close_claim(
+        &self,
+        _: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError> {
+        self.say(format!("closes {verdict}"));
+        match (verdict.is_passed(), severity) {
+            (false, Severity::Expect) => Err(HostError::ClaimFailed(verdict.to_string())),
+            (passed, _) => Ok(ClaimOutcome { passed, took }),
+        }
+    }
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
+        self.say(format!("usage {nodes:?} {since:?}"));
+        let one =
+            Usage { cpu: 0.0125, rss: ByteSize(40 * 1024 * 1024), open_files: 20.4, threads: 3.0 };
+        Ok(vec![one; nodes.len()])
+    }
     fn count_spans(&self, _: &SpanQuery) -> Result<u64, HostError> {
         Ok(7)
     }
@@ -186,6 +219,7 @@ impl Host for Fake {
     }
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));
+        *self.slept.lock().unwrap() += length;
         match &*self.cancelled.lock().unwrap() {
             Some(why) => Err(HostError::Cancelled(why.clone())),
             None => Ok(()),
@@ -198,7 +232,7 @@ impl Host for Fake {
         self.say(format!("metric {name} {}{}", value.value, value.unit));
     }
     fn now(&self) -> RunTime {
-        RunTime::ZERO
+        RunTime::from_duration(*self.slept.lock().unwrap())
     }
     fn cancelled(&self) -> Option<String> {
         self.cancelled.lock().unwrap().clone()
