@@ -14,6 +14,8 @@ mod claims;
 mod config;
 mod engine;
 mod faults;
+#[cfg(test)]
+mod fixture;
 mod host;
 mod nodes;
 mod packets;

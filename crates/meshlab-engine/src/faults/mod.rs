@@ -215,3 +215,6 @@ impl Engine {
         self.shared.event(RunEventKind::FaultFinished { fault, verdict });
     }
 }
+
+#[cfg(test)]
+mod tests;
