@@ -107,6 +107,8 @@ async fn a_restart_is_noticed_by_its_incarnation_or_by_a_return_from_death() {
     assert_eq!((old, new), (1, 2));
     // There is nothing to take back, and being asked to does not end the judgement.
     bench.engine.undo(hit.fault).await.unwrap();
+    // The judge has its turn before there is any evidence.
+    tokio::task::yield_now().await;
     bench.says("node-1", PEER_RESTARTED, "node-2", None);
     bench.buries("node-3", &["node-2"]);
     bench.says("node-3", STATE_HEARD, "node-2", Some("Joining"));
