@@ -2,7 +2,7 @@
 
 mod fake;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use fake::{Fake, error_of, load, load_at, run_on};
 
@@ -201,6 +201,18 @@ fn an_endless_loop_is_stopped_at_its_line_wherever_it_is() {
     assert!(test.contains("x.lua:3") && test.contains("endless loop"), "{test}");
     let helper = error_of(&inside("  table.sort({3, 2, 1}, function() while true do end end)"));
     assert!(helper.contains("endless loop"), "{helper}");
+}
+
+#[test]
+fn a_call_that_waits_long_and_is_polled_often_is_no_endless_loop() {
+    let fake = Arc::new(Fake { busy_for: Duration::from_millis(1300), ..Fake::default() });
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  fault.kill_node(swarm:node(1), {}, function() sleep \"1s\" end)\n  sleep \"1s\"",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
 }
 
 #[test]

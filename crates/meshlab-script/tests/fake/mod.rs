@@ -32,6 +32,8 @@ pub struct Fake {
     pub failing: Option<&'static str>,
     /// Every fault is skipped.
     pub skips_faults: bool,
+    /// How long a sleep really takes; it is polled all the time meanwhile.
+    pub busy_for: Duration,
     pub cancelled: Mutex<Option<String>>,
     /// The only clock there is: it goes on while the script sleeps.
     pub slept: Mutex<Duration>,
@@ -220,6 +222,10 @@ impl Host for Fake {
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));
         *self.slept.lock().unwrap() += length;
+        let began = std::time::Instant::now();
+        while began.elapsed() < self.busy_for {
+            tokio::task::yield_now().await;
+        }
         match &*self.cancelled.lock().unwrap() {
             Some(why) => Err(HostError::Cancelled(why.clone())),
             None => Ok(()),
