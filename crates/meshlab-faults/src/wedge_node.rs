@@ -20,7 +20,7 @@ const HELD_FOR: Duration = Duration::from_millis(200);
 /// As for stopping.
 const RUNS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Stops a node's process. Its sockets stay open and its kernel still acknowledges; the node
+/// Stops a node's process. Its sockets stay open and take packets in until they are full; the node
 /// itself says nothing any more.
 #[derive(Debug, Clone, Copy)]
 pub struct WedgeNode;
@@ -170,9 +170,10 @@ mod tests {
         let one = sleeper("exec sleep 600").await;
         let process = one.victim.process.clone();
         process.signal(libc::SIGSTOP).unwrap();
+        let is_stopped = |seen: Option<Scheduled>| seen.filter(|seen| seen.is_stopped());
+        assert!(look_until(&process, STOPPED_WITHIN, is_stopped).await.is_some());
+        // The witness has its first look, which sees it stopped, before the other lets it go on.
         let meddler = async {
-            look_until(&process, STOPPED_WITHIN, |seen| seen.filter(|seen| seen.is_stopped()))
-                .await;
             tokio::task::yield_now().await;
             process.signal(libc::SIGCONT).unwrap();
         };

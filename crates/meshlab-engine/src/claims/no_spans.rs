@@ -106,7 +106,10 @@ fn unseen(store: &SpanStore, selector: &Selector, senders: &[NodeId]) -> Option<
         let lost = store.problems(node);
         let requests = lost.malformed + lost.too_large + lost.refused;
         (requests > 0).then(|| {
-            format!("none came, but {requests} requests of {node} with spans were refused")
+            format!(
+                "none came, but spans of {node} may be lost: its telemetry port refused requests \
+                 ({requests})"
+            )
         })
     })
 }

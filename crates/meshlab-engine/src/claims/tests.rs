@@ -8,6 +8,11 @@ use std::{
 use meshlab_model::{NetworkMode::Host as HostNetwork, RunTime, Severity};
 use meshlab_wire::span::{STATE_HEARD, STATE_INFERRED};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use crate::{
     Claim, ClaimOutcome, Host, HostError, Since, SpanQuery, Via,
     fixture::{Bench, here},
@@ -66,6 +71,25 @@ async fn absence_is_watched_for_all_of_its_time_and_ends_at_the_first_span() {
         Severity::Check,
     );
     assert!(error.await.unwrap_err().to_string().contains("no node to look at"));
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn absence_is_undecided_where_spans_of_the_node_were_lost() {
+    let bench = Bench::start(HostNetwork, 1).await;
+    let door = bench.engine.shared.state().nodes[&"node-1".into()].place.otlp.clone();
+    let mut stream = TcpStream::connect(door.trim_start_matches("http://")).await.unwrap();
+    let request = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                   content-length: 3\r\nconnection: close\r\n\r\nxxx";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let checked = bench.claim(no_bad("node-1", None), Severity::Check).await.unwrap();
+    assert!(!checked.passed, "what may have been lost is not absent");
+    let error = bench.claim(no_bad("node-1", None), Severity::Expect).await.unwrap_err();
+    assert!(matches!(error, HostError::ClaimFailed(_)), "it ends the test: {error:?}");
+    assert!(error.to_string().contains("telemetry port refused requests (1)"), "{error}");
     bench.finish().await;
 }
 
