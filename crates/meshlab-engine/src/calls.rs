@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine, StepId, TestId,
-    TestOutcome,
+    ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine,
+    StepId, TestId, TestOutcome, Verdict,
 };
 
 use crate::{
-    Claim, ClaimOutcome, Engine, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
-    NodeOptions, SpanQuery,
+    Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Host, HostError, MeshOptions,
+    MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -104,11 +104,7 @@ impl Host for Engine {
     }
 
     async fn start_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
-        let former = self.shared.state().node(node)?.life.clone();
-        if let Some(life) = former.filter(|life| !life.runs()) {
-            self.count_telemetry(node, &life, None);
-        }
-        self.start_life(node).await
+        self.start_again(node).await
     }
 
     async fn stop_node(&self, node: &NodeId, _at: SourceLine) -> Result<(), HostError> {
@@ -152,11 +148,36 @@ impl Host for Engine {
         self.judge_claim(claim, severity, at).await
     }
 
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        within: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError> {
+        self.start_claim(call, text, severity, within, at)
+    }
+
+    fn close_claim(
+        &self,
+        claim: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError> {
+        self.finish_claim(claim, verdict, took, ClaimEvidence::default(), severity, took)
+    }
+
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
+        self.average_usage(nodes, since)
+    }
+
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError> {
         Ok(self.shared.store.count(&claims::selector(self, query)?))
     }
 
-    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError> {
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultStarted, HostError> {
         self.apply_fault(call, at).await
     }
 

@@ -20,6 +20,7 @@ use crate::{
     cancel::{Cancel, describe},
     results::{Recorder, RunFolder},
     state::State,
+    usage::Samples,
     views::Views,
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) store: SpanStore,
     pub(crate) views: Mutex<Views>,
     pub(crate) sampler: Mutex<Sampler>,
+    pub(crate) samples: Mutex<Samples>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -100,7 +102,8 @@ impl Engine {
         let fleet = Fleet::new(runtime.clone()).map_err(EngineError::Threads)?;
         let lab = match config.network {
             NetworkMode::Lab => {
-                Some(Arc::new(Lab::new().map_err(|error| EngineError::Lab(error.to_string()))?))
+                let lab = Lab::new(config.seed);
+                Some(Arc::new(lab.map_err(|error| EngineError::Lab(error.to_string()))?))
             }
             NetworkMode::Host => None,
         };
@@ -111,6 +114,7 @@ impl Engine {
             store: SpanStore::new(clock, SPANS_IN_MEMORY),
             views: Mutex::default(),
             sampler: Mutex::new(Sampler::new()),
+            samples: Mutex::default(),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
@@ -235,6 +239,7 @@ async fn sample_tick(shared: Arc<Shared>) {
                 lock(&shared.sampler).untrack(&of);
             }
         }
+        lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
     }
 }

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, StepId,
+    TestId, TestOutcome, Verdict,
 };
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
@@ -149,6 +150,29 @@ pub enum Claim {
         /// Deadline.
         within: Duration,
     },
+    /// Observers saw exactly these states of a node, in this order.
+    States {
+        /// The node.
+        node: NodeId,
+        /// Names of states, each one of `meshlab_wire::State`; never twice the same in a row.
+        states: Vec<String>,
+        /// Observers; `None` for every other live node of its mesh.
+        seen_by: Option<Vec<NodeId>>,
+        /// How they must have come to each; `None` for either.
+        via: Option<Via>,
+        /// From when on.
+        since: Since,
+        /// Deadline.
+        within: Duration,
+    },
+    /// No such span.
+    NoSpans {
+        /// Which.
+        query: SpanQuery,
+        /// How long to keep watching; `None` to look once. Spans travel for about a tenth of a
+        /// second: a single look does not see what is under way.
+        during: Option<Duration>,
+    },
     /// A comparison that the script has made already.
     Compared {
         /// The call: `expect.at_least`.
@@ -171,17 +195,51 @@ pub struct ClaimOutcome {
     pub took: Duration,
 }
 
+/// What a node used, averaged over a stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// Share of one core; 1.0 is all of it.
+    pub cpu: f64,
+    /// Resident memory.
+    pub rss: ByteSize,
+    /// Open file descriptors.
+    pub open_files: f64,
+    /// Threads.
+    pub threads: f64,
+}
+
 /// A fault to apply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultCall {
     /// Its name in the catalogue: `kill_node`.
     pub name: String,
-    /// Whom.
+    /// Whom: one node, or the left side of a fault between two sides.
     pub targets: Vec<NodeId>,
+    /// The right side of a fault between two sides; else empty.
+    pub against: Vec<NodeId>,
+    /// What the fault itself can be told.
+    pub settings: FaultSettings,
     /// Take it back after this long.
     pub hold: Option<Duration>,
     /// Whether the script will call [`Host::undo`] when its body ended.
     pub has_body: bool,
+}
+
+/// What a fault can be told, beside whom it hurts and how long it lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct FaultSettings {
+    /// Share of packets that is lost; 1.0 is all.
+    pub loss: Option<Percent>,
+}
+
+/// A fault that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FaultStarted {
+    /// Its number, for [`Host::undo`] and [`Since::Fault`].
+    pub fault: FaultId,
+    /// Whether it acts. One that this run cannot do is skipped, which is not an error; what was
+    /// to be seen while it acts must not be asked for.
+    pub acted: bool,
 }
 
 /// A number with its unit, as `record.metric` takes it.
@@ -230,12 +288,33 @@ pub trait Host: Send + Sync {
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError>;
+    /// Starts a claim whose question only the script can ask; to be closed however that ends.
+    /// `call` is the `expect.` form.
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        within: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError>;
+    /// Records how such a claim came out, `took` after it was opened.
+    fn close_claim(
+        &self,
+        claim: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError>;
+    /// Resource use of each node by itself, averaged from `since` on, in the order given.
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError>;
     /// Spans that have arrived. Does not wait.
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
 
     /// Applies a fault and waits until its witness has seen it act.
-    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultId, HostError>;
-    /// Takes a fault back and waits until that is done.
+    async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultStarted, HostError>;
+    /// Takes a fault back and waits until that is done. One that has nothing to be taken back is
+    /// left alone.
     async fn undo(&self, fault: FaultId) -> Result<(), HostError>;
     /// Opens a scope for evidence that starts now: the body of a fault.
     fn open_scope(&self);

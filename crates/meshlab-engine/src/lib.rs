@@ -2,7 +2,7 @@
 //! events, and the results format that keeps it.
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults.rs`.
+//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -14,18 +14,21 @@ mod claims;
 mod config;
 mod engine;
 mod faults;
+#[cfg(test)]
+mod fixture;
 mod host;
 mod nodes;
 mod packets;
 pub mod results;
 mod state;
 mod subject;
+mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, inspect};
 pub use config::{EngineError, NODE_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
-    AttributeValue, Claim, ClaimOutcome, FaultCall, Host, HostError, MeshOptions, MetricValue,
-    NodeInfo, NodeOptions, Since, SpanQuery, Via,
+    AttributeValue, Claim, ClaimOutcome, FaultCall, FaultSettings, FaultStarted, Host, HostError,
+    MeshOptions, MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage, Via,
 };

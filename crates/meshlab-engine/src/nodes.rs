@@ -147,6 +147,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Starts a node that has ended once more, with the same identity and address.
+    pub(crate) async fn start_again(&self, id: &NodeId) -> Result<(), HostError> {
+        let former = self.shared.state().node(id)?.life.clone();
+        if let Some(life) = former.filter(|life| !life.runs()) {
+            self.count_telemetry(id, &life, None);
+        }
+        self.start_life(id).await
+    }
+
     fn spec(&self, id: &NodeId) -> Result<SpawnSpec, HostError> {
         let state = self.shared.state();
         let node = state.node(id)?;
@@ -327,6 +336,7 @@ impl Engine {
                 lab.remove_node(id);
             }
         }
+        lock(&self.shared.samples).clear();
         let mut state = self.shared.state();
         state.nodes.clear();
         state.meshes.clear();

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use meshlab_faults::Undo;
+use meshlab_faults::{Hurts, Undo};
 use meshlab_fleet::Process;
 use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
@@ -87,12 +87,28 @@ pub(crate) struct Life {
 
 /// A fault of the running test.
 pub(crate) struct OpenFault {
+    pub(crate) name: &'static str,
+    pub(crate) hurts: Hurts,
+    pub(crate) targets: Vec<NodeId>,
+    /// The other side, of a fault between two.
+    pub(crate) against: Vec<NodeId>,
     pub(crate) applied: RunTime,
+    /// Held as long as the fault acts and can be taken back.
     pub(crate) undo: Option<Undo>,
     pub(crate) undone: watch::Sender<bool>,
-    pub(crate) judge: Option<JoinHandle<Verdict>>,
+    pub(crate) judging: Judging,
     /// Takes the fault back after its hold.
     pub(crate) timer: Option<JoinHandle<()>>,
+}
+
+/// How far the judgement of a fault has come.
+pub(crate) enum Judging {
+    /// Others have to notice, and somebody waits for that.
+    Waiting(JoinHandle<Verdict>),
+    /// It is clear already.
+    Known(Verdict),
+    /// It is in the record.
+    Done,
 }
 
 impl Life {

@@ -4,7 +4,9 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_fleet::{FleetError, Process};
-use meshlab_model::{NodeId, format_duration};
+use meshlab_lab::{Lab, LabError};
+use meshlab_model::{NodeId, Percent, format_duration};
+use meshlab_wire::State;
 
 /// Hurts something, and can take it back.
 #[async_trait]
@@ -12,12 +14,16 @@ pub trait Fault: Send + Sync {
     /// Its name: the same word in scenarios, records, reports and help.
     fn name(&self) -> &'static str;
 
-    /// What shows that a node which was not the target noticed.
+    /// What it hurts, and so what a [`Target`] of it holds.
+    fn hurts(&self) -> Hurts;
+
+    /// What shows that others noticed.
     fn evidence(&self) -> Evidence;
 
     /// Applies it and waits, up to a deadline, until its witness has seen it act.
     ///
-    /// There is no `revert`: what takes the fault back comes from here.
+    /// There is no `revert`: what takes the fault back comes from here. A fault that fails leaves
+    /// nothing of itself behind.
     ///
     /// # Errors
     /// The fault could not be applied, or its witness did not see it act. Then nothing is known
@@ -25,41 +31,143 @@ pub trait Fault: Send + Sync {
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError>;
 }
 
-/// Which evidence shows that a fault was noticed. It must come from every node of the target's
-/// mesh that lived before and lives on.
+/// What a fault hurts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evidence {
-    /// Name of a span about the target (its `peer.id` is the target's key).
-    pub span: &'static str,
-    /// The span's `state`.
-    pub state: &'static str,
-    /// How long after the observer's stated failure-detection time it may come: the span has to
-    /// travel.
-    pub slack: Duration,
+pub enum Hurts {
+    /// One node's process, which ends by it.
+    Life,
+    /// One node's process, which lives on.
+    Process,
+    /// Links of one node, in the lab's switch.
+    LinksOfNode,
+    /// Links between two sides, in the lab's switch.
+    LinksBetween,
 }
 
-/// Whom a fault hurts, and how to bring it back.
+impl Hurts {
+    /// Whether it is done in the lab's switch, and so needs a lab.
+    pub fn needs_lab(self) -> bool {
+        matches!(self, Self::LinksOfNode | Self::LinksBetween)
+    }
+}
+
+/// What shows that a fault was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Spans about the target, from every node of its mesh that lived before and lives on. Of a
+    /// fault between two sides: from every node, about every node of the other side.
+    Spans {
+        /// Any one of these is enough.
+        any_of: &'static [Sign],
+        /// How long after the observer's stated failure-detection time it may come: the span has
+        /// to travel.
+        slack: Duration,
+    },
+    /// Nobody has to notice: the witness alone decides. Why that is so, in a few words.
+    NotNeeded(&'static str),
+}
+
+/// A span about the target: its `peer.id` is the target's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sign {
+    /// The span's name.
+    pub span: &'static str,
+    /// Its `state`, where it must have one.
+    pub state: Option<State>,
+    /// A span by the same observer that must have come before it.
+    pub after: Option<(&'static str, State)>,
+}
+
+impl fmt::Display for Sign {
+    /// `node.state_inferred { state = Dead }`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.span)?;
+        if let Some(state) = self.state {
+            write!(f, " {{ state = {state} }}")?;
+        }
+        match self.after {
+            Some((span, state)) => write!(f, " after {span} {{ state = {state} }}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a fault is applied to, and what it may use.
 #[derive(Clone)]
 pub struct Target {
-    /// The node.
-    pub node: NodeId,
-    /// Its present life.
-    pub process: Process,
+    /// Whom it hurts; one node, unless it is a fault between two sides.
+    pub nodes: Vec<Victim>,
+    /// The far ends of the links that it hurts: the other side, or every other node of the lab.
+    /// Empty for a fault of a process.
+    pub far: Vec<NodeId>,
+    /// The lab, for a fault of links.
+    pub lab: Option<Arc<Lab>>,
+    /// What the scenario set.
+    pub settings: Settings,
     /// Starts a node again, with the same identity and address, and waits until it is ready.
     pub revive: Revive,
 }
 
+/// A node that a fault hurts.
+#[derive(Debug, Clone)]
+pub struct Victim {
+    /// The node.
+    pub node: NodeId,
+    /// Its present life.
+    pub process: Process,
+    /// Its public key; `None` if it was never ready.
+    pub key: Option<String>,
+}
+
+/// What a scenario can set for a fault, beside how long it lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Settings {
+    /// Share of packets that is lost.
+    pub loss: Option<Percent>,
+}
+
+impl Target {
+    /// The one node that it hurts.
+    ///
+    /// # Errors
+    /// There is none, or there are several.
+    pub(crate) fn one(&self, fault: &'static str) -> Result<&Victim, FaultError> {
+        match self.nodes.as_slice() {
+            [one] => Ok(one),
+            nodes => Err(FaultError::NotOne { fault, given: nodes.len() }),
+        }
+    }
+
+    /// The lab that the links are in.
+    ///
+    /// # Errors
+    /// The nodes are not in a lab.
+    pub(crate) fn lab(&self, fault: &'static str) -> Result<Arc<Lab>, FaultError> {
+        self.lab.clone().ok_or(FaultError::NoLab { fault })
+    }
+}
+
+/// A life that was started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revived {
+    /// Its process.
+    pub pid: u32,
+    /// Its public key.
+    pub key: String,
+}
+
 /// Starts a node again.
-pub type Revive =
-    Arc<dyn Fn(NodeId) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+pub type Revive = Arc<
+    dyn Fn(NodeId) -> Pin<Box<dyn Future<Output = Result<Revived, String>> + Send>> + Send + Sync,
+>;
 
 /// A fault that acts.
 #[derive(Debug)]
 pub struct Applied {
     /// What the witness saw.
     pub witness: String,
-    /// What takes it back.
-    pub undo: Undo,
+    /// What takes it back; `None` if it is over as soon as it acted.
+    pub undo: Option<Undo>,
 }
 
 type UndoAct =
@@ -115,32 +223,91 @@ impl fmt::Debug for Undo {
     }
 }
 
+/// Takes a fault back that is applied only in part, when it is dropped: because its witness did
+/// not see it, or because the run is being stopped.
+pub(crate) struct Rollback<F: FnMut()> {
+    act: F,
+    armed: bool,
+}
+
+impl<F: FnMut()> Rollback<F> {
+    pub(crate) fn new(act: F) -> Self {
+        Self { act, armed: true }
+    }
+
+    /// The fault is whole, and its [`Undo`] takes over.
+    pub(crate) fn keep(mut self) {
+        self.armed = false;
+    }
+}
+
+impl<F: FnMut()> Drop for Rollback<F> {
+    fn drop(&mut self) {
+        if self.armed {
+            (self.act)();
+        }
+    }
+}
+
 /// Why a fault is broken. Completes "failed to ...".
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
     /// The process could not be hurt.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// The links could not be hurt.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The nodes are on the host's network, where no switch is between them.
+    #[error("apply {fault}: it is done in the lab's switch, and these nodes are in no lab")]
+    NoLab {
+        /// The fault.
+        fault: &'static str,
+    },
+    /// It hurts one node, and was given none or several.
+    #[error("apply {fault}: it hurts one node, {given} were given")]
+    NotOne {
+        /// The fault.
+        fault: &'static str,
+        /// How many.
+        given: usize,
+    },
+    /// Something that it cannot do without was not set.
+    #[error("apply {fault}: `{setting}` was not given")]
+    NotSet {
+        /// The fault.
+        fault: &'static str,
+        /// What.
+        setting: &'static str,
+    },
     /// The witness did not see the fault act.
-    #[error("{fault} on {node}: it was applied, but {missing} within {}",
+    #[error("{fault} on {on}: it was applied, but {missing} within {}",
         format_duration(*.within))]
     NotWitnessed {
         /// The fault.
         fault: &'static str,
         /// Its target.
-        node: NodeId,
+        on: String,
         /// What the witness waited for, in the negative.
         missing: String,
         /// How long it waited.
         within: Duration,
     },
+    /// The node was to be started again, and was not.
+    #[error("start {on} again after restart_node: {why}")]
+    NotBack {
+        /// Which node.
+        on: String,
+        /// Why not.
+        why: String,
+    },
     /// The fault could not be taken back.
-    #[error("undo {fault} on {node}: {why}")]
+    #[error("undo {fault} on {on}: {why}")]
     Undo {
         /// The fault.
         fault: &'static str,
         /// Its target.
-        node: NodeId,
+        on: String,
         /// Why not.
         why: String,
     },

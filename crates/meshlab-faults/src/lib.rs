@@ -2,19 +2,35 @@
 //!
 //! A fault hurts something, has a witness outside the script that it did, says which evidence
 //! shows that others noticed, and can take itself back. Open `fault.rs` for the contract and
-//! `kill_node.rs` for the pattern.
+//! `kill_node.rs` for the pattern; `process.rs` and `links.rs` hold what several witnesses share.
 //!
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
 mod fault;
 mod kill_node;
+mod links;
+mod lossy_link;
+mod partition;
+mod process;
+mod restart_node;
+mod wedge_node;
 
-pub use fault::{Applied, Evidence, Fault, FaultError, Revive, Target, Undo};
+#[cfg(test)]
+mod fixture;
+
+pub use fault::{
+    Applied, Evidence, Fault, FaultError, Hurts, Revive, Revived, Settings, Sign, Target, Undo,
+    Victim,
+};
 pub use kill_node::KillNode;
+pub use lossy_link::LossyLink;
+pub use partition::Partition;
+pub use restart_node::RestartNode;
+pub use wedge_node::WedgeNode;
 
 /// Every fault there is, by name.
 pub fn catalogue() -> &'static [&'static dyn Fault] {
-    &[&KillNode]
+    &[&KillNode, &LossyLink, &Partition, &RestartNode, &WedgeNode]
 }
 
 /// The fault of that name.

@@ -21,6 +21,8 @@ pub struct LinkCounters {
 pub enum DropReason {
     /// The link is cut in this direction.
     Cut,
+    /// The link is lossy in this direction, and this packet was drawn.
+    Loss,
     /// The receiver's device took no more.
     QueueFull,
     /// The receiver is no longer in the lab, or has taken its device away.
@@ -32,6 +34,7 @@ impl DropReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cut => "cut",
+            Self::Loss => "loss",
             Self::QueueFull => "queue_full",
             Self::Unplugged => "unplugged",
         }

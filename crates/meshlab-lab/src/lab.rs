@@ -12,6 +12,7 @@ use meshlab_model::NodeId;
 
 use crate::{
     counters::{LinkCounters, StrayCounters},
+    link::LinkState,
     place::{self, Failure},
     switch::Switch,
 };
@@ -62,6 +63,16 @@ pub enum LabError {
     /// The lab has no more addresses.
     #[error("make the network of {0}: all {PLACES_MAX} addresses are given out")]
     Full(NodeId),
+    /// A loss that is no share.
+    #[error("set the loss from {from} to {to}: {share} is no share, give 0.0 (none) to 1.0 (all)")]
+    Loss {
+        /// Sender.
+        from: NodeId,
+        /// Receiver.
+        to: NodeId,
+        /// What was asked for.
+        share: f64,
+    },
     /// A node that is not in the lab.
     #[error("change the link from {from} to {to}: one of them is not in the lab")]
     NoLink {
@@ -73,12 +84,12 @@ pub enum LabError {
 }
 
 impl Lab {
-    /// Makes an empty lab.
+    /// Makes an empty lab. What its lossy links lose depends on `seed`, the run's.
     ///
     /// # Errors
     /// The switch's thread or its descriptors cannot be made.
-    pub fn new() -> Result<Self, LabError> {
-        let switch = Switch::start().map_err(LabError::Switch)?;
+    pub fn new(seed: u64) -> Result<Self, LabError> {
+        let switch = Switch::start(seed).map_err(LabError::Switch)?;
         Ok(Self { switch, given_out: AtomicU32::new(0) })
     }
 
@@ -126,6 +137,32 @@ impl Lab {
         } else {
             Err(LabError::NoLink { from: from.clone(), to: to.clone() })
         }
+    }
+
+    /// Loses a share of the packets from one node to another, in this direction only, from the
+    /// next packet on: 0.0 none, 1.0 all. Each packet is drawn by itself, from a stream that the
+    /// lab's seed and the pair's names decide.
+    ///
+    /// # Errors
+    /// The share is not within 0.0 to 1.0, or one of the nodes is not in the lab.
+    pub fn set_loss(&self, from: &NodeId, to: &NodeId, share: f64) -> Result<(), LabError> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(LabError::Loss { from: from.clone(), to: to.clone(), share });
+        }
+        if self.switch.set_loss(from, to, share) {
+            Ok(())
+        } else {
+            Err(LabError::NoLink { from: from.clone(), to: to.clone() })
+        }
+    }
+
+    /// What is set on the link from one node to another.
+    ///
+    /// # Errors
+    /// One of the nodes is not in the lab.
+    pub fn link(&self, from: &NodeId, to: &NodeId) -> Result<LinkState, LabError> {
+        let state = self.switch.link(from, to);
+        state.ok_or_else(|| LabError::NoLink { from: from.clone(), to: to.clone() })
     }
 
     /// Packets so far by directed pair; pairs that never sent are absent.

@@ -9,6 +9,7 @@
 
 mod counters;
 mod lab;
+mod link;
 mod packet;
 mod place;
 mod privilege;
@@ -17,5 +18,6 @@ mod switch;
 
 pub use counters::{DropReason, LinkCounters, StrayCounters};
 pub use lab::{Lab, LabError, NodeNet};
+pub use link::LinkState;
 pub use privilege::{Privilege, enter_user_namespace};
 pub use probe::{Capability, CapabilityState, HostReport, probe};

@@ -24,6 +24,7 @@ use nix::{
 
 use crate::{
     counters::{DropReason, LinkCounters, StrayCounters},
+    link::{LinkState, Loss},
     packet,
 };
 
@@ -50,6 +51,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Table {
+    /// The run's seed: what a lossy link loses depends on it.
+    seed: u64,
     ports: Vec<Port>,
     by_node: BTreeMap<NodeId, PortId>,
     by_address: HashMap<IpAddr, PortId>,
@@ -64,18 +67,19 @@ struct Port {
     stray: StrayCounters,
 }
 
-#[derive(Default)]
 struct Link {
     cut: bool,
+    loss: Loss,
     counters: LinkCounters,
 }
 
 impl Switch {
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(seed: u64) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
-        let shared = Arc::new(Shared { epoll, stop, table: Mutex::default() });
+        let shared =
+            Arc::new(Shared { epoll, stop, table: Mutex::new(Table { seed, ..Table::default() }) });
         let inside = Arc::clone(&shared);
         let thread = thread::Builder::new().name("switch".into()).spawn(move || inside.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -107,11 +111,32 @@ impl Switch {
 
     /// Sets a link's cut; `false` if one of the nodes has no port.
     pub(crate) fn set_cut(&self, from: &NodeId, to: &NodeId, cut: bool) -> bool {
+        self.change(from, to, |link| link.cut = cut)
+    }
+
+    /// Sets a link's loss; `false` if one of the nodes has no port.
+    pub(crate) fn set_loss(&self, from: &NodeId, to: &NodeId, share: f64) -> bool {
+        self.change(from, to, |link| link.loss.share = share)
+    }
+
+    fn change(&self, from: &NodeId, to: &NodeId, change: impl FnOnce(&mut Link)) -> bool {
         let mut table = self.shared.table();
-        let ports = (table.by_node.get(from).copied(), table.by_node.get(to).copied());
-        let (Some(from), Some(to)) = ports else { return false };
-        table.links.entry((from, to)).or_default().cut = cut;
-        true
+        let Some((from, to)) = table.pair(from, to) else { return false };
+        table.link(from, to).is_some_and(|link| {
+            change(link);
+            true
+        })
+    }
+
+    /// What is set on a link; `None` if one of the nodes has no port.
+    pub(crate) fn link(&self, from: &NodeId, to: &NodeId) -> Option<LinkState> {
+        let table = self.shared.table();
+        let pair = table.pair(from, to)?;
+        let link = table.links.get(&pair);
+        Some(link.map_or_else(LinkState::default, |link| LinkState {
+            cut: link.cut,
+            loss: link.loss.share,
+        }))
     }
 
     pub(crate) fn counters(&self) -> BTreeMap<(NodeId, NodeId), LinkCounters> {
@@ -172,6 +197,21 @@ impl Shared {
 }
 
 impl Table {
+    fn pair(&self, from: &NodeId, to: &NodeId) -> Option<(PortId, PortId)> {
+        Some((*self.by_node.get(from)?, *self.by_node.get(to)?))
+    }
+
+    /// The link between two ports, made when it is used first; `None` if there is no such port.
+    fn link(&mut self, from: PortId, to: PortId) -> Option<&mut Link> {
+        let names = (&self.ports.get(from)?.node, &self.ports.get(to)?.node);
+        let seed = self.seed;
+        Some(self.links.entry((from, to)).or_insert_with(|| Link {
+            cut: false,
+            loss: Loss::new(seed, names.0, names.1),
+            counters: LinkCounters::default(),
+        }))
+    }
+
     /// Takes a batch of packets from a port. What is left is told by epoll again.
     fn serve(&mut self, id: PortId, buffer: &mut [u8], epoll: &Epoll) {
         let Some(tun) = self.ports.get(id).and_then(|port| port.tun.clone()) else { return };
@@ -216,9 +256,10 @@ impl Table {
             return;
         };
         let tun = self.ports.get(to).and_then(|port| port.tun.clone());
-        let link = self.links.entry((from, to)).or_default();
+        let Some(link) = self.link(from, to) else { return };
         let dropped = match tun {
             _ if link.cut => Some(DropReason::Cut),
+            _ if link.loss.takes() => Some(DropReason::Loss),
             None => Some(DropReason::Unplugged),
             Some(tun) => match nix::unistd::write(tun.as_fd(), packet) {
                 Ok(_) => None,
@@ -241,5 +282,73 @@ fn is_multicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => four.is_multicast() || four.is_broadcast(),
         IpAddr::V6(six) => six.is_multicast() || six.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, net::Ipv4Addr};
+
+    use super::*;
+
+    const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 18, 0, 1), Ipv4Addr::new(198, 18, 0, 2)];
+
+    /// A table with two nodes whose devices take everything.
+    fn table(seed: u64) -> Table {
+        let mut table = Table { seed, ..Table::default() };
+        for (id, address) in ADDRESSES.into_iter().enumerate() {
+            let node = NodeId(format!("node-{}", id + 1));
+            let sink = File::options().write(true).open("/dev/null").unwrap();
+            table.by_address.insert(address.into(), id);
+            table.by_node.insert(node.clone(), id);
+            table.ports.push(Port {
+                node,
+                tun: Some(Arc::new(sink.into())),
+                addresses: vec![address.into()],
+                stray: StrayCounters::default(),
+            });
+        }
+        table
+    }
+
+    /// An IPv4 header without anything after it.
+    fn packet(from: PortId, to: PortId) -> [u8; 20] {
+        let mut packet = [0; 20];
+        (packet[0], packet[3]) = (0x45, 20);
+        packet[12..16].copy_from_slice(&ADDRESSES[from].octets());
+        packet[16..20].copy_from_slice(&ADDRESSES[to].octets());
+        packet
+    }
+
+    fn lost(seed: u64) -> u64 {
+        let mut table = table(seed);
+        table.link(0, 1).unwrap().loss.share = 0.1;
+        for _ in 0..2000 {
+            table.forward(0, &packet(0, 1));
+            table.forward(1, &packet(1, 0));
+        }
+        let (there, back) = (&table.links[&(0, 1)].counters, &table.links[&(1, 0)].counters);
+        let lost = there.dropped[&DropReason::Loss];
+        assert_eq!(there.forwarded_packets + lost, 2000, "nothing goes uncounted");
+        assert_eq!((back.forwarded_packets, back.dropped.len()), (2000, 0), "one direction only");
+        lost
+    }
+
+    #[test]
+    fn a_tenth_is_lost_and_the_same_for_the_same_seed() {
+        let first = lost(42);
+        // Four standard deviations of 2000 draws at 10 % are 54.
+        assert!((146..=254).contains(&first), "{first} of 2000");
+        assert_eq!(first, lost(42));
+        assert!((0..8).any(|seed| lost(seed) != first), "the seed decides");
+    }
+
+    #[test]
+    fn a_cut_comes_before_the_loss() {
+        let mut table = table(1);
+        let link = table.link(0, 1).unwrap();
+        (link.cut, link.loss.share) = (true, 1.0);
+        table.forward(0, &packet(0, 1));
+        assert_eq!(table.links[&(0, 1)].counters.dropped, [(DropReason::Cut, 1)].into());
     }
 }

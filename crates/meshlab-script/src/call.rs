@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use meshlab_engine::{AttributeValue, Host, HostError, Since};
-use meshlab_model::SourceLine;
+use meshlab_model::{NodeId, Percent, SourceLine};
 use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use crate::{
     api::{Hit, MeshRef, NodeRef},
     context::Context,
     error::{ScriptError, nearest},
-    values::as_duration,
+    values::{as_duration, as_percent},
 };
 
 /// A call that is being made. Its place is taken when it begins, before anything waits.
@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) line: u32,
     arguments: Vec<Value>,
 }
+
+const NODES: &str = "a node, a list of nodes or a mesh";
 
 pub(crate) type Outcome<T> = Result<T, Box<ScriptError>>;
 
@@ -109,6 +111,18 @@ impl Call {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn texts(&self, place: usize, wanted: &str) -> Outcome<Vec<String>> {
+        let Value::Table(list) = self.argument(place) else {
+            return Err(self.wrong(place, wanted));
+        };
+        if list.raw_len() == 0 {
+            return Err(self.wrong(place, wanted));
+        }
+        let texts = list.sequence_values::<String>().collect::<Result<_, _>>();
+        texts.map_err(|_| self.wrong(place, wanted))
+    }
+
     pub(crate) fn function(&self, place: usize) -> Outcome<Function> {
         match self.argument(place) {
             Value::Function(function) => Ok(function),
@@ -122,6 +136,31 @@ impl Call {
 
     pub(crate) fn mesh(&self, place: usize) -> Outcome<MeshRef> {
         as_data::<MeshRef>(&self.argument(place)).ok_or_else(|| self.wrong(place, "a mesh"))
+    }
+
+    /// Nodes: one, a list, or the live ones of a mesh.
+    pub(crate) fn live_nodes(&self, place: usize) -> Outcome<Vec<NodeId>> {
+        let nodes = self.nodes_in(&self.argument(place), true)?;
+        nodes.ok_or_else(|| self.wrong(place, NODES))
+    }
+
+    /// The nodes that a value stands for; `None` if it stands for no nodes.
+    fn nodes_in(&self, value: &Value, only_live: bool) -> Outcome<Option<Vec<NodeId>>> {
+        if let Some(node) = as_data::<NodeRef>(value) {
+            return Ok(Some(vec![node.id]));
+        }
+        if let Some(mesh) = as_data::<MeshRef>(value) {
+            let nodes = self.host()?.nodes(&mesh.id);
+            let wanted = nodes.into_iter().filter(|node| node.live || !only_live);
+            return Ok(Some(wanted.map(|node| node.id).collect()));
+        }
+        let Value::Table(list) = value else { return Ok(None) };
+        if list.raw_len() == 0 && !list.is_empty() {
+            // Options, where nodes were expected.
+            return Ok(None);
+        }
+        let nodes = list.sequence_values::<Value>();
+        Ok(nodes.map(|node| Some(as_data::<NodeRef>(&node.ok()?)?.id)).collect())
     }
 
     pub(crate) fn duration(&self, place: usize) -> Outcome<Duration> {
@@ -300,32 +339,26 @@ impl Options {
         self.duration("since").map(|length| length.map_or(Since::Scope, Since::Ago))
     }
 
-    /// Nodes: one, a list, or a mesh. Of a mesh, all nodes or only those that live.
-    pub(crate) fn nodes(
-        &self,
-        key: &str,
-        only_live: bool,
-    ) -> Outcome<Option<Vec<meshlab_model::NodeId>>> {
+    /// A share: text such as "10%". 1.0 is 100 %.
+    pub(crate) fn percent(&self, key: &str) -> Outcome<Option<Percent>> {
         let value = self.get(key);
         if value.is_nil() {
             return Ok(None);
         }
-        let wrong = || self.wrong(key, "a node, a list of nodes or a mesh");
-        if let Some(node) = as_data::<NodeRef>(&value) {
-            return Ok(Some(vec![node.id]));
+        as_percent(&value).map(Some).map_err(|why| {
+            let message = format!("`{key}` of `{}` is a share, but {why}", self.call.name);
+            self.mistake(key, message)
+        })
+    }
+
+    /// Nodes: one, a list, or a mesh. Of a mesh, all nodes or only those that live.
+    pub(crate) fn nodes(&self, key: &str, only_live: bool) -> Outcome<Option<Vec<NodeId>>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
         }
-        if let Some(mesh) = as_data::<MeshRef>(&value) {
-            let nodes = self.call.host()?.nodes(&mesh.id);
-            let wanted = nodes.into_iter().filter(|node| node.live || !only_live);
-            return Ok(Some(wanted.map(|node| node.id).collect()));
-        }
-        let Value::Table(list) = value else { return Err(wrong()) };
-        let mut nodes = Vec::new();
-        for node in list.sequence_values::<Value>() {
-            let node = node.ok().as_ref().and_then(as_data::<NodeRef>).ok_or_else(wrong)?;
-            nodes.push(node.id);
-        }
-        Ok(Some(nodes))
+        let nodes = self.call.nodes_in(&value, only_live)?;
+        nodes.map(Some).ok_or_else(|| self.wrong(key, NODES))
     }
 }
 

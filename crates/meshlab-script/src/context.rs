@@ -108,6 +108,15 @@ impl Context {
         0
     }
 
+    /// Whether the instruction that is being executed is one of the file.
+    pub(crate) fn runs_now(&self, lua: &Lua) -> bool {
+        let chunk = self.chunk_name();
+        let ours = |frame: &mlua::debug::Debug<'_>| {
+            frame.source().source.is_some_and(|source| source == chunk.as_str())
+        };
+        lua.inspect_stack(0, ours).unwrap_or(false)
+    }
+
     /// Where a call stands.
     pub(crate) fn source_line(&self, call: &str, line: u32) -> SourceLine {
         let column = locate::call(&self.tokens, call, line).map_or(0, |token| token.column);

@@ -100,7 +100,8 @@ fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
             error.kind = ErrorKind::Cancelled;
             return Err(mlua::Error::external(error));
         }
-        if context.alone_for() > ALONE_MAX {
+        // While a call waits, the loop that polls it is run by Lua too; that is not the script.
+        if context.runs_now(lua) && context.alone_for() > ALONE_MAX {
             let mut error = context.mistake(
                 "",
                 line(),

@@ -8,9 +8,14 @@ use crate::{context::Context, error::ScriptError};
 /// of the script at the line that Lua names.
 pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
     match error {
-        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => {
-            unwind(context, cause)
-        }
+        Error::CallbackError { traceback, cause } => match (&**cause, caller(traceback)) {
+            // An operator of a value of ours throws text, without a place of its own.
+            (Error::RuntimeError(message), Some(line)) if split_line(message).is_none() => {
+                from_text(context, &format!("{}:{line}: {message}", context.file), None)
+            }
+            _ => unwind(context, cause),
+        },
+        Error::WithContext { cause, .. } => unwind(context, cause),
         Error::ExternalError(inner) => match inner.downcast_ref::<ScriptError>() {
             Some(ours) => ours.clone(),
             None => from_text(context, &inner.to_string(), None),
@@ -34,6 +39,11 @@ fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
     let mut error = context.word_mistake(quoted, line, message.to_owned());
     error.help = help.map(str::to_owned);
     error
+}
+
+/// The innermost line of the script in what Lua says of its stack.
+fn caller(traceback: &str) -> Option<u32> {
+    traceback.lines().find_map(|frame| split_line(frame).map(|(line, _)| line))
 }
 
 fn split_line(text: &str) -> Option<(u32, &str)> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshlab_model::{format_duration, parse_duration};
+use meshlab_model::{ByteSize, Percent, format_duration, parse_duration};
 use mlua::{MetaMethod, UserData, UserDataMethods, Value};
 
 /// A length of time.
@@ -39,6 +39,56 @@ impl UserData for DurationValue {
     }
 }
 
+/// An amount of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SizeValue(pub(crate) ByteSize);
+
+impl UserData for SizeValue {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("bytes", |_, this, ()| Ok(this.0.0));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.0.to_string()));
+        methods.add_meta_function(MetaMethod::Sub, |_, (a, b): (Value, Value)| {
+            let (a, b) = (size(&a)?, size(&b)?);
+            a.0.checked_sub(b.0).map(|bytes| Self(ByteSize(bytes))).ok_or_else(|| {
+                mlua::Error::runtime(format!("{a} minus {b} is below zero, which no size is"))
+            })
+        });
+        methods.add_meta_function(MetaMethod::Div, |_, (a, b): (Value, Value)| {
+            Ok(size(&a)?.0 as f64 / size(&b)?.0 as f64)
+        });
+        methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
+            Ok(as_size(&a).is_ok() && as_size(&a) == as_size(&b))
+        });
+        methods.add_meta_function(MetaMethod::Lt, |_, (a, b): (Value, Value)| {
+            Ok(size(&a)? < size(&b)?)
+        });
+        methods.add_meta_function(MetaMethod::Le, |_, (a, b): (Value, Value)| {
+            Ok(size(&a)? <= size(&b)?)
+        });
+    }
+}
+
+fn size(value: &Value) -> mlua::Result<ByteSize> {
+    as_size(value).map_err(mlua::Error::runtime)
+}
+
+/// An amount of bytes as a scenario gives one: text with a unit, or a value that meshlab gave.
+pub(crate) fn as_size(value: &Value) -> Result<ByteSize, String> {
+    match value {
+        Value::String(text) => {
+            ByteSize::parse(&text.to_string_lossy()).map_err(|error| error.to_string())
+        }
+        Value::UserData(data) => {
+            data.borrow::<SizeValue>().map(|value| value.0).map_err(|_| "it is not a size".into())
+        }
+        Value::Integer(_) | Value::Number(_) => {
+            let number = value.to_string().unwrap_or_default();
+            Err(format!("`{number}` has no unit, write for example `\"{number}MiB\"`"))
+        }
+        other => Err(format!("it is a {}, not a size", other.type_name())),
+    }
+}
+
 /// A length of time as a scenario gives one: text with a unit, or a value that meshlab gave.
 fn length(value: &Value) -> mlua::Result<Duration> {
     as_duration(value).map_err(mlua::Error::runtime)
@@ -63,4 +113,20 @@ pub(crate) fn as_duration(value: &Value) -> Result<Duration, String> {
 
 fn bare(number: &str) -> String {
     format!("`{number}` has no unit, write for example `\"{number}s\"`")
+}
+
+/// A share as a scenario gives one: text with a percent sign.
+pub(crate) fn as_percent(value: &Value) -> Result<Percent, String> {
+    match value {
+        Value::String(text) => {
+            Percent::parse(&text.to_string_lossy()).map_err(|error| error.to_string())
+        }
+        Value::Integer(number) => Err(format!("`{number}` has no unit, write `\"{number}%\"`")),
+        Value::Number(number) => {
+            // Six digits of a percent are more than anybody means; the rest is the binary fraction.
+            let percent = (number * 100.0 * 1e6).round() / 1e6;
+            Err(format!("`{number}` has no unit, write `\"{percent}%\"`"))
+        }
+        other => Err(format!("it is a {}, not a share", other.type_name())),
+    }
 }

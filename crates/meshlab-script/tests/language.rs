@@ -2,7 +2,7 @@
 
 mod fake;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use fake::{Fake, error_of, load, load_at, run_on};
 
@@ -65,6 +65,125 @@ fn a_fault_is_taken_back_however_its_body_ends() {
 }
 
 #[test]
+fn every_fault_takes_its_target_its_options_and_a_body() {
+    let fake = Arc::new(Fake::default());
+    let body = "function(hit) print(hit.fault, #hit.targets, hit.acted) end";
+    let outcome = run_on(
+        &fake,
+        &inside(&format!(
+            "  local one = swarm:node(1)\n  fault.wedge_node(one, {{ hold = \"2s\" }})\n  \
+             fault.restart_node(one, {{}}, {body})\n  \
+             fault.lossy_link(one, {{ loss = \"10%\" }}, {body})\n  \
+             fault.partition(one, swarm:others(one), nil, {body})"
+        )),
+    );
+    assert_eq!(outcome.errors, []);
+    let said = fake.said();
+    let others = "[NodeId(\"node-2\"), NodeId(\"node-3\")]";
+    for line in [
+        "fault wedge_node [NodeId(\"node-1\")] [] hold=2s body=false".to_owned(),
+        "fault restart_node [NodeId(\"node-1\")] [] body=true".to_owned(),
+        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 % body=true".to_owned(),
+        format!("fault partition [NodeId(\"node-1\")] {others} body=true"),
+        "note restart_node 1 true".to_owned(),
+        "note partition 3 true".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn the_body_of_a_skipped_fault_does_not_run() {
+    let fake = Arc::new(Fake { skips_faults: true, ..Fake::default() });
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local hit = fault.partition(swarm:node(1), swarm:node(2), {}, function()\n    \
+             print(\"inside\")\n  end)\n  print(\"acted\", hit.acted)",
+        ),
+    );
+    assert_eq!(outcome.errors, [], "a fault that cannot be done here is no error");
+    let said = fake.said();
+    assert!(said.contains("note acted false") && !said.contains("inside"), "{said}");
+}
+
+#[test]
+fn eventually_asks_each_tenth_of_a_second_until_its_time_is_up() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local n = 0\n  local met = expect.eventually(\"1s\", \"the third time\", function()\n    \
+             n = n + 1\n    return n == 3\n  end)\n  print(met.took, met.passed)\n  \
+             check.eventually(\"250ms\", \"never\", function() return false end)\n  \
+             print(\"goes on\")\n  \
+             expect.eventually(\"0s\", \"at once\", function() return false end)\n  \
+             print(\"not reached\")",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    let said = fake.said();
+    let wanted = "Expect opens expect.eventually \"the third time within 1.00 s\" at 4:15\n\
+                  sleep 100ms\nsleep 100ms\ncloses passed\nnote 200.0 ms true\n\
+                  Check opens expect.eventually \"never within 250.0 ms\" at 9:3\n\
+                  sleep 100ms\nsleep 100ms\nsleep 50ms\n\
+                  closes failed: not so after 250.0 ms, asked 4 times\nnote goes on\n\
+                  Expect opens expect.eventually \"at once within 0 µs\" at 11:3\n\
+                  closes failed: not so after 0 µs, asked 1 time\nend Stopped";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn a_question_that_cannot_be_asked_is_closed_as_undecided() {
+    for (body, told) in [("error(\"oh\")", "oh"), ("return 1", "answered the number 1")] {
+        let fake = Arc::new(Fake::default());
+        let text = inside(&format!(
+            "  check.eventually(\"1s\", \"it is so\", function() {body} end)\n  print(\"after\")"
+        ));
+        let outcome = run_on(&fake, &text);
+        assert!(outcome.errors[0].message().contains(told), "{:?}", outcome.errors);
+        let said = fake.said();
+        assert!(said.contains("closes inconclusive: it could not be asked"), "{said}");
+        assert!(!said.contains("note after"), "{said}");
+    }
+}
+
+#[test]
+fn usage_is_what_the_host_says_with_units() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local one, all = swarm:node(2):usage(), swarm:usage { since = \"60s\" }\n  \
+             print(one.cpu, one.rss, one.open_files, one.threads, one.rss:bytes())\n  \
+             print(all.rss, all.threads, all.rss - one.rss, all.rss / one.rss, one.rss < all.rss)\n  \
+             record.metric(\"rss\", one.rss)\n  check.at_most(one.rss, \"64MiB\")\n  \
+             check.at_most(one.rss, \"1kB\", \"rss\")\n  check.at_most(one.cpu, \"1%\", \"cpu\")\n  \
+             check.at_least(one.cpu, \"1.25%\", \"cpu\")\n  check.at_least(\"1MiB\", \"1MB\")\n  \
+             check.at_most(\"2s\", \"1m\")",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn the_newer_claims_arrive_whole() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  expect.no_spans(\"seed.retry\", { from = swarm, where = { n = 1 }, since = \"5s\", \
+             during = \"2s\" })\n  check.no_spans(\"seed.retry\")\n  \
+             expect.states(swarm:node(1), { \"Alive\", \"Dead\" }, { via = \"inference\", \
+             seen_by = swarm:node(2), within = \"3s\" })",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
 fn a_cancelled_run_starts_no_further_test() {
     let fake = Arc::new(Fake::default());
     *fake.cancelled.lock().unwrap() = Some("interrupted".to_owned());
@@ -82,6 +201,18 @@ fn an_endless_loop_is_stopped_at_its_line_wherever_it_is() {
     assert!(test.contains("x.lua:3") && test.contains("endless loop"), "{test}");
     let helper = error_of(&inside("  table.sort({3, 2, 1}, function() while true do end end)"));
     assert!(helper.contains("endless loop"), "{helper}");
+}
+
+#[test]
+fn a_call_that_waits_long_and_is_polled_often_is_no_endless_loop() {
+    let fake = Arc::new(Fake { busy_for: Duration::from_millis(1300), ..Fake::default() });
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  fault.kill_node(swarm:node(1), {}, function() sleep \"1s\" end)\n  sleep \"1s\"",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
 }
 
 #[test]

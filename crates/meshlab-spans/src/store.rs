@@ -142,6 +142,15 @@ impl SpanStore {
         self.lock().evicted
     }
 
+    /// Whether everything that happened from `since` on is still in memory. Where it is not, that
+    /// nothing matches proves nothing.
+    pub fn is_whole_since(&self, since: RunTime) -> bool {
+        let inner = self.lock();
+        // Spans are evicted in order of arrival, and none arrives before it happened.
+        let oldest = inner.spans.front().map(|kept| kept.record.arrived);
+        inner.evicted == 0 || oldest.is_some_and(|oldest| oldest < since)
+    }
+
     /// Names that are in memory, with how often.
     pub fn names(&self) -> BTreeMap<String, u64> {
         let inner = self.lock();
@@ -352,6 +361,9 @@ mod tests {
         }
         assert_eq!((store.evicted(), store.count(&all("x")), store.received(&node)), (2, 3, 5));
         assert_eq!(store.names(), BTreeMap::from([("x".to_owned(), 3)]));
+        assert!(!store.is_whole_since(RunTime::ZERO), "two are gone");
+        let later = RunTime { micros: store.last(&all("x")).unwrap().arrived.micros + 1 };
+        assert!(store.is_whole_since(later), "what is gone came before");
     }
 
     #[tokio::test]

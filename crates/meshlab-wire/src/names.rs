@@ -29,6 +29,8 @@ pub mod span {
     pub const PEER_CONNECTED: &str = "peer.connected";
     /// A peer left this node's directory.
     pub const PEER_DISCONNECTED: &str = "peer.disconnected";
+    /// A peer that this node knew came back with a new incarnation: it was restarted.
+    pub const PEER_RESTARTED: &str = "peer.restarted";
     /// A digest was broadcast.
     pub const DIGEST_SENT: &str = "gossip.digest_sent";
     /// A digest of another node was received and accepted.
@@ -98,6 +100,7 @@ pub mod span {
         NEIGHBOR_DOWN,
         PEER_CONNECTED,
         PEER_DISCONNECTED,
+        PEER_RESTARTED,
         DIGEST_SENT,
         DIGEST_RECEIVED,
         DIGEST_REFUSED,

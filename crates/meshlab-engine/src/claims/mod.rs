@@ -5,10 +5,13 @@
 //! for something to change.
 
 mod formed;
+mod no_spans;
 mod notes;
 mod spans;
 mod state;
+mod states;
 
+pub(crate) use notes::names;
 pub(crate) use spans::selector;
 
 use std::time::Duration;
@@ -80,15 +83,22 @@ impl Engine {
                 self.judge_looking(looking, severity, at).await
             }
             Claim::State { node, state, seen_by, via, since, within } => {
-                let since = self.since(since)?;
-                let looking =
-                    state::StateClaim::new(self, node, &state, seen_by, via, since, within)?;
+                let seeing = state::Seeing::new(self, node, seen_by, via, since)?;
+                let looking = state::StateClaim::new(seeing, &state, within)?;
                 self.judge_looking(looking, severity, at).await
+            }
+            Claim::States { node, states, seen_by, via, since, within } => {
+                let seeing = state::Seeing::new(self, node, seen_by, via, since)?;
+                let looking = states::StatesClaim::new(seeing, &states, within)?;
+                self.judge_looking(looking, severity, at).await
+            }
+            Claim::NoSpans { query, during } => {
+                self.judge_no_spans(query, during, severity, at).await
             }
         }
     }
 
-    fn start_claim(
+    pub(crate) fn start_claim(
         &self,
         call: &str,
         text: String,
@@ -180,7 +190,7 @@ impl Engine {
         self.finish_claim(claim, verdict, started.elapsed(), evidence, severity, took)
     }
 
-    fn finish_claim(
+    pub(crate) fn finish_claim(
         &self,
         claim: ClaimId,
         verdict: Verdict,
@@ -191,11 +201,14 @@ impl Engine {
     ) -> Result<ClaimOutcome, HostError> {
         let outcome = match &verdict {
             Verdict::Passed => Ok(ClaimOutcome { passed: true, took }),
-            Verdict::Failed(why) if severity == Severity::Expect => {
-                Err(HostError::ClaimFailed(why.clone()))
+            other if !matches!(other, Verdict::Failed(_)) && self.stopped().is_some() => {
+                Err(HostError::Cancelled(other.to_string()))
             }
-            Verdict::Failed(_) => Ok(ClaimOutcome { passed: false, took }),
-            other => Err(HostError::Cancelled(other.to_string())),
+            // What could not be decided must not be gone on from either.
+            other if severity == Severity::Expect => {
+                Err(HostError::ClaimFailed(other.reason().unwrap_or_default().to_owned()))
+            }
+            _ => Ok(ClaimOutcome { passed: false, took }),
         };
         let took_micros = u64::try_from(evaluated_for.as_micros()).unwrap_or(u64::MAX);
         self.shared.event(RunEventKind::ClaimFinished { claim, verdict, took_micros, evidence });
@@ -218,3 +231,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

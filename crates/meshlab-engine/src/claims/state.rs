@@ -6,30 +6,32 @@ use meshlab_model::{NodeId, RunTime, Tally, format_duration};
 use meshlab_wire::State;
 
 use super::{Look, Looking, notes};
-use crate::{Engine, HostError, Via, engine::lock};
+use crate::{Engine, HostError, Since, Via, engine::lock};
+
+/// Who looks at which node, and what counts.
+pub(crate) struct Seeing {
+    pub(crate) node: NodeId,
+    pub(crate) key: String,
+    pub(crate) observers: Vec<NodeId>,
+    pub(crate) via: Option<Via>,
+    pub(crate) since: RunTime,
+}
 
 pub(crate) struct StateClaim {
-    node: NodeId,
-    key: String,
+    seeing: Seeing,
     state: State,
-    observers: Vec<NodeId>,
-    via: Option<Via>,
-    since: RunTime,
     within: Duration,
 }
 
-impl StateClaim {
+impl Seeing {
     pub(crate) fn new(
         engine: &Engine,
         node: NodeId,
-        state: &str,
         seen_by: Option<Vec<NodeId>>,
         via: Option<Via>,
-        since: RunTime,
-        within: Duration,
+        since: Since,
     ) -> Result<Self, HostError> {
-        let wanted = State::from_name(state)
-            .ok_or_else(|| HostError::Misuse(format!("there is no state `{state}`")))?;
+        let since = engine.since(since)?;
         let run = engine.shared.state();
         let key = run.key(&node).ok_or_else(|| {
             HostError::Misuse(format!("{node} was never ready, so nobody can know it"))
@@ -45,7 +47,24 @@ impl StateClaim {
         if observers.is_empty() {
             return Err(HostError::Misuse(format!("there is nobody to see the state of {node}")));
         }
-        Ok(Self { node: node.clone(), key, state: wanted, observers, via, since, within })
+        drop(run);
+        Ok(Self { node, key, observers, via, since })
+    }
+
+    pub(crate) fn via_words(&self) -> &'static str {
+        match self.via {
+            Some(Via::Message) => ", told by itself,",
+            Some(Via::Inference) => ", by their own inference,",
+            None => "",
+        }
+    }
+}
+
+impl StateClaim {
+    pub(crate) fn new(seeing: Seeing, state: &str, within: Duration) -> Result<Self, HostError> {
+        let state = State::from_name(state)
+            .ok_or_else(|| HostError::Misuse(format!("there is no state `{state}`")))?;
+        Ok(Self { seeing, state, within })
     }
 }
 
@@ -55,22 +74,18 @@ impl Looking for StateClaim {
     }
 
     fn text(&self) -> String {
-        let via = match self.via {
-            Some(Via::Message) => ", told by itself,",
-            Some(Via::Inference) => ", by their own inference,",
-            None => "",
-        };
         format!(
-            "{} hold {} to be {}{via} within {}",
-            notes::names(&self.observers),
-            self.node,
+            "{} hold {} to be {}{} within {}",
+            notes::names(&self.seeing.observers),
+            self.seeing.node,
             self.state,
+            self.seeing.via_words(),
             format_duration(self.within)
         )
     }
 
     fn since(&self) -> RunTime {
-        self.since
+        self.seeing.since
     }
 
     fn within(&self) -> Duration {
@@ -81,11 +96,11 @@ impl Looking for StateClaim {
         let views = lock(&engine.shared.views);
         let mut by_node = Vec::new();
         let mut last = None;
-        for observer in &self.observers {
-            let opinion = views.opinion(observer, &self.key).filter(|opinion| {
+        for observer in &self.seeing.observers {
+            let opinion = views.opinion(observer, &self.seeing.key).filter(|opinion| {
                 opinion.state == self.state
-                    && opinion.at >= self.since
-                    && self.via.is_none_or(|via| via == opinion.via)
+                    && opinion.at >= self.seeing.since
+                    && self.seeing.via.is_none_or(|via| via == opinion.via)
             });
             last = last.max(opinion.map(|opinion| opinion.at));
             by_node.push(Tally {
@@ -100,7 +115,10 @@ impl Looking for StateClaim {
     }
 
     fn found(&self, look: &Look) -> String {
-        format!("{} of {} observers hold {} to be {}", look.have, look.need, self.node, self.state)
+        format!(
+            "{} of {} observers hold {} to be {}",
+            look.have, look.need, self.seeing.node, self.state
+        )
     }
 
     fn notes(&self, engine: &Engine, look: &Look) -> Vec<String> {
@@ -109,8 +127,8 @@ impl Looking for StateClaim {
         {
             let views = lock(&engine.shared.views);
             for observer in &without {
-                found.push(match views.opinion(observer, &self.key) {
-                    None => format!("{observer} has never heard of {}", self.node),
+                found.push(match views.opinion(observer, &self.seeing.key) {
+                    None => format!("{observer} has never heard of {}", self.seeing.node),
                     Some(opinion) => {
                         let via = match opinion.via {
                             Via::Message => "heard",
@@ -118,7 +136,7 @@ impl Looking for StateClaim {
                         };
                         format!(
                             "{observer} holds {} to be {} ({via} at {})",
-                            self.node, opinion.state, opinion.at
+                            self.seeing.node, opinion.state, opinion.at
                         )
                     }
                 });

@@ -49,7 +49,7 @@ fn pair(lab: &Lab) -> [(NodeId, NodeNet); 2] {
 
 #[test]
 fn packets_cross_by_both_protocols_and_are_counted() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(a, net_a), (b, net_b)] = pair(&lab);
     let four = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     assert!(reaches(&four.0, &four.1, 20) && reaches(&four.1, &four.0, 20));
@@ -64,7 +64,7 @@ fn packets_cross_by_both_protocols_and_are_counted() {
 
 #[test]
 fn a_cut_stops_one_direction_and_is_counted() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(a, net_a), (b, net_b)] = pair(&lab);
     let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     assert!(reaches(&at_a, &at_b, 20));
@@ -78,8 +78,28 @@ fn a_cut_stops_one_direction_and_is_counted() {
 }
 
 #[test]
+fn a_lossy_link_loses_in_one_direction_and_is_counted() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    lab.set_loss(&a, &b, 1.0).unwrap();
+    assert_eq!(lab.link(&a, &b).unwrap(), LinkState { cut: false, loss: 1.0 });
+    assert!(!reaches(&at_a, &at_b, 3), "all of it is lost");
+    assert!(reaches(&at_b, &at_a, 20), "b to a is whole");
+    assert_eq!(lab.counters()[&(a.clone(), b.clone())].dropped[&DropReason::Loss], 3);
+    lab.set_loss(&a, &b, 0.0).unwrap();
+    assert!(reaches(&at_a, &at_b, 20), "whole again");
+    for share in [-0.1, 1.1, f64::NAN] {
+        let error = lab.set_loss(&a, &b, share).unwrap_err();
+        assert!(error.to_string().contains("is no share"), "{error}");
+    }
+    assert!(lab.set_loss(&a, &"nobody".into(), 0.5).is_err());
+    assert!(lab.link(&"nobody".into(), &a).is_err());
+}
+
+#[test]
 fn what_goes_outside_goes_nowhere_and_is_shown() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(a, net_a), _] = pair(&lab);
     let at_a = socket(&net_a, net_a.ipv4.into());
     for away in ["192.0.2.1:9", "198.19.255.1:9"] {
@@ -98,7 +118,7 @@ fn what_goes_outside_goes_nowhere_and_is_shown() {
 
 #[test]
 fn the_telemetry_door_opens_inside_only() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(_, net_a), _] = pair(&lab);
     let dialled = inside(&net_a, || std::net::TcpStream::connect("127.0.0.1:4318"));
     assert!(dialled.is_ok());
@@ -108,7 +128,7 @@ fn the_telemetry_door_opens_inside_only() {
 
 #[test]
 fn a_node_that_was_removed_hears_nothing_and_many_places_fit() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(_, net_a), (b, net_b)] = pair(&lab);
     let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     assert!(reaches(&at_a, &at_b, 20));
@@ -122,7 +142,7 @@ fn a_node_that_was_removed_hears_nothing_and_many_places_fit() {
 
 #[test]
 fn a_node_that_deletes_its_device_does_not_spin_the_switch() {
-    let lab = Lab::new().unwrap();
+    let lab = Lab::new(1).unwrap();
     let [(a, net_a), (b, net_b)] = pair(&lab);
     let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     assert!(reaches(&at_a, &at_b, 20));

@@ -1,24 +1,30 @@
 //! `expect.*` and `check.*`: the same claims; a failed `expect` ends the test, `check` goes on.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use meshlab_engine::{Claim, ClaimOutcome, SpanQuery, Via};
-use meshlab_model::{Severity, format_duration};
+use meshlab_model::{Severity, Verdict, format_duration};
 use meshlab_wire::State;
 use mlua::{Function, Lua, Result, Table, Value};
 
+use super::compare::{at_least, at_most, equal};
 use crate::{
-    call::{Call, Outcome, as_data, describe, waiting},
+    call::{Call, Options, Outcome, describe, waiting},
     context::Context,
     error::nearest,
     sandbox,
-    values::{DurationValue, as_duration},
+    unwind::unwind,
+    values::DurationValue,
 };
 
 const SPANS: &[&str] = &["from", "from_each", "where", "since", "at_least", "within"];
 const FORMED: &[&str] = &["within"];
 const STATE: &[&str] = &["seen_by", "via", "since", "within"];
+const NO_SPANS: &[&str] = &["from", "where", "since", "during"];
 const WITHIN: Duration = Duration::from_secs(10);
+/// How often `eventually` asks: a person does not notice the difference, and a script that asks for
+/// spans costs nothing at this rate.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
     for (module, severity) in [("expect", Severity::Expect), ("check", Severity::Check)] {
@@ -30,39 +36,41 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
 
 type Entries = Vec<(&'static str, Function)>;
 
+type Ask = fn(&Call) -> Outcome<Claim>;
+
+/// Claims that are asked of the engine in one go: both names, and what they ask.
+const ENTRIES: &[(&str, &str, Ask)] = &[
+    ("expect.spans", "check.spans", spans),
+    ("expect.no_spans", "check.no_spans", no_spans),
+    ("expect.formed", "check.formed", formed),
+    ("expect.state", "check.state", state),
+    ("expect.states", "check.states", states),
+    ("expect.equal", "check.equal", equal),
+    ("expect.at_least", "check.at_least", at_least),
+    ("expect.at_most", "check.at_most", at_most),
+];
+
 fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entries> {
-    let names: [&'static str; 6] = match severity {
-        Severity::Expect => [
-            "expect.spans",
-            "expect.formed",
-            "expect.state",
-            "expect.equal",
-            "expect.at_least",
-            "expect.at_most",
-        ],
-        Severity::Check => [
-            "check.spans",
-            "check.formed",
-            "check.state",
-            "check.equal",
-            "check.at_least",
-            "check.at_most",
-        ],
+    let pick = |expect: &'static str, check: &'static str| match severity {
+        Severity::Expect => expect,
+        Severity::Check => check,
     };
-    let claims: [fn(&Call) -> Outcome<Claim>; 6] = [spans, formed, state, equal, at_least, at_most];
-    names
-        .into_iter()
-        .zip(claims)
-        .map(|(name, claim)| {
-            let function = waiting(lua, context, name, move |call| async move {
-                let wanted = claim(&call)?;
-                let host = Arc::clone(call.host()?);
-                let outcome = host.claim(wanted, severity, call.at()).await;
-                met(&call, call.answer(outcome)?)
-            })?;
-            Ok((name.split_once('.').map_or(name, |(_, entry)| entry), function))
-        })
-        .collect()
+    let short = |name: &'static str| name.split_once('.').map_or(name, |(_, entry)| entry);
+    let mut entries = Vec::new();
+    for (expect, check, claim) in ENTRIES {
+        let name = pick(expect, check);
+        let function = waiting(lua, context, name, move |call| async move {
+            let wanted = claim(&call)?;
+            let host = Arc::clone(call.host()?);
+            let outcome = host.claim(wanted, severity, call.at()).await;
+            met(&call, call.answer(outcome)?)
+        })?;
+        entries.push((short(name), function));
+    }
+    let name = pick("expect.eventually", "check.eventually");
+    let function = waiting(lua, context, name, move |call| eventually(call, severity))?;
+    entries.push((short(name), function));
+    Ok(entries)
 }
 
 /// What a claim hands back: how long it took, and whether it held (a `check` may not have).
@@ -109,93 +117,135 @@ fn formed(call: &Call) -> Outcome<Claim> {
     Ok(Claim::Formed { mesh, within: options.duration("within")?.unwrap_or(WITHIN) })
 }
 
+fn no_spans(call: &Call) -> Outcome<Claim> {
+    call.at_most(2)?;
+    let name = call.text(0, "a span's name")?;
+    let options = call.options(1, NO_SPANS)?;
+    call.host()?;
+    Ok(Claim::NoSpans {
+        query: SpanQuery {
+            name,
+            from: options.nodes("from", false)?,
+            attributes: options.attributes("where")?,
+            since: options.since()?,
+        },
+        during: options.duration("during")?,
+    })
+}
+
 fn state(call: &Call) -> Outcome<Claim> {
     call.at_most(3)?;
     call.host()?;
     let node = call.node(0)?.id;
     let state = call.text(1, "a state's name")?;
-    let known = State::ALL.map(State::as_str);
-    if State::from_name(&state).is_none() {
-        let mut error = call.mistake(format!("there is no state `{state}`"));
-        error.label = nearest(&state, known).map(|meant| format!("did you mean `{meant}`?"));
-        error.help = Some(format!("states: {}", known.join(", ")));
-        return Err(error);
-    }
+    known_state(call, &state)?;
     let options = call.options(2, STATE)?;
-    let via = match options.text("via")?.as_deref() {
-        None => None,
-        Some("message") => Some(Via::Message),
-        Some("inference") => Some(Via::Inference),
-        Some(other) => {
-            let message = format!("`via` is \"message\" or \"inference\", not \"{other}\"");
-            return Err(options.mistake("via", message));
-        }
-    };
     Ok(Claim::State {
         node,
         state,
         seen_by: options.nodes("seen_by", true)?,
-        via,
+        via: via(&options)?,
         since: options.since()?,
         within: options.duration("within")?.unwrap_or(WITHIN),
     })
 }
 
-fn equal(call: &Call) -> Outcome<Claim> {
-    let (actual, wanted) = (call.argument(0), call.argument(1));
-    let holds = actual.equals(&wanted).map_err(|error| call.mistake(error.to_string()))?;
-    compared(call, "expect.equal", holds, "is")
-}
-
-fn at_least(call: &Call) -> Outcome<Claim> {
-    let order = order(call)?;
-    compared(call, "expect.at_least", order != Ordering::Less, "is at least")
-}
-
-fn at_most(call: &Call) -> Outcome<Claim> {
-    let order = order(call)?;
-    compared(call, "expect.at_most", order != Ordering::Greater, "is at most")
-}
-
-/// Orders the two arguments: both numbers, or both lengths of time.
-fn order(call: &Call) -> Outcome<Ordering> {
-    let (actual, bound) = (call.argument(0), call.argument(1));
-    let number = |value: &Value| match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    };
-    let order = match (number(&actual), number(&bound)) {
-        (Some(actual), Some(bound)) => actual.partial_cmp(&bound),
-        (None, _) => match (as_duration(&actual), as_duration(&bound)) {
-            (Ok(actual), Ok(bound)) => Some(actual.cmp(&bound)),
-            (Ok(_), Err(why)) | (Err(why), _) => {
-                return Err(call.mistake(format!("`{}` cannot order these: {why}", call.name)));
-            }
-        },
-        _ => None,
-    };
-    order.ok_or_else(|| {
-        call.mistake(format!(
-            "`{}` cannot order {} and {}",
-            call.name,
-            describe(&actual),
-            describe(&bound)
-        ))
+fn states(call: &Call) -> Outcome<Claim> {
+    call.at_most(3)?;
+    call.host()?;
+    let node = call.node(0)?.id;
+    let states = call.texts(1, "a list of states' names")?;
+    for state in &states {
+        known_state(call, state)?;
+    }
+    let options = call.options(2, STATE)?;
+    Ok(Claim::States {
+        node,
+        states,
+        seen_by: options.nodes("seen_by", true)?,
+        via: via(&options)?,
+        since: options.since()?,
+        within: options.duration("within")?.unwrap_or(WITHIN),
     })
 }
 
-fn compared(call: &Call, name: &'static str, holds: bool, relation: &str) -> Outcome<Claim> {
+fn known_state(call: &Call, state: &str) -> Outcome<()> {
+    if State::from_name(state).is_some() {
+        return Ok(());
+    }
+    let known = State::ALL.map(State::as_str);
+    let mut error = call.mistake(format!("there is no state `{state}`"));
+    error.label = nearest(state, known).map(|meant| format!("did you mean `{meant}`?"));
+    error.help = Some(format!("states: {}", known.join(", ")));
+    Err(error)
+}
+
+fn via(options: &Options) -> Outcome<Option<Via>> {
+    match options.text("via")?.as_deref() {
+        None => Ok(None),
+        Some("message") => Ok(Some(Via::Message)),
+        Some("inference") => Ok(Some(Via::Inference)),
+        Some(other) => {
+            let message = format!("`via` is \"message\" or \"inference\", not \"{other}\"");
+            Err(options.mistake("via", message))
+        }
+    }
+}
+
+/// `eventually(within, label, condition)`: the script's own question, asked again and again.
+async fn eventually(call: Call, severity: Severity) -> Outcome<Table> {
     call.at_most(3)?;
-    let label = match call.argument(2) {
-        Value::Nil => "the value".to_owned(),
-        _ => call.text(2, "a label")?,
+    let within = call.duration(0)?;
+    let label = call.text(1, "a label")?;
+    let condition = call.function(2)?;
+    let host = Arc::clone(call.host()?);
+    let text = format!("{label} within {}", format_duration(within));
+    let opened = host.open_claim("expect.eventually", text, within, severity, call.at());
+    let claim = call.answer(opened)?;
+    let began = host.now();
+    let asked = ask(&call, within, &condition).await;
+    let took = host.now().since(began);
+    let verdict = match &asked {
+        Ok(Answer { held: true, .. }) => Verdict::Passed,
+        Ok(Answer { times, .. }) => {
+            let plural = if *times == 1 { "" } else { "s" };
+            let took = format_duration(took);
+            Verdict::Failed(format!("not so after {took}, asked {times} time{plural}"))
+        }
+        Err(error) => Verdict::Inconclusive(format!("it could not be asked: {}", error.message)),
     };
-    let shown = |value: &Value| match as_data::<DurationValue>(value) {
-        Some(length) => format_duration(length.0),
-        None => value.to_string().unwrap_or_default(),
-    };
-    let text = format!("{label} {relation} {}", shown(&call.argument(1)));
-    let found = format!("{label} is {}", shown(&call.argument(0)));
-    Ok(Claim::Compared { call: name, holds, text, found })
+    let closed = host.close_claim(claim, verdict, severity, took);
+    // What kept the question from being asked is the error that is told.
+    asked?;
+    met(&call, call.answer(closed)?)
+}
+
+struct Answer {
+    held: bool,
+    times: u32,
+}
+
+/// Asks until the answer is true or the time is up; once at the very end too.
+async fn ask(call: &Call, within: Duration, condition: &Function) -> Outcome<Answer> {
+    let host = Arc::clone(call.host()?);
+    let began = host.now();
+    for times in 1.. {
+        let left = within.saturating_sub(host.now().since(began));
+        let answer = condition.call_async::<Value>(()).await;
+        let answer = answer.map_err(|error| Box::new(unwind(&call.context, &error)))?;
+        match answer {
+            Value::Boolean(true) => return Ok(Answer { held: true, times }),
+            Value::Boolean(false) if left.is_zero() => return Ok(Answer { held: false, times }),
+            Value::Boolean(false) => {}
+            other => {
+                let got = describe(&other);
+                let message = format!("the condition of `{}` answered {got}", call.name);
+                return Err(call.mistake_with(message, "it returns true or false, nothing else"));
+            }
+        }
+        let slept = host.sleep(ASK_EVERY.min(left)).await;
+        call.answer(slept)?;
+    }
+    // Not reached: the time is up long before a `u32` is.
+    Ok(Answer { held: false, times: u32::MAX })
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use meshlab_engine::{FaultCall, Host};
-use meshlab_model::{FaultId, NodeId};
+use meshlab_engine::{FaultCall, FaultSettings, Host};
+use meshlab_model::{FaultId, NodeId, Percent};
 use mlua::{Lua, Result, Table, UserData, UserDataFields, Value};
 
 use crate::{
-    call::{Call, Outcome, waiting},
+    call::{Call, Options, Outcome, waiting},
     context::Context,
     sandbox,
 };
@@ -18,6 +18,8 @@ pub(crate) struct Hit {
     pub(crate) fault: FaultId,
     name: &'static str,
     targets: Vec<NodeId>,
+    /// False where the run cannot do it and has skipped it.
+    acted: bool,
 }
 
 impl UserData for Hit {
@@ -26,36 +28,92 @@ impl UserData for Hit {
         fields.add_field_method_get("targets", |_, this| {
             Ok(this.targets.iter().map(NodeId::to_string).collect::<Vec<_>>())
         });
+        fields.add_field_method_get("acted", |_, this| Ok(this.acted));
+    }
+}
+
+/// A fault as the language has it: `fault.name(target, options, body)`.
+struct Entry {
+    /// With its module, for errors: `fault.kill_node`.
+    full: &'static str,
+    options: &'static [&'static str],
+    /// Whether it is between two sides, and so takes two targets.
+    sides: bool,
+    /// Whether it is over as soon as it acted, and so cannot be held.
+    instant: bool,
+}
+
+const ENTRIES: &[Entry] = &[
+    Entry { full: "fault.kill_node", options: &["hold"], sides: false, instant: false },
+    Entry { full: "fault.lossy_link", options: &["hold", "loss"], sides: false, instant: false },
+    Entry { full: "fault.partition", options: &["hold"], sides: true, instant: false },
+    Entry { full: "fault.restart_node", options: &["hold"], sides: false, instant: true },
+    Entry { full: "fault.wedge_node", options: &["hold"], sides: false, instant: false },
+];
+
+impl Entry {
+    fn name(&self) -> &'static str {
+        self.full.split_once('.').map_or(self.full, |(_, name)| name)
     }
 }
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
-    let kill = waiting(lua, context, "fault.kill_node", kill_node)?;
-    let entries = vec![("kill_node", kill)];
-    globals.raw_set("fault", sandbox::module(lua, context, "fault", entries)?)
+    let entries: Result<Vec<_>> = ENTRIES
+        .iter()
+        .map(|entry| {
+            Ok((entry.name(), waiting(lua, context, entry.full, |call| run(entry, call))?))
+        })
+        .collect();
+    globals.raw_set("fault", sandbox::module(lua, context, "fault", entries?)?)
 }
 
-async fn kill_node(call: Call) -> Outcome<Hit> {
-    call.at_most(3)?;
-    let node = call.node(0)?;
-    let options = call.options(1, &["hold"])?;
-    let body = match call.argument(2) {
-        Value::Nil => None,
-        _ => Some(call.function(2)?),
-    };
+async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
+    let sides = usize::from(entry.sides);
+    call.at_most(3 + sides)?;
     let host = Arc::clone(call.host()?);
-    let wanted = FaultCall {
-        name: "kill_node".to_owned(),
-        targets: vec![node.id.clone()],
-        hold: options.duration("hold")?,
-        has_body: body.is_some(),
+    let (targets, against) = if entry.sides {
+        (call.live_nodes(0)?, call.live_nodes(1)?)
+    } else {
+        (vec![call.node(0)?.id], Vec::new())
     };
-    let fault = call.answer(host.fault(wanted, call.at()).await)?;
-    let hit = Hit { fault, name: "kill_node", targets: vec![node.id] };
-    if let Some(body) = body {
+    let options = call.options(1 + sides, entry.options)?;
+    let hold = options.duration("hold")?;
+    if entry.instant && hold.is_some() {
+        let message = format!("`{}` is over as soon as it acted: nothing can be held", entry.full);
+        return Err(options.mistake("hold", message));
+    }
+    let settings = FaultSettings { loss: loss(entry, &call, &options)? };
+    let body = match call.argument(2 + sides) {
+        Value::Nil => None,
+        _ => Some(call.function(2 + sides)?),
+    };
+    let name = entry.name();
+    let hurt = targets.iter().chain(&against).cloned().collect();
+    let has_body = body.is_some();
+    let wanted = FaultCall { name: name.to_owned(), targets, against, settings, hold, has_body };
+    let started = call.answer(host.fault(wanted, call.at()).await)?;
+    let hit = Hit { fault: started.fault, name, targets: hurt, acted: started.acted };
+    // What a body looks for comes of the fault; without the fault it would look in vain.
+    if let Some(body) = body.filter(|_| started.acted) {
         during(&call, &host, &hit, &body).await?;
     }
     Ok(hit)
+}
+
+/// `loss`, where the fault has it; it cannot do without.
+fn loss(entry: &Entry, call: &Call, options: &Options) -> Outcome<Option<Percent>> {
+    if !entry.options.contains(&"loss") {
+        return Ok(None);
+    }
+    let loss = options.percent("loss")?.ok_or_else(|| {
+        let help = "for example `{ loss = \"10%\" }`: a share of the packets that the node sends";
+        call.mistake_with(format!("`{}` needs the option `loss`", entry.full), help)
+    })?;
+    if loss.0 <= 0.0 || loss.0 > 1.0 {
+        let message = format!("`loss` is more than \"0%\" and at most \"100%\", got {loss}");
+        return Err(options.mistake("loss", message));
+    }
+    Ok(Some(loss))
 }
 
 /// Runs the body of a fault and takes the fault back after it, however the body ends. The body's

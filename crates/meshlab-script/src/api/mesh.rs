@@ -8,6 +8,7 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
+use super::usage;
 use crate::{
     call::{Call, Options, Outcome, as_data, describe, waiting},
     context::Context,
@@ -16,8 +17,8 @@ use crate::{
 
 const OPTIONS: &[&str] = &["nodes", "name", "digest_every", "digest_gated", "env"];
 const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
-const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add"];
-const NODE_HAS: &[&str] = &["id", "role", "start", "leave"];
+const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage"];
+const NODE_HAS: &[&str] = &["id", "role", "start", "leave", "usage"];
 const DEFAULT_ROLE: &str = "broker";
 const NODES_MAX: u64 = 250;
 const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -161,6 +162,15 @@ impl MeshRef {
         self.select(call, |node| node.live && !without.contains(&node.id))
     }
 
+    fn usage(&self, call: &Call) -> Outcome<Table> {
+        let live = self.all(call)?.into_iter().filter(|node| node.live);
+        let live: Vec<NodeId> = live.map(|node| node.id).collect();
+        if live.is_empty() {
+            return Err(call.mistake(format!("no node of {} runs, so none uses anything", self.id)));
+        }
+        usage::usage(call, &live)
+    }
+
     async fn add(&self, call: Call) -> Outcome<NodeRef> {
         call.at_most(1)?;
         let options = call.options(0, NODE_OPTIONS)?;
@@ -208,6 +218,9 @@ impl UserData for MeshRef {
             let call = this.call(&lua, "add", arguments);
             async move { thrown(this.add(call).await) }
         });
+        methods.add_method("usage", |lua, this, arguments| {
+            thrown(this.usage(&this.call(lua, "usage", arguments)))
+        });
         methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
             Err::<Value, _>(missing(&this.context, lua, "a mesh", &key, MESH_HAS))
         });
@@ -243,6 +256,10 @@ impl UserData for NodeRef {
                 };
                 thrown(work.await)
             }
+        });
+        methods.add_method("usage", |lua, this, arguments: MultiValue| {
+            let call = Call::new(&this.context, lua, "usage", arguments);
+            thrown(usage::usage(&call, std::slice::from_ref(&this.id)))
         });
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             let id = |value: &Value| as_data::<Self>(value).map(|node| node.id);

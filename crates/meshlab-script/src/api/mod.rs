@@ -1,11 +1,13 @@
 //! The functions of the language, a file a family.
 
 mod claims;
+mod compare;
 mod declare;
 mod faults;
 mod mesh;
 mod record;
 mod spans;
+mod usage;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::{
     call::{Call, Outcome, as_data, describe, instant, waiting},
     context::Context,
     sandbox,
-    values::DurationValue,
+    values::{DurationValue, SizeValue},
 };
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
@@ -45,18 +45,21 @@ fn metric(call: Call) -> Outcome<()> {
     call.at_most(2)?;
     let name = call.text(0, "a name")?;
     let given = call.argument(1);
-    let value = match &given {
-        Value::Integer(number) => MetricValue { value: *number as f64, unit: "" },
-        Value::Number(number) if number.is_finite() => MetricValue { value: *number, unit: "" },
-        _ => match as_data::<DurationValue>(&given) {
-            Some(length) => MetricValue { value: length.0.as_secs_f64(), unit: "s" },
-            None => {
-                return Err(call.mistake(format!(
-                    "`record.metric` takes a finite number or a value that meshlab gave, got {}",
-                    describe(&given)
-                )));
-            }
-        },
+    let length = as_data::<DurationValue>(&given).map(|length| length.0.as_secs_f64());
+    let size = as_data::<SizeValue>(&given).map(|size| size.0.0 as f64);
+    let value = match (&given, length, size) {
+        (Value::Integer(number), ..) => MetricValue { value: *number as f64, unit: "" },
+        (Value::Number(number), ..) if number.is_finite() => {
+            MetricValue { value: *number, unit: "" }
+        }
+        (_, Some(seconds), _) => MetricValue { value: seconds, unit: "s" },
+        (_, _, Some(bytes)) => MetricValue { value: bytes, unit: "B" },
+        _ => {
+            return Err(call.mistake(format!(
+                "`record.metric` takes a finite number or a value that meshlab gave, got {}",
+                describe(&given)
+            )));
+        }
     };
     call.host()?.metric(&name, value, call.at());
     Ok(())

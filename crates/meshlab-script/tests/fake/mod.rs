@@ -15,11 +15,12 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Claim, ClaimOutcome, FaultCall, Host, HostError, MeshOptions, MetricValue, NodeInfo,
-    NodeOptions, SpanQuery,
+    Claim, ClaimOutcome, FaultCall, FaultStarted, Host, HostError, MeshOptions, MetricValue,
+    NodeInfo, NodeOptions, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId, TestOutcome,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId,
+    TestOutcome, Verdict,
 };
 use meshlab_script::{RunOutcome, Script, ScriptError};
 
@@ -29,7 +30,13 @@ pub struct Fake {
     pub nodes: Mutex<Vec<NodeInfo>>,
     /// Claims whose text form contains this fail.
     pub failing: Option<&'static str>,
+    /// Every fault is skipped.
+    pub skips_faults: bool,
+    /// How long a sleep really takes; it is polled all the time meanwhile.
+    pub busy_for: Duration,
     pub cancelled: Mutex<Option<String>>,
+    /// The only clock there is: it goes on while the script sleeps.
+    pub slept: Mutex<Duration>,
 }
 
 impl Fake {
@@ -160,12 +167,47 @@ impl Host for Fake {
             _ => Ok(ClaimOutcome { passed, took: Duration::from_millis(1500) }),
         }
     }
+    fn open_claim(
+        &self,
+        call: &'static str,
+        text: String,
+        _: Duration,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimId, HostError> {
+        self.say(format!("{severity:?} opens {call} \"{text}\" at {}:{}", at.line, at.column));
+        Ok(ClaimId(1))
+    }
+    fn close_claim(
+        &self,
+        _: ClaimId,
+        verdict: Verdict,
+        severity: Severity,
+        took: Duration,
+    ) -> Result<ClaimOutcome, HostError> {
+        self.say(format!("closes {verdict}"));
+        match (verdict.is_passed(), severity) {
+            (false, Severity::Expect) => Err(HostError::ClaimFailed(verdict.to_string())),
+            (passed, _) => Ok(ClaimOutcome { passed, took }),
+        }
+    }
+    fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
+        self.say(format!("usage {nodes:?} {since:?}"));
+        let one =
+            Usage { cpu: 0.0125, rss: ByteSize(40 * 1024 * 1024), open_files: 20.4, threads: 3.0 };
+        Ok(vec![one; nodes.len()])
+    }
     fn count_spans(&self, _: &SpanQuery) -> Result<u64, HostError> {
         Ok(7)
     }
-    async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultId, HostError> {
-        self.say(format!("fault {} {:?} body={}", call.name, call.targets, call.has_body));
-        Ok(FaultId(1))
+    async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultStarted, HostError> {
+        let hold = call.hold.map(|hold| format!(" hold={hold:?}")).unwrap_or_default();
+        let loss = call.settings.loss.map(|loss| format!(" loss={loss}")).unwrap_or_default();
+        self.say(format!(
+            "fault {} {:?} {:?}{hold}{loss} body={}",
+            call.name, call.targets, call.against, call.has_body
+        ));
+        Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
     }
     async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
         self.say(format!("undo {fault}"));
@@ -179,6 +221,11 @@ impl Host for Fake {
     }
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));
+        *self.slept.lock().unwrap() += length;
+        let began = std::time::Instant::now();
+        while began.elapsed() < self.busy_for {
+            tokio::task::yield_now().await;
+        }
         match &*self.cancelled.lock().unwrap() {
             Some(why) => Err(HostError::Cancelled(why.clone())),
             None => Ok(()),
@@ -191,7 +238,7 @@ impl Host for Fake {
         self.say(format!("metric {name} {}{}", value.value, value.unit));
     }
     fn now(&self) -> RunTime {
-        RunTime::ZERO
+        RunTime::from_duration(*self.slept.lock().unwrap())
     }
     fn cancelled(&self) -> Option<String> {
         self.cancelled.lock().unwrap().clone()

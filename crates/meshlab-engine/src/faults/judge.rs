@@ -1,0 +1,229 @@
+//! Waits for others to notice a fault, and judges it by their spans and nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use meshlab_faults::Sign;
+use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, RunTime, Verdict, format_duration};
+use meshlab_spans::{Selector, SpanStore};
+use meshlab_wire::{State, attr};
+use tokio::{sync::watch, time::Instant};
+
+use super::plan::can_notice;
+use crate::{cancel::describe, claims::names, engine::Shared};
+
+/// Who must notice what, and until when.
+pub(super) struct Watch {
+    pub(super) fault: FaultId,
+    pub(super) any_of: &'static [Sign],
+    pub(super) applied: RunTime,
+    pub(super) within: Duration,
+    /// By observer: the nodes about which it must notice, with their keys.
+    pub(super) expected: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
+}
+
+/// What was noticed so far.
+#[derive(Default)]
+struct Noticed {
+    /// By observer and subject.
+    signs: BTreeMap<(NodeId, NodeId), &'static Sign>,
+    /// Observers that have noticed everything, and whose event is in the record.
+    told: BTreeSet<NodeId>,
+}
+
+enum Ended {
+    Deadline,
+    Undone,
+    Stopped(String),
+}
+
+/// Waits until every observer that still can has noticed.
+pub(super) async fn judge(
+    shared: &Shared,
+    watch: Watch,
+    mut undone: watch::Receiver<bool>,
+) -> Verdict {
+    let deadline = Instant::now() + watch.within;
+    let mut noticed = Noticed::default();
+    let all_noticed = shared.store.wait_for(deadline, |_| {
+        watch.notice(shared, &mut noticed);
+        watch.missing(shared, &noticed).is_empty().then_some(())
+    });
+    let ended = tokio::select! {
+        all = all_noticed => if all.is_some() { None } else { Some(Ended::Deadline) },
+        _ = undone.wait_for(|undone| *undone) => Some(Ended::Undone),
+        reason = shared.cancel.stopped() => Some(Ended::Stopped(describe(&reason))),
+    };
+    watch.notice(shared, &mut noticed);
+    let missing = watch.missing(shared, &noticed);
+    let by: BTreeSet<NodeId> = missing.iter().map(|(observer, _)| observer.clone()).collect();
+    let by = names(&by.into_iter().collect::<Vec<_>>());
+    match ended {
+        _ if noticed.signs.is_empty() && missing.is_empty() => {
+            Verdict::Inconclusive("no observer outlived it".to_owned())
+        }
+        _ if missing.is_empty() => Verdict::Passed,
+        Some(Ended::Stopped(why)) => Verdict::Inconclusive(why),
+        Some(Ended::Undone) => {
+            let lasted = shared.clock.now().since(watch.applied);
+            Verdict::Inconclusive(format!(
+                "taken back after {}, too soon for {by} to notice: they have {}",
+                format_duration(lasted),
+                format_duration(watch.within)
+            ))
+        }
+        Some(Ended::Deadline) | None => Verdict::Failed(watch.unnoticed(&by, &missing)),
+    }
+}
+
+impl Watch {
+    /// Who has not noticed what, of those that still can.
+    fn missing(&self, shared: &Shared, noticed: &Noticed) -> Vec<(NodeId, NodeId)> {
+        let state = shared.state();
+        self.pairs()
+            .map(|(observer, subject, _)| (observer.clone(), subject.clone()))
+            .filter(|pair| !noticed.signs.contains_key(pair))
+            .filter(|(observer, subject)| can_notice(&state, self.fault, observer, subject))
+            .collect()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&NodeId, &NodeId, &str)> {
+        self.expected.iter().flat_map(|(observer, subjects)| {
+            subjects.iter().map(move |(subject, key)| (observer, subject, key.as_str()))
+        })
+    }
+
+    /// Takes in what has come since the last look, and records who has noticed everything.
+    fn notice(&self, shared: &Shared, noticed: &mut Noticed) {
+        for (observer, subject, key) in self.pairs() {
+            let pair = (observer.clone(), subject.clone());
+            if noticed.signs.contains_key(&pair) {
+                continue;
+            }
+            let seen = |sign: &&Sign| seen(&shared.store, sign, observer, key, self.applied);
+            if let Some(sign) = self.any_of.iter().find(seen) {
+                noticed.signs.insert(pair, sign);
+            }
+        }
+        for (observer, subjects) in &self.expected {
+            let sign =
+                |subject: &NodeId| noticed.signs.get(&(observer.clone(), subject.clone())).copied();
+            let signs: Option<Vec<&Sign>> = subjects.keys().map(sign).collect();
+            let Some(first) = signs.as_ref().and_then(|signs| signs.first()) else { continue };
+            if noticed.told.insert(observer.clone()) {
+                let about = match subjects.len() {
+                    1 => String::new(),
+                    _ => format!(" about {}", list(subjects.keys())),
+                };
+                let stage = FaultStage::Noticed {
+                    by: observer.clone(),
+                    evidence: format!("{first}{about}"),
+                };
+                shared.event(RunEventKind::FaultReached { fault: self.fault, stage });
+            }
+        }
+    }
+
+    fn unnoticed(&self, by: &str, missing: &[(NodeId, NodeId)]) -> String {
+        let signs: Vec<String> = self.any_of.iter().map(|sign| format!("`{sign}`")).collect();
+        let about: BTreeSet<&NodeId> = missing.iter().map(|(_, subject)| subject).collect();
+        format!(
+            "not noticed by {by} within {} (no span {} about {})",
+            format_duration(self.within),
+            signs.join(" or "),
+            list(about)
+        )
+    }
+}
+
+fn list<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> String {
+    names(&nodes.into_iter().cloned().collect::<Vec<_>>())
+}
+
+/// Whether an observer has sent such a span about the node with that key.
+fn seen(store: &SpanStore, sign: &Sign, observer: &NodeId, key: &str, since: RunTime) -> bool {
+    let selector = |name: &str, state: Option<State>| {
+        let mut attributes = BTreeMap::from([(attr::PEER_ID.to_owned(), key.into())]);
+        attributes.extend(state.map(|state| (attr::STATE.to_owned(), state.as_str().into())));
+        Selector {
+            name: name.to_owned(),
+            nodes: Some(BTreeSet::from([observer.clone()])),
+            attributes,
+            since,
+        }
+    };
+    let wanted = selector(sign.span, sign.state);
+    let Some((span, state)) = sign.after else { return store.count(&wanted) > 0 };
+    let before = store.find(&selector(span, Some(state)), usize::MAX);
+    let last = store.last(&wanted);
+    before.first().zip(last).is_some_and(|(before, last)| last.seq > before.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant as StdInstant;
+
+    use meshlab_spans::{IncomingSpan, RunClock};
+    use meshlab_wire::span;
+
+    use super::*;
+
+    fn store() -> SpanStore {
+        let clock = RunClock { started: StdInstant::now(), started_unix_nanos: 0 };
+        SpanStore::new(clock, 100)
+    }
+
+    fn says(store: &SpanStore, name: &str, peer: &str, state: Option<&str>) {
+        let mut attributes = BTreeMap::from([(attr::PEER_ID.to_owned(), peer.into())]);
+        attributes.extend(state.map(|state| (attr::STATE.to_owned(), state.into())));
+        let span = IncomingSpan {
+            name: name.into(),
+            trace_id: String::new(),
+            span_id: String::new(),
+            parent_id: String::new(),
+            start_unix_nanos: 0,
+            end_unix_nanos: 0,
+            attributes,
+        };
+        store.add(&"node-1".into(), vec![span]);
+    }
+
+    fn sees(store: &SpanStore, sign: &Sign) -> bool {
+        seen(store, sign, &"node-1".into(), "k", RunTime::ZERO)
+    }
+
+    #[test]
+    fn a_sign_may_ask_for_a_state_or_for_none() {
+        let dead = Sign { span: span::STATE_INFERRED, state: Some(State::Dead), after: None };
+        let back = Sign { span: span::PEER_RESTARTED, state: None, after: None };
+        let store = store();
+        says(&store, span::STATE_INFERRED, "k", Some("Degraded"));
+        says(&store, span::STATE_INFERRED, "other", Some("Dead"));
+        says(&store, span::PEER_RESTARTED, "other", None);
+        assert!(!sees(&store, &dead) && !sees(&store, &back));
+        says(&store, span::STATE_INFERRED, "k", Some("Dead"));
+        says(&store, span::PEER_RESTARTED, "k", None);
+        assert!(sees(&store, &dead) && sees(&store, &back));
+        assert!(!seen(&store, &dead, &"node-2".into(), "k", RunTime::ZERO), "another's word");
+    }
+
+    #[test]
+    fn what_must_come_after_death_does_not_count_before_it() {
+        let again = Sign {
+            span: span::STATE_HEARD,
+            state: Some(State::Alive),
+            after: Some((span::STATE_INFERRED, State::Dead)),
+        };
+        let store = store();
+        says(&store, span::STATE_HEARD, "k", Some("Alive"));
+        assert!(!sees(&store, &again));
+        says(&store, span::STATE_INFERRED, "k", Some("Dead"));
+        assert!(!sees(&store, &again), "it was heard before, and not again");
+        says(&store, span::STATE_HEARD, "k", Some("Joining"));
+        assert!(!sees(&store, &again));
+        says(&store, span::STATE_HEARD, "k", Some("Alive"));
+        assert!(sees(&store, &again));
+    }
+}

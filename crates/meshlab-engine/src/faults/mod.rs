@@ -1,0 +1,220 @@
+//! Applies faults, takes them back, and closes what is open at the end of a test.
+//!
+//! `plan.rs` says what may be done to whom and who has to notice, `judge.rs` waits for them.
+
+mod judge;
+mod plan;
+
+use std::{sync::Arc, time::Duration};
+
+use meshlab_faults::{Hurts, Revive, Revived, Settings, Target, Undo, Victim, by_name, catalogue};
+use meshlab_model::{
+    FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use self::plan::Noticing;
+use crate::{
+    Engine, FaultCall, FaultStarted, HostError,
+    engine::lock,
+    state::{Judging, OpenFault},
+};
+
+/// How long an undo may take: it may start a node.
+const UNDO_WITHIN: Duration = Duration::from_secs(30);
+
+impl Engine {
+    pub(crate) async fn apply_fault(
+        &self,
+        call: FaultCall,
+        at: SourceLine,
+    ) -> Result<FaultStarted, HostError> {
+        let kind = by_name(&call.name).ok_or_else(|| {
+            let names: Vec<&str> = catalogue().iter().map(|fault| fault.name()).collect();
+            HostError::Misuse(format!(
+                "there is no fault `{}`; there is {}",
+                call.name,
+                names.join(", ")
+            ))
+        })?;
+        let fault = self.plan_fault(kind, &call, at)?;
+        let mut open = OpenFault {
+            name: kind.name(),
+            hurts: kind.hurts(),
+            targets: call.targets.clone(),
+            against: call.against.clone(),
+            applied: self.shared.clock.now(),
+            undo: None,
+            undone: watch::Sender::new(false),
+            judging: Judging::Done,
+            timer: None,
+        };
+        let lab = lock(&self.shared.lab).clone();
+        if kind.hurts().needs_lab() && lab.is_none() {
+            open.judging = Judging::Known(Verdict::Skipped(format!(
+                "`{}` is done in the lab's switch, and this run is on the host's network \
+                 (`--network host`)",
+                call.name
+            )));
+            self.shared.state().faults.insert(fault, open);
+            return Ok(FaultStarted { fault, acted: false });
+        }
+        let target = Target { lab, ..self.target(kind.hurts(), &call)? };
+        let noticing = self.noticing(fault, kind, &call, open.applied)?;
+        let applied = match self.shared.cancel.or(kind.apply(&target)).await? {
+            Ok(applied) => applied,
+            Err(error) => {
+                let why = error.to_string();
+                self.finish_fault(fault, Verdict::Broken(why.clone()));
+                return Err(HostError::Harness(format!("failed to {why}")));
+            }
+        };
+        let witness = match &noticing {
+            Noticing::NotNeeded(why) => {
+                format!("{}; judged by this alone: {why}", applied.witness)
+            }
+            Noticing::By(_) | Noticing::ByNobody => applied.witness,
+        };
+        self.reached(fault, FaultStage::Acted { witness });
+        open.judging = match noticing {
+            Noticing::By(watch) => {
+                let (shared, undone) = (Arc::clone(&self.shared), open.undone.subscribe());
+                let judge = async move { judge::judge(&shared, watch, undone).await };
+                Judging::Waiting(self.shared.runtime.spawn(judge))
+            }
+            Noticing::ByNobody => Judging::Known(Verdict::Skipped(
+                "no other node of its mesh was there to notice it".to_owned(),
+            )),
+            Noticing::NotNeeded(_) => Judging::Known(Verdict::Passed),
+        };
+        open.undo = applied.undo;
+        self.shared.state().faults.insert(fault, open);
+        let timer = call.hold.map(|hold| self.undo_later(fault, hold));
+        if let Some(open) = self.shared.state().faults.get_mut(&fault) {
+            open.timer = timer;
+        }
+        Ok(FaultStarted { fault, acted: true })
+    }
+
+    fn target(&self, hurts: Hurts, call: &FaultCall) -> Result<Target, HostError> {
+        let state = self.shared.state();
+        let mut nodes = Vec::new();
+        for id in &call.targets {
+            let life = state.node(id)?.life.clone();
+            let life = life.ok_or_else(|| HostError::Misuse(format!("{id} was never started")))?;
+            if hurts == Hurts::Life {
+                life.expect_end();
+            }
+            nodes.push(Victim { node: id.clone(), process: life.process, key: state.key(id) });
+        }
+        let far = match hurts {
+            Hurts::LinksOfNode => {
+                let others = state.nodes.keys().filter(|id| !call.targets.contains(id));
+                others.cloned().collect()
+            }
+            Hurts::Life | Hurts::Process | Hurts::LinksBetween => call.against.clone(),
+        };
+        drop(state);
+        let engine = self.clone();
+        let revive: Revive = Arc::new(move |node| {
+            let engine = engine.clone();
+            Box::pin(async move { engine.revive(&node).await.map_err(|error| error.to_string()) })
+        });
+        let settings = Settings { loss: call.settings.loss };
+        Ok(Target { nodes, far, lab: None, settings, revive })
+    }
+
+    async fn revive(&self, node: &NodeId) -> Result<Revived, HostError> {
+        self.start_again(node).await?;
+        let state = self.shared.state();
+        let life = state.node(node)?.life.as_ref();
+        let pid = life.map(|life| life.process.pid());
+        let key = state.key(node);
+        pid.zip(key)
+            .map(|(pid, key)| Revived { pid, key })
+            .ok_or_else(|| HostError::Node(format!("{node} ended as soon as it was ready")))
+    }
+
+    fn undo_later(&self, fault: FaultId, hold: Duration) -> JoinHandle<()> {
+        let engine = self.clone();
+        self.shared.runtime.spawn(async move {
+            if engine.shared.cancel.or(tokio::time::sleep(hold)).await.is_ok()
+                && let Err(error) = engine.undo_fault(fault).await
+            {
+                engine.problem(false, error.to_string(), None);
+            }
+        })
+    }
+
+    /// Takes a fault back; one that was taken back already, or has nothing to be taken back, is
+    /// left alone.
+    pub(crate) async fn undo_fault(&self, fault: FaultId) -> Result<(), HostError> {
+        let undo = {
+            let mut state = self.shared.state();
+            let open = state.faults.get_mut(&fault).ok_or_else(|| {
+                HostError::Misuse("this fault belongs to a test that has ended".to_owned())
+            })?;
+            let Some(undo) = open.undo.take() else { return Ok(()) };
+            open.undone.send_replace(true);
+            undo
+        };
+        let how = undo.how().to_owned();
+        let done = tokio::time::timeout(UNDO_WITHIN, undo.carry_out()).await;
+        match done {
+            Ok(Ok(())) => {
+                self.reached(fault, FaultStage::Undone { how });
+                Ok(())
+            }
+            Ok(Err(error)) => Err(HostError::Harness(format!("failed to {error}"))),
+            Err(_) => Err(HostError::Harness(format!(
+                "failed to undo a fault ({how}): not done within {}",
+                format_duration(UNDO_WITHIN)
+            ))),
+        }
+    }
+
+    /// At the end of a test: waits for the judgement of each fault, then takes back what must be.
+    pub(crate) async fn close_faults(&self) -> Result<(), HostError> {
+        let mut outcome = Ok(());
+        let open: Vec<FaultId> = self.shared.state().faults.keys().copied().collect();
+        for fault in open {
+            let (judging, needed) = {
+                let mut state = self.shared.state();
+                let Some(open) = state.faults.get_mut(&fault) else { continue };
+                let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
+                // The test is over before the hold is: what must be taken back is, below.
+                if let Some(timer) = open.timer.take() {
+                    timer.abort();
+                }
+                (std::mem::replace(&mut open.judging, Judging::Done), needed)
+            };
+            let verdict =
+                match judging {
+                    Judging::Waiting(judge) => Some(judge.await.unwrap_or_else(|error| {
+                        Verdict::Broken(format!("its judge broke: {error}"))
+                    })),
+                    Judging::Known(verdict) => Some(verdict),
+                    Judging::Done => None,
+                };
+            if let Some(verdict) = verdict {
+                self.finish_fault(fault, verdict);
+            }
+            if needed {
+                outcome = outcome.and(self.undo_fault(fault).await);
+            }
+            self.shared.state().faults.remove(&fault);
+        }
+        outcome
+    }
+
+    fn reached(&self, fault: FaultId, stage: FaultStage) {
+        self.shared.event(RunEventKind::FaultReached { fault, stage });
+    }
+
+    fn finish_fault(&self, fault: FaultId, verdict: Verdict) {
+        self.shared.event(RunEventKind::FaultFinished { fault, verdict });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Whole faults on subjects that do what they are told: applied, noticed or not, judged.
+
+use std::time::Duration;
+
+use meshlab_model::{NetworkMode::Host as HostNetwork, NetworkMode::Lab, NodeId, Verdict};
+use meshlab_wire::span::{PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
+
+use crate::{Host, fixture::Bench};
+
+fn reason(verdict: &Verdict) -> &str {
+    verdict.reason().unwrap_or_default()
+}
+
+impl Bench {
+    /// `observer` infers that each of `subjects` is dead.
+    fn buries(&self, observer: &str, subjects: &[&str]) {
+        for subject in subjects {
+            self.says(observer, STATE_INFERRED, subject, Some("Dead"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wedge_that_all_others_notice_passes_and_is_taken_back() {
+    let bench = Bench::start(HostNetwork, 3).await;
+    let started = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    assert!(started.acted);
+    bench.buries("node-1", &["node-2"]);
+    bench.buries("node-3", &["node-2"]);
+    // A wedged node that is not let go on does not leave when asked; that would be a warning and a
+    // kill, and a test that takes seconds longer.
+    let (verdicts, acted) = bench.finish().await;
+    assert_eq!(verdicts, [Verdict::Passed]);
+    assert!(acted[0].contains("is stopped (state T)"), "{acted:?}");
+}
+
+#[tokio::test]
+async fn what_one_observer_misses_fails_and_names_it() {
+    let bench = Bench::start(HostNetwork, 3).await;
+    bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    bench.buries("node-1", &["node-2"]);
+    bench.buries("node-3", &["node-1"]);
+    bench.says("node-3", STATE_INFERRED, "node-2", Some("Degraded"));
+    let (verdicts, _) = bench.finish().await;
+    let [Verdict::Failed(why)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    let wanted = "not noticed by node-3 within 2.30 s \
+                  (no span `node.state_inferred { state = Dead }` about node-2)";
+    assert_eq!(why, wanted);
+}
+
+#[tokio::test]
+async fn a_wedge_that_is_too_short_to_be_noticed_is_undecided() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let hold = Some(Duration::from_millis(20));
+    let started = bench.fault("wedge_node", &["node-2"], &[], hold).await.unwrap();
+    let mut undone = {
+        let state = bench.engine.shared.state();
+        state.faults[&started.fault].undone.subscribe()
+    };
+    undone.wait_for(|undone| *undone).await.unwrap();
+    let (verdicts, _) = bench.finish().await;
+    assert!(matches!(verdicts[0], Verdict::Inconclusive(_)), "{verdicts:?}");
+    assert!(reason(&verdicts[0]).contains("too soon for node-1 to notice"), "{verdicts:?}");
+}
+
+#[tokio::test]
+async fn the_same_fault_twice_on_a_node_is_refused_while_the_first_acts() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let first = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    let error = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap_err();
+    assert!(error.to_string().contains("hurts node-2 already"), "{error}");
+    bench.engine.undo(first.fault).await.unwrap();
+    let again = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    bench.engine.undo(again.fault).await.unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn who_cannot_notice_is_not_waited_for() {
+    let bench = Bench::start(HostNetwork, 4).await;
+    bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    for observer in ["node-1", "node-3", "node-4"] {
+        bench.buries(observer, &["node-2"]);
+    }
+    // node-2 is wedged, and node-4 has given node-3 up before.
+    bench.buries("node-4", &["node-3"]);
+    bench.fault("kill_node", &["node-3"], &[], None).await.unwrap();
+    bench.buries("node-1", &["node-3"]);
+    let (verdicts, _) = bench.finish().await;
+    assert_eq!(verdicts, [Verdict::Passed, Verdict::Passed]);
+}
+
+#[tokio::test]
+async fn a_fault_that_nobody_is_there_to_notice_is_skipped() {
+    let bench = Bench::start(HostNetwork, 1).await;
+    bench.fault("kill_node", &["node-1"], &[], None).await.unwrap();
+    let (verdicts, _) = bench.finish().await;
+    assert!(matches!(verdicts[0], Verdict::Skipped(_)), "{verdicts:?}");
+}
+
+#[tokio::test]
+async fn a_restart_is_noticed_by_its_incarnation_or_by_a_return_from_death() {
+    let bench = Bench::start(HostNetwork, 3).await;
+    let old = bench.engine.shared.state().nodes[&NodeId::from("node-2")].incarnation;
+    let hit = bench.fault("restart_node", &["node-2"], &[], None).await.unwrap();
+    let new = bench.engine.shared.state().nodes[&NodeId::from("node-2")].incarnation;
+    assert_eq!((old, new), (1, 2));
+    // There is nothing to take back, and being asked to does not end the judgement.
+    bench.engine.undo(hit.fault).await.unwrap();
+    // The judge has its turn before there is any evidence.
+    tokio::task::yield_now().await;
+    bench.says("node-1", PEER_RESTARTED, "node-2", None);
+    bench.buries("node-3", &["node-2"]);
+    bench.says("node-3", STATE_HEARD, "node-2", Some("Joining"));
+    let (verdicts, acted) = bench.finish().await;
+    assert_eq!(verdicts, [Verdict::Passed]);
+    assert!(acted[0].contains("is ready with the same key"), "{acted:?}");
+}
+
+#[tokio::test]
+async fn network_faults_are_skipped_on_the_network_of_the_host() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let cut = bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    assert!(!cut.acted);
+    bench.engine.undo(cut.fault).await.unwrap();
+    let (verdicts, acted) = bench.finish().await;
+    assert!(matches!(verdicts[0], Verdict::Skipped(_)), "{verdicts:?}");
+    assert!(reason(&verdicts[0]).contains("`--network host`"), "{verdicts:?}");
+    assert_eq!(acted, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_side_of_a_partition_must_bury_the_whole_other_side() {
+    let (left, right) = (["node-1", "node-2"], ["node-3", "node-4"]);
+    for whole in [true, false] {
+        let bench = Bench::start(Lab, 4).await;
+        bench.fault("partition", &left, &right, None).await.unwrap();
+        for node in left {
+            bench.buries(node, &right);
+        }
+        bench.buries("node-3", &left);
+        bench.buries("node-4", if whole { &left } else { &left[..1] });
+        let (verdicts, acted) = bench.finish().await;
+        assert!(acted[0].contains("node-1 and node-2 | node-3 and node-4"), "{acted:?}");
+        if whole {
+            assert_eq!(verdicts, [Verdict::Passed]);
+        } else {
+            assert!(matches!(verdicts[0], Verdict::Failed(_)), "{verdicts:?}");
+            let why = reason(&verdicts[0]);
+            assert!(why.starts_with("not noticed by node-4 ") && why.contains("about node-2)"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_must_notice_a_cut_pair_that_others_connect() {
+    let bench = Bench::start(Lab, 3).await;
+    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    let (verdicts, acted) = bench.finish().await;
+    assert_eq!(verdicts, [Verdict::Passed]);
+    let said = "judged by this alone: node-3 still connect both sides, so nobody has to notice";
+    assert!(acted[0].ends_with(said), "{acted:?}");
+}
+
+#[tokio::test]
+async fn sides_without_nodes_or_with_the_same_node_are_refused() {
+    let bench = Bench::start(Lab, 2).await;
+    for (left, right, told) in [
+        (vec!["node-1"], vec![], "the right side has no node"),
+        (vec![], vec!["node-1"], "the left side has no node"),
+        (vec!["node-1"], vec!["node-2", "node-1"], "node-1 is on both sides"),
+        (vec!["node-1"], vec!["node-9"], "there is no node node-9"),
+    ] {
+        let error = bench.fault("partition", &left, &right, None).await.unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    let error = bench.fault("wedge_node", &["node-1", "node-2"], &[], None).await.unwrap_err();
+    assert!(error.to_string().contains("takes one node"), "{error}");
+    let (verdicts, _) = bench.finish().await;
+    assert_eq!(verdicts, [], "what was refused is not in the record");
+}
