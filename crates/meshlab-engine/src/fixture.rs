@@ -29,7 +29,7 @@ use crate::{
 /// twenty times a second, and leaves when it is asked anything. Its key is its name.
 const SUBJECT: &str = r#"#!/bin/bash
 fd=$MESHLAB_CONTROL_FD
-echo '{"tell":"hello","protocol":1,"program":"fake"}' >&$fd
+echo '{"tell":"hello","protocol":2,"program":"fake"}' >&$fd
 echo '{"tell":"ready","name":"'$MESHLAB_NODE_ID'","public_key":"'$MESHLAB_NODE_ID'",
 "addresses":["127.0.0.1:1"],"dead_after_ms":300}' | tr -d '\n' >&$fd
 echo >&$fd

@@ -44,8 +44,6 @@ pub mod span {
     /// The node worked out a peer's state from its silence.
     pub const STATE_INFERRED: &str = "node.state_inferred";
 
-    /// A known peer came back as a new process, before its silence was noticed.
-    pub const PEER_RESTARTED: &str = "peer.restarted";
     /// This node's own clock of progress stood still: it was stopped for `gap.ms`.
     pub const NODE_PAUSED: &str = "node.paused";
     /// A gossip connection that nobody needs any more was closed by its guard.
@@ -107,7 +105,6 @@ pub mod span {
         STATE_CHANGED,
         STATE_HEARD,
         STATE_INFERRED,
-        PEER_RESTARTED,
         NODE_PAUSED,
         CONNECTION_CLOSED,
         ORDER_ACCEPTED,
