@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meshlab_model::{
     ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine,
-    StepId, TestId, TestOutcome, Verdict,
+    SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 
 use crate::{
-    Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Host, HostError, MeshOptions,
-    MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage,
+    Answered, Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Grant, Host, HostError,
+    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -68,7 +68,7 @@ impl Host for Engine {
                     "there is a mesh `{name}` already; give this one another `name`"
                 )));
             }
-            let mesh = Mesh { options: options.clone(), nodes: Vec::new() };
+            let mesh = Mesh { options: options.clone(), nodes: Vec::new(), relay: None };
             state.meshes.insert(name.clone(), mesh);
         }
         let digest_every_micros =
@@ -116,21 +116,31 @@ impl Host for Engine {
         Ok(())
     }
 
+    async fn act(
+        &self,
+        node: &NodeId,
+        act: NodeAct,
+        at: SourceLine,
+    ) -> Result<Answered, HostError> {
+        self.act_on(node, act, at).await
+    }
+
+    async fn grant(&self, node: &NodeId, grant: Grant, at: SourceLine) -> Result<(), HostError> {
+        self.grant_to(node, grant, at).await
+    }
+
+    async fn node_view(&self, node: &NodeId) -> Result<NodeView, HostError> {
+        self.view_of(node).await
+    }
+
+    fn relay(&self, mesh: &MeshId) -> Option<NodeInfo> {
+        self.relay_of(mesh)
+    }
+
     fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo> {
         let state = self.shared.state();
         let Ok(mesh) = state.mesh(mesh) else { return Vec::new() };
-        mesh.nodes
-            .iter()
-            .filter_map(|id| {
-                let node = state.nodes.get(id)?;
-                Some(NodeInfo {
-                    id: id.clone(),
-                    mesh: node.mesh.clone(),
-                    role: node.role.clone(),
-                    live: node.runs(),
-                })
-            })
-            .collect()
+        mesh.nodes.iter().filter_map(|id| Some(state.nodes.get(id)?.info(id))).collect()
     }
 
     fn choose(&self, bound: usize) -> usize {
@@ -171,6 +181,10 @@ impl Host for Engine {
 
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.average_usage(nodes, since)
+    }
+
+    fn list_spans(&self, query: &SpanQuery, limit: usize) -> Result<Vec<SpanRecord>, HostError> {
+        Ok(self.shared.store.find(&claims::selector(self, query)?, limit))
     }
 
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError> {

@@ -9,6 +9,9 @@ use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, RunEvent};
 /// Name of the program that `mesh` starts unless told otherwise.
 pub const NODE_BINARY: &str = "mesh-node";
 
+/// Name of the program that is started as a relay.
+pub const RELAY_BINARY: &str = "mesh-relay";
+
 /// Everything that is decided before a run begins.
 #[derive(Debug)]
 pub struct RunConfig {

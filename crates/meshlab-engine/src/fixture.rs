@@ -88,6 +88,9 @@ impl Bench {
             digest_every: Duration::from_secs(1),
             digest_gated: false,
             env: BTreeMap::new(),
+            backbone: false,
+            operator: false,
+            relay: false,
         };
         engine.start_mesh(options, here()).await.unwrap();
         Self { engine, events, _folder: folder }

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ByteSize, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, StepId,
-    TestId, TestOutcome, Verdict,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, SpanRecord,
+    StepId, TestId, TestOutcome, Verdict,
 };
+use meshlab_wire::{Order, Outcome, State, TrafficKind};
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,6 +45,12 @@ pub struct MeshOptions {
     pub digest_gated: bool,
     /// Environment of every node of the mesh.
     pub env: BTreeMap<String, String>,
+    /// Whether its nodes take part in the topic that all meshes share.
+    pub backbone: bool,
+    /// Whether its nodes take orders that root in the run's operator.
+    pub operator: bool,
+    /// Whether a relay is started for its nodes.
+    pub relay: bool,
 }
 
 /// Options of `mesh:add`.
@@ -68,6 +75,8 @@ pub struct NodeInfo {
     pub role: String,
     /// Whether its process runs now.
     pub live: bool,
+    /// What it calls itself, `<mesh>.<role>.<6 hex>`; `None` until it was ready once.
+    pub name: Option<String>,
 }
 
 /// From when on evidence counts.
@@ -130,6 +139,14 @@ pub enum Claim {
     },
     /// Every live node of the mesh holds every other live node to be there.
     Formed {
+        /// Which mesh.
+        mesh: MeshId,
+        /// Deadline.
+        within: Duration,
+    },
+    /// Every live node's own word on its directory, its neighbours and its connections agrees with
+    /// who is there: nobody missing, nobody too many.
+    Agreed {
         /// Which mesh.
         mesh: MeshId,
         /// Deadline.
@@ -208,6 +225,92 @@ pub struct Usage {
     pub threads: f64,
 }
 
+/// Something that a node can be asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NodeAct {
+    /// Enter a state and announce it.
+    SetState(State),
+    /// Order another node, as a message over the mesh.
+    Order {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        order: Order,
+    },
+    /// Find the node of that name, in whatever mesh.
+    Resolve {
+        /// `<mesh>.<role>.<6 hex>`.
+        name: String,
+    },
+    /// Deliver a message to a node by its name, in whatever mesh.
+    Deliver {
+        /// Whom.
+        to: NodeId,
+        /// The message.
+        text: String,
+    },
+    /// Drive a workload.
+    Traffic(TrafficCall),
+    /// Make a directory and offer it.
+    Share {
+        /// How many files.
+        files: u32,
+        /// Size of each.
+        each: ByteSize,
+    },
+    /// Fetch a directory.
+    Fetch {
+        /// From whom.
+        from: NodeId,
+        /// What it was offered as.
+        hash: String,
+    },
+    /// Say every counter.
+    Counters,
+}
+
+/// A workload between two nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficCall {
+    /// Against whom.
+    pub to: NodeId,
+    /// What kind.
+    pub kind: TrafficKind,
+    /// Concurrent streams.
+    pub streams: u32,
+    /// Size of a message, or of the transfer.
+    pub size: ByteSize,
+    /// How long; of a transfer, its deadline.
+    pub length: Duration,
+    /// Messages a second over all streams; `None` sends as soon as replies come.
+    pub rate: Option<f64>,
+}
+
+/// What a node did, or why it refused.
+pub type Answered = Result<Outcome, String>;
+
+/// How much a node knows and has open, by its own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeView {
+    /// Peers in its directory.
+    pub peers: u64,
+    /// Gossip neighbours.
+    pub neighbors: u64,
+    /// Live gossip connections.
+    pub connections: u64,
+}
+
+/// What an operator allows a node to order others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// `shutdown`, `set-state`, or both with a comma.
+    pub may: String,
+    /// Nodes of which mesh; `None` for every mesh of the run's operator.
+    pub mesh: Option<MeshId>,
+    /// For how long, in whole seconds; `None` for ever.
+    pub valid_for: Option<Duration>,
+}
+
 /// A fault to apply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultCall {
@@ -276,6 +379,15 @@ pub trait Host: Send + Sync {
     async fn start_node(&self, node: &NodeId, at: SourceLine) -> Result<(), HostError>;
     /// Asks a node to leave and waits for its exit.
     async fn stop_node(&self, node: &NodeId, at: SourceLine) -> Result<(), HostError>;
+    /// Asks a node to do something. A refusal is an answer, not an error.
+    async fn act(&self, node: &NodeId, act: NodeAct, at: SourceLine)
+    -> Result<Answered, HostError>;
+    /// Has the run's operator allow a node to order others.
+    async fn grant(&self, node: &NodeId, grant: Grant, at: SourceLine) -> Result<(), HostError>;
+    /// Asks a node how much it knows and has open.
+    async fn node_view(&self, node: &NodeId) -> Result<NodeView, HostError>;
+    /// The relay of a mesh, if it was given one.
+    fn relay(&self, mesh: &MeshId) -> Option<NodeInfo>;
     /// Every node of a mesh that was ever started, in that order.
     fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo>;
     /// A number in `0..bound`, by the run's seed: the next of the run's choices. `bound` > 0.
@@ -310,6 +422,8 @@ pub trait Host: Send + Sync {
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError>;
     /// Spans that have arrived. Does not wait.
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
+    /// The newest of them, at most `limit`, the newest last.
+    fn list_spans(&self, query: &SpanQuery, limit: usize) -> Result<Vec<SpanRecord>, HostError>;
 
     /// Applies a fault and waits until its witness has seen it act.
     async fn fault(&self, call: FaultCall, at: SourceLine) -> Result<FaultStarted, HostError>;

@@ -11,6 +11,7 @@ mod binaries;
 mod calls;
 mod cancel;
 mod claims;
+mod commands;
 mod config;
 mod engine;
 mod faults;
@@ -18,7 +19,9 @@ mod faults;
 mod fixture;
 mod host;
 mod nodes;
+mod operator;
 mod packets;
+mod relay;
 pub mod results;
 mod state;
 mod subject;
@@ -26,9 +29,10 @@ mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, inspect};
-pub use config::{EngineError, NODE_BINARY, RunConfig};
+pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
-    AttributeValue, Claim, ClaimOutcome, FaultCall, FaultSettings, FaultStarted, Host, HostError,
-    MeshOptions, MetricValue, NodeInfo, NodeOptions, Since, SpanQuery, Usage, Via,
+    Answered, AttributeValue, Claim, ClaimOutcome, FaultCall, FaultSettings, FaultStarted, Grant,
+    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    SpanQuery, TrafficCall, Usage, Via,
 };

@@ -14,10 +14,10 @@ use meshlab_spans::Receiver;
 use meshlab_wire::{Ready, Reply, Request};
 
 use crate::{
-    Engine, HostError, MeshOptions, NODE_BINARY,
+    Engine, HostError, MeshOptions, NODE_BINARY, RELAY_BINARY,
     engine::{Shared, lock},
-    state::{Life, Node, Place},
-    subject::Subject,
+    state::{Kind, Life, Node, Place},
+    subject,
 };
 
 /// A node in a loaded lab takes milliseconds; one that has not said `ready` by now never will.
@@ -28,8 +28,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(4);
 const TERM_WITHIN: Duration = Duration::from_secs(2);
 /// Each node has its own network, so all can have the same port and keep it over restarts.
 const LAB_PORT: u16 = 7777;
-/// A joining node needs one seed that answers; a second covers for a dead one.
-const SEEDS_MAX: usize = 2;
 
 impl Engine {
     /// Makes a node and its place, without starting it.
@@ -40,9 +38,25 @@ impl Engine {
         role: &str,
         environment: BTreeMap<String, String>,
     ) -> Result<NodeId, HostError> {
-        let shared = &self.shared;
         let id = self.name_node(id)?;
-        let (place, http, grpc) = self.make_place(&id)?;
+        self.place(Kind::Node, mesh, &id, role, environment)?;
+        if let Some(mesh) = self.shared.state().meshes.get_mut(mesh) {
+            mesh.nodes.push(id.clone());
+        }
+        Ok(id)
+    }
+
+    /// Makes the place of a program of either kind.
+    pub(crate) fn place(
+        &self,
+        kind: Kind,
+        mesh: &MeshId,
+        id: &NodeId,
+        role: &str,
+        environment: BTreeMap<String, String>,
+    ) -> Result<(), HostError> {
+        let shared = &self.shared;
+        let (place, http, grpc) = self.make_place(id)?;
         let receiver =
             Receiver::spawn(&shared.runtime, id.clone(), http, grpc, shared.store.clone())
                 .map_err(|error| HostError::Harness(format!("failed to receive spans: {error}")))?;
@@ -52,6 +66,7 @@ impl Engine {
             HostError::Harness(format!("failed to make {}: {error}", data.display()))
         })?;
         let node = Node {
+            kind,
             mesh: mesh.clone(),
             role: role.to_owned(),
             place,
@@ -62,12 +77,8 @@ impl Engine {
             life: None,
             _receiver: receiver,
         };
-        let mut state = shared.state();
-        state.nodes.insert(id.clone(), node);
-        if let Some(mesh) = state.meshes.get_mut(mesh) {
-            mesh.nodes.push(id.clone());
-        }
-        Ok(id)
+        shared.state().nodes.insert(id.clone(), node);
+        Ok(())
     }
 
     fn name_node(&self, wanted: Option<NodeId>) -> Result<NodeId, HostError> {
@@ -162,33 +173,27 @@ impl Engine {
         if node.runs() {
             return Err(HostError::Misuse(format!("{id} runs already")));
         }
-        let mesh = state.mesh(&node.mesh)?;
-        let seeds: Vec<Ready> = mesh
-            .nodes
-            .iter()
-            .filter(|other| *other != id)
-            .filter_map(|other| state.nodes.get(other))
-            .filter(|other| other.runs())
-            .filter_map(|other| other.ready().cloned())
-            .take(SEEDS_MAX)
-            .collect();
-        let subject = Subject {
-            options: &mesh.options,
-            role: &node.role,
-            data: &node.data,
-            place: &node.place,
-            seeds: &seeds,
+        let mut given = match node.kind {
+            Kind::Node => state.mesh(&node.mesh)?.options.env.clone(),
+            Kind::Relay => BTreeMap::new(),
         };
-        let mut given = mesh.options.env.clone();
         given.extend(node.environment.clone());
         given.extend(self.shared.config.node_env.get(id.as_str()).cloned().unwrap_or_default());
-        let binary = self.shared.config.binaries.get(NODE_BINARY);
-        let binary = binary.ok_or_else(|| HostError::Harness("no node program".to_owned()))?;
+        let environment = match node.kind {
+            Kind::Node => subject::node_environment(&state, id, &given)?,
+            Kind::Relay => subject::relay_environment(node, &given),
+        };
+        let name = program_of(node.kind);
+        let binary = self.shared.config.binaries.get(name).ok_or_else(|| {
+            HostError::Harness(format!(
+                "failed to find the program `{name}`: name it with `--binary {name}=PATH`"
+            ))
+        })?;
         Ok(SpawnSpec {
             node: id.clone(),
             program: binary.path.clone().into(),
             arguments: Vec::new(),
-            environment: subject.environment(&given),
+            environment,
             log: node.log.clone(),
             namespaces: node.place.namespaces.clone(),
         })
@@ -214,7 +219,7 @@ impl Engine {
             node: id.clone(),
             mesh: node.mesh.clone(),
             role: node.role.clone(),
-            binary: NODE_BINARY.to_owned(),
+            binary: program_of(node.kind).to_owned(),
             pid: process.pid(),
             incarnation: node.incarnation,
             address: node.place.bind.join(" "),
@@ -346,6 +351,12 @@ impl Engine {
     pub(crate) async fn start_all(&self, options: MeshOptions) -> Result<(), HostError> {
         let mesh = options.name.clone();
         let roles = options.roles.clone();
+        if options.operator {
+            self.operator().await?;
+        }
+        if options.relay {
+            self.start_relay(&mesh).await?;
+        }
         let mut ids = Vec::new();
         for role in &roles {
             ids.push(self.place_node(&mesh, None, role, BTreeMap::new())?);
@@ -369,6 +380,13 @@ impl Engine {
             outcome = outcome.and(started);
         }
         outcome
+    }
+}
+
+fn program_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Node => NODE_BINARY,
+        Kind::Relay => RELAY_BINARY,
     }
 }
 

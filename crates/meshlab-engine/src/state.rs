@@ -17,7 +17,7 @@ use meshlab_spans::Receiver;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{HostError, MeshOptions};
+use crate::{HostError, MeshOptions, NodeInfo};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) last_claim: u32,
     pub(crate) last_fault: u32,
     pub(crate) last_step: u32,
+    /// Public key of the run's operator, once one was needed.
+    pub(crate) operator: Option<String>,
     pub(crate) choices: u64,
     /// Every process that was ever started, for the audit.
     pub(crate) pids: Vec<(NodeId, u32)>,
@@ -44,10 +46,22 @@ pub(crate) struct State {
 pub(crate) struct Mesh {
     pub(crate) options: MeshOptions,
     pub(crate) nodes: Vec<NodeId>,
+    /// Its relay, if it has one.
+    pub(crate) relay: Option<NodeId>,
+}
+
+/// What program a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A node of a mesh.
+    Node,
+    /// A relay.
+    Relay,
 }
 
 /// A node of the test that is running, alive or not.
 pub(crate) struct Node {
+    pub(crate) kind: Kind,
     pub(crate) mesh: MeshId,
     pub(crate) role: String,
     pub(crate) place: Place,
@@ -119,11 +133,26 @@ impl Life {
     pub(crate) fn expect_end(&self) {
         self.end_asked_for.store(true, Ordering::SeqCst);
     }
+
+    pub(crate) fn end_is_not_asked_for(&self) {
+        self.end_asked_for.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Node {
     pub(crate) fn runs(&self) -> bool {
         self.life.as_ref().is_some_and(Life::runs)
+    }
+
+    /// What a scenario may know of it.
+    pub(crate) fn info(&self, id: &NodeId) -> NodeInfo {
+        NodeInfo {
+            id: id.clone(),
+            mesh: self.mesh.clone(),
+            role: self.role.clone(),
+            live: self.runs(),
+            name: self.ready().map(|ready| ready.name.clone()),
+        }
     }
 
     pub(crate) fn ready(&self) -> Option<&Ready> {

@@ -1,48 +1,104 @@
-//! How our own node is told what to be: its environment.
+//! How our own programs are told what to be: their environment.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
+use meshlab_model::NodeId;
 use meshlab_wire::{Ready, env};
 
-use crate::{MeshOptions, state::Place};
+use crate::{
+    HostError,
+    state::{Node, State},
+};
 
-/// What `mesh-node` needs to know at its start.
-pub(crate) struct Subject<'a> {
-    pub(crate) options: &'a MeshOptions,
-    pub(crate) role: &'a str,
-    pub(crate) data: &'a Path,
-    pub(crate) place: &'a Place,
-    pub(crate) seeds: &'a [Ready],
+/// A joining node needs one seed that answers; a second covers for a dead one.
+const SEEDS_MAX: usize = 2;
+
+/// Nodes of each other mesh that a node joins the backbone by.
+const BACKBONE_SEEDS_MAX: usize = 2;
+
+type Environment = BTreeMap<String, String>;
+
+/// The environment of a node. What the scenario set for the mesh or the node goes over it.
+pub(crate) fn node_environment(
+    state: &State,
+    id: &NodeId,
+    given: &Environment,
+) -> Result<Environment, HostError> {
+    let node = state.node(id)?;
+    let mesh = state.mesh(&node.mesh)?;
+    let options = &mesh.options;
+    let mut environment = common(node);
+    let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+    set("MESH_NODE_MESH", options.name.to_string());
+    set("MESH_NODE_ROLE", node.role.clone());
+    set("MESH_NODE_DATA", node.data.display().to_string());
+    set("MESH_NODE_BIND", node.place.bind.join(","));
+    set("MESH_NODE_DIGEST_EVERY", whole(options.digest_every));
+    set("MESH_NODE_DIGEST_GATED", options.digest_gated.to_string());
+    let seeds: Vec<String> = ready_of(state, &mesh.nodes, id).take(SEEDS_MAX).collect();
+    if !seeds.is_empty() {
+        set("MESH_NODE_SEEDS", seeds.join(";"));
+    }
+    if options.backbone {
+        set("MESH_NODE_BACKBONE", "true".to_owned());
+        let backbone = backbone_seeds(state, id);
+        if !backbone.is_empty() {
+            set("MESH_NODE_BACKBONE_SEEDS", backbone.join(";"));
+        }
+    }
+    if let Some(operator) = state.operator.as_ref().filter(|_| options.operator) {
+        set("MESH_NODE_OPERATOR", operator.clone());
+    }
+    let relay = mesh.relay.as_ref().and_then(|relay| state.nodes.get(relay)?.ready());
+    if let Some(address) = relay.and_then(|ready| ready.addresses.first()) {
+        set("MESH_NODE_RELAY", format!("http://{address}"));
+    }
+    environment.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(environment)
 }
 
-impl Subject<'_> {
-    /// The node's environment. What the scenario set for the mesh or the node goes over it.
-    pub(crate) fn environment(&self, given: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let seeds: Vec<String> = self
-            .seeds
-            .iter()
-            .map(|seed| format!("{}@{}", seed.public_key, seed.addresses.join(",")))
-            .collect();
-        let mut environment: BTreeMap<String, String> = [
-            ("MESH_NODE_MESH", self.options.name.to_string()),
-            ("MESH_NODE_ROLE", self.role.to_owned()),
-            ("MESH_NODE_DATA", self.data.display().to_string()),
-            ("MESH_NODE_BIND", self.place.bind.join(",")),
-            ("MESH_NODE_SEEDS", seeds.join(";")),
-            ("MESH_NODE_DIGEST_EVERY", whole(self.options.digest_every)),
-            ("MESH_NODE_DIGEST_GATED", self.options.digest_gated.to_string()),
-            (env::OTLP_ENDPOINT, self.place.otlp.clone()),
-            ("HOME", self.data.display().to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-        if self.seeds.is_empty() {
-            environment.remove("MESH_NODE_SEEDS");
-        }
-        environment.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
-        environment
-    }
+/// The environment of a relay.
+pub(crate) fn relay_environment(node: &Node, given: &Environment) -> Environment {
+    let mut environment = common(node);
+    // The first address is the IPv4 one; a relay has a network of its own and so its own port.
+    let bind = node.place.bind.first().cloned().unwrap_or_default();
+    environment.insert("MESH_RELAY_BIND".to_owned(), bind);
+    environment.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+    environment
+}
+
+fn common(node: &Node) -> Environment {
+    Environment::from([
+        (env::OTLP_ENDPOINT.to_owned(), node.place.otlp.clone()),
+        ("HOME".to_owned(), node.data.display().to_string()),
+    ])
+}
+
+/// Live nodes of a list but `but`, as seeds.
+fn ready_of<'a>(
+    state: &'a State,
+    nodes: &'a [NodeId],
+    but: &'a NodeId,
+) -> impl Iterator<Item = String> + 'a {
+    nodes
+        .iter()
+        .filter(move |other| *other != but)
+        .filter_map(|other| state.nodes.get(other))
+        .filter(|other| other.runs())
+        .filter_map(|other| other.ready().map(seed))
+}
+
+/// Nodes of every mesh on the backbone, the own one last.
+fn backbone_seeds(state: &State, id: &NodeId) -> Vec<String> {
+    let own = state.nodes.get(id).map(|node| &node.mesh);
+    let mut meshes: Vec<_> = state.meshes.iter().filter(|(_, m)| m.options.backbone).collect();
+    meshes.sort_by_key(|(name, _)| Some(*name) == own);
+    let of = |nodes| ready_of(state, nodes, id).take(BACKBONE_SEEDS_MAX).collect::<Vec<_>>();
+    meshes.into_iter().flat_map(|(_, mesh)| of(&mesh.nodes)).collect()
+}
+
+fn seed(ready: &Ready) -> String {
+    format!("{}@{}", ready.public_key, ready.addresses.join(","))
 }
 
 /// A length of time as the node reads it: whole milliseconds.

@@ -11,9 +11,11 @@ mod error;
 mod log;
 mod process;
 mod spawner;
+mod tool;
 
 pub use control::Control;
 pub use error::FleetError;
 pub use log::{LOG_BYTES_MAX, log_tail};
 pub use process::{Process, SpawnSpec};
 pub use spawner::Fleet;
+pub use tool::{ToolError, run_tool};

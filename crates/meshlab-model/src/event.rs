@@ -209,6 +209,21 @@ pub enum RunEventKind {
         /// How it came out.
         verdict: Verdict,
     },
+    /// A node was asked to do something, and what came of it.
+    NodeActed {
+        /// Which node.
+        node: NodeId,
+        /// What it was asked to do, in a few words: `order node-3 to shut down`.
+        act: String,
+        /// What came of it.
+        outcome: String,
+        /// Whether it was done; a refusal may be just what the scenario wants to see.
+        done: bool,
+        /// From the question to the answer, in microseconds.
+        took_micros: u64,
+    },
+    /// A workload between two nodes was driven to its end.
+    TrafficMeasured(TrafficMeasure),
     /// A line for the timeline, by `print` or `record.note`.
     Note {
         /// The line.
@@ -247,6 +262,34 @@ pub enum RunEventKind {
         /// Why it ended.
         reason: EndReason,
     },
+}
+
+/// How a workload went, as the node that drove it tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrafficMeasure {
+    /// Who drove it.
+    pub from: NodeId,
+    /// Against whom.
+    pub to: NodeId,
+    /// `echo`, `request` or `bulk`.
+    pub kind: String,
+    /// Concurrent streams.
+    pub streams: u32,
+    /// Size of a message, or of the transfer, in bytes.
+    pub bytes_each: u64,
+    /// Completed round trips; of a bulk transfer, 1 when it arrived whole.
+    pub round_trips: u64,
+    /// Failures.
+    pub errors: u64,
+    /// The first few reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Payload bytes, there and back.
+    pub bytes: u64,
+    /// How long it took, in microseconds.
+    pub took_micros: u64,
+    /// Round-trip times in microseconds: HDR histogram, V2 with DEFLATE, base64.
+    pub histogram: String,
 }
 
 /// Packets from one node to another.

@@ -15,7 +15,7 @@ mod verdict;
 
 pub use event::{
     ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit, RunEvent, RunEventKind, Severity,
-    SourceLine, StrayCount, Tally, TestOutcome,
+    SourceLine, StrayCount, Tally, TestOutcome, TrafficMeasure,
 };
 pub use ids::{ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};

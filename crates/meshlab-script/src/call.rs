@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use meshlab_engine::{AttributeValue, Host, HostError, Since};
-use meshlab_model::{NodeId, Percent, SourceLine};
+use meshlab_model::{ByteSize, NodeId, Percent, SourceLine};
 use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use crate::{
     api::{Hit, MeshRef, NodeRef},
     context::Context,
     error::{ScriptError, nearest},
-    values::{as_duration, as_percent},
+    values::{as_duration, as_percent, as_rate, as_size},
 };
 
 /// A call that is being made. Its place is taken when it begins, before anything waits.
@@ -184,17 +184,7 @@ impl Call {
             _ => return Err(self.wrong(place, "a table of options")),
         };
         let options = Options { call: self.clone(), table };
-        for key in options.keys()? {
-            if !allowed.contains(&key.as_str()) {
-                let message = format!("`{}` has no option `{key}`", self.name);
-                let mut error =
-                    self.context.option_mistake(&self.name, self.line, &key, false, message);
-                error.label = nearest(&key, allowed.iter().copied())
-                    .map(|meant| format!("did you mean `{meant}`?"));
-                error.help = Some(format!("options: {}", allowed.join(", ")));
-                return Err(Box::new(error));
-            }
-        }
+        options.known(allowed)?;
         Ok(options)
     }
 }
@@ -206,6 +196,23 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Only these keys may be there.
+    fn known(&self, allowed: &[&str]) -> Outcome<()> {
+        let call = &self.call;
+        for key in self.keys()? {
+            if !allowed.contains(&key.as_str()) {
+                let message = format!("`{}` has no option `{key}`", call.name);
+                let mut error =
+                    call.context.option_mistake(&call.name, call.line, &key, false, message);
+                error.label = nearest(&key, allowed.iter().copied())
+                    .map(|meant| format!("did you mean `{meant}`?"));
+                error.help = Some(format!("options: {}", allowed.join(", ")));
+                return Err(Box::new(error));
+            }
+        }
+        Ok(())
+    }
+
     fn keys(&self) -> Outcome<Vec<String>> {
         let Some(table) = &self.table else { return Ok(Vec::new()) };
         let mut keys = Vec::new();
@@ -337,6 +344,54 @@ impl Options {
             return Ok(Since::Fault(hit.fault));
         }
         self.duration("since").map(|length| length.map_or(Since::Scope, Since::Ago))
+    }
+
+    /// An amount of bytes.
+    pub(crate) fn size(&self, key: &str) -> Outcome<Option<ByteSize>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
+        }
+        as_size(&value).map(Some).map_err(|why| {
+            self.mistake(key, format!("`{key}` of `{}` is a size, but {why}", self.call.name))
+        })
+    }
+
+    /// An amount a second: `"500/s"`, `"30/min"`.
+    pub(crate) fn rate(&self, key: &str) -> Outcome<Option<f64>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
+        }
+        as_rate(&value).map(Some).map_err(|why| {
+            self.mistake(key, format!("`{key}` of `{}` is a rate, but {why}", self.call.name))
+        })
+    }
+
+    /// A whole number, zero too.
+    pub(crate) fn whole(&self, key: &str) -> Outcome<Option<u64>> {
+        match self.get(key) {
+            Value::Nil => Ok(None),
+            Value::Integer(number) if number >= 0 => Ok(u64::try_from(number).ok()),
+            _ => Err(self.wrong(key, "a whole number")),
+        }
+    }
+
+    /// Options within an option, with only these keys. Absent is empty.
+    pub(crate) fn nested(&self, key: &str, allowed: &'static [&'static str]) -> Outcome<Self> {
+        let table = match self.get(key) {
+            Value::Nil => None,
+            Value::Table(table) => Some(table),
+            _ => return Err(self.wrong(key, "a table")),
+        };
+        let nested = Self { call: self.call.clone(), table };
+        nested.known(allowed)?;
+        Ok(nested)
+    }
+
+    /// What to say of an option that is needed and not there.
+    pub(crate) fn missing(&self, key: &str, wanted: &str) -> Box<ScriptError> {
+        self.call.mistake(format!("`{}` needs `{key}`: {wanted}", self.call.name))
     }
 
     /// A share: text such as "10%". 1.0 is 100 %.

@@ -130,3 +130,27 @@ pub(crate) fn as_percent(value: &Value) -> Result<Percent, String> {
         other => Err(format!("it is a {}, not a share", other.type_name())),
     }
 }
+
+/// An amount a second as a scenario gives one: `"500/s"`, `"30/min"`, `"2/h"`.
+pub(crate) fn as_rate(value: &Value) -> Result<f64, String> {
+    let Value::String(text) = value else {
+        let number = value.to_string().unwrap_or_default();
+        return Err(format!("`{number}` has no unit, write for example `\"{number}/s\"`"));
+    };
+    let text = text.to_string_lossy();
+    let wrong = || format!("`{text}` is none such as \"500/s\", \"30/min\" or \"2/h\"");
+    let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let seconds = match unit.trim() {
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    if number.is_finite() && number > 0.0 { Ok(number / seconds) } else { Err(wrong()) }
+}
+
+/// A length of time that a node told in microseconds.
+pub(crate) fn micros(count: u64) -> Duration {
+    Duration::from_micros(count)
+}

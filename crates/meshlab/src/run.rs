@@ -12,7 +12,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{Engine, NODE_BINARY, RunConfig, build, inspect, results::RunFolder};
+use meshlab_engine::{
+    Engine, NODE_BINARY, RELAY_BINARY, RunConfig, build, inspect, results::RunFolder,
+};
 use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{ErrorKind, Script};
@@ -154,11 +156,15 @@ fn binaries(arguments: &RunArguments) -> Result<BTreeMap<String, BinaryRecord>> 
         let record = inspect(Path::new(path), false).context("failed to take a program")?;
         binaries.insert(name.clone(), record);
     }
-    if !binaries.contains_key(NODE_BINARY) {
+    for name in [NODE_BINARY, RELAY_BINARY] {
+        // A run with a program of somebody else's does without the source tree, and a relay.
+        if binaries.contains_key(name) || (name == RELAY_BINARY && !arguments.binary.is_empty()) {
+            continue;
+        }
         let root = repository::root()?;
-        let path = build(&root, NODE_BINARY, !cfg!(debug_assertions)).context("failed to build")?;
+        let path = build(&root, name, !cfg!(debug_assertions)).context("failed to build")?;
         let record = inspect(&path, true).context("failed to take the program just built")?;
-        binaries.insert(NODE_BINARY.to_owned(), record);
+        binaries.insert(name.to_owned(), record);
     }
     Ok(binaries)
 }

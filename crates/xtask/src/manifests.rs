@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meshlab-stats",
         ],
     ),
-    ("meshlab-script", &["meshlab-engine", "meshlab-model", "meshlab-wire"]),
+    ("meshlab-script", &["meshlab-engine", "meshlab-model", "meshlab-stats", "meshlab-wire"]),
     ("meshlab-report", &["meshlab-engine", "meshlab-model", "meshlab-stats", "meshlab-wire"]),
     (
         "meshlab-engine",

@@ -219,7 +219,13 @@ impl Membership {
         match event {
             Some(Ok(Event::Received(message))) if self.talks => self.on_digest(&message.content),
             Some(Ok(Event::Received(_))) => {}
-            Some(Ok(Event::NeighborUp(peer))) => self.neighbor_up(peer),
+            Some(Ok(Event::NeighborUp(peer))) => {
+                // Before the first neighbour nobody could hear that this node joins.
+                if self.talks && self.lifecycle.state() == State::Joining {
+                    self.send_digest().await?;
+                }
+                self.neighbor_up(peer);
+            }
             Some(Ok(Event::NeighborDown(peer))) => self.neighbor_down(peer),
             Some(Ok(Event::Lagged)) => self.resubscribe("lagged").await?,
             Some(Err(error)) => anyhow::bail!("the gossip topic failed: {error}"),

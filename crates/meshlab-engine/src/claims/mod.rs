@@ -4,6 +4,7 @@
 //! moment. The wait around it is the same for all, and level-triggered: it asks first, then waits
 //! for something to change.
 
+mod agreed;
 mod formed;
 mod no_spans;
 mod notes;
@@ -78,6 +79,7 @@ impl Engine {
                 let looking = spans::SpansClaim::new(self, query, each, at_least, within)?;
                 self.judge_looking(looking, severity, at).await
             }
+            Claim::Agreed { mesh, within } => self.judge_agreed(mesh, within, severity, at).await,
             Claim::Formed { mesh, within } => {
                 let looking = formed::FormedClaim::new(self, mesh, within)?;
                 self.judge_looking(looking, severity, at).await

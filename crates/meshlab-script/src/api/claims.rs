@@ -43,6 +43,7 @@ const ENTRIES: &[(&str, &str, Ask)] = &[
     ("expect.spans", "check.spans", spans),
     ("expect.no_spans", "check.no_spans", no_spans),
     ("expect.formed", "check.formed", formed),
+    ("expect.agreed", "check.agreed", agreed),
     ("expect.state", "check.state", state),
     ("expect.states", "check.states", states),
     ("expect.equal", "check.equal", equal),
@@ -109,6 +110,14 @@ fn spans(call: &Call) -> Outcome<Claim> {
     })
 }
 
+fn agreed(call: &Call) -> Outcome<Claim> {
+    call.at_most(2)?;
+    call.host()?;
+    let mesh = call.mesh(0)?.id;
+    let options = call.options(1, FORMED)?;
+    Ok(Claim::Agreed { mesh, within: options.duration("within")?.unwrap_or(WITHIN) })
+}
+
 fn formed(call: &Call) -> Outcome<Claim> {
     call.at_most(2)?;
     call.host()?;
@@ -167,6 +176,13 @@ fn states(call: &Call) -> Outcome<Claim> {
         since: options.since()?,
         within: options.duration("within")?.unwrap_or(WITHIN),
     })
+}
+
+/// The state that an argument names.
+pub(super) fn state_named(call: &Call, place: usize) -> Outcome<State> {
+    let name = call.text(place, "a state's name")?;
+    known_state(call, &name)?;
+    State::from_name(&name).ok_or_else(|| call.mistake(format!("there is no state `{name}`")))
 }
 
 fn known_state(call: &Call, state: &str) -> Outcome<()> {

@@ -8,17 +8,17 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::usage;
+use super::{node::NodeRef, usage};
 use crate::{
-    call::{Call, Options, Outcome, as_data, describe, waiting},
+    call::{Call, Options, Outcome, describe, waiting},
     context::Context,
     error::nearest,
 };
 
-const OPTIONS: &[&str] = &["nodes", "name", "digest_every", "digest_gated", "env"];
+const OPTIONS: &[&str] =
+    &["nodes", "name", "digest_every", "digest_gated", "env", "backbone", "operator", "relay"];
 const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
-const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage"];
-const NODE_HAS: &[&str] = &["id", "role", "start", "leave", "usage"];
+const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
 const DEFAULT_ROLE: &str = "broker";
 const NODES_MAX: u64 = 250;
 const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -27,14 +27,6 @@ const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct MeshRef {
     pub(crate) id: MeshId,
-    context: Arc<Context>,
-}
-
-/// A node of the running test.
-#[derive(Clone)]
-pub(crate) struct NodeRef {
-    pub(crate) id: NodeId,
-    role: String,
     context: Arc<Context>,
 }
 
@@ -57,6 +49,9 @@ async fn mesh(call: Call) -> Outcome<MeshRef> {
         digest_every,
         digest_gated: options.boolean("digest_gated")?.unwrap_or(true),
         env: options.text_map("env")?,
+        backbone: options.boolean("backbone")?.unwrap_or(false),
+        operator: options.boolean("operator")?.unwrap_or(false),
+        relay: options.boolean("relay")?.unwrap_or(false),
     };
     let id = wanted.name.clone();
     let started = call.host()?.start_mesh(wanted, call.at()).await;
@@ -109,7 +104,7 @@ impl MeshRef {
     }
 
     fn node_ref(&self, info: NodeInfo) -> NodeRef {
-        NodeRef { id: info.id, role: info.role, context: Arc::clone(&self.context) }
+        NodeRef::new(info, &self.context)
     }
 
     fn all(&self, call: &Call) -> Outcome<Vec<NodeInfo>> {
@@ -171,6 +166,19 @@ impl MeshRef {
         usage::usage(call, &live)
     }
 
+    /// The relay, as a node that faults can be done to.
+    fn relay(&self, call: &Call) -> Outcome<NodeRef> {
+        call.at_most(0)?;
+        let relay = call.host()?.relay(&self.id);
+        let relay = relay.map(|info| self.node_ref(info));
+        relay.ok_or_else(|| {
+            call.mistake_with(
+                format!("{} has no relay", self.id),
+                "start the mesh with `relay = true`",
+            )
+        })
+    }
+
     async fn add(&self, call: Call) -> Outcome<NodeRef> {
         call.at_most(1)?;
         let options = call.options(0, NODE_OPTIONS)?;
@@ -188,7 +196,7 @@ impl MeshRef {
     }
 }
 
-fn thrown<T>(result: Outcome<T>) -> Result<T> {
+pub(super) fn thrown<T>(result: Outcome<T>) -> Result<T> {
     result.map_err(|error| mlua::Error::external(*error))
 }
 
@@ -221,6 +229,9 @@ impl UserData for MeshRef {
         methods.add_method("usage", |lua, this, arguments| {
             thrown(this.usage(&this.call(lua, "usage", arguments)))
         });
+        methods.add_method("relay", |lua, this, arguments| {
+            thrown(this.relay(&this.call(lua, "relay", arguments)))
+        });
         methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
             Err::<Value, _>(missing(&this.context, lua, "a mesh", &key, MESH_HAS))
         });
@@ -228,52 +239,8 @@ impl UserData for MeshRef {
     }
 }
 
-impl UserData for NodeRef {
-    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("id", |_, this| Ok(this.id.to_string()));
-        fields.add_field_method_get("role", |_, this| Ok(this.role.clone()));
-    }
-
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_async_method("start", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, &lua, "start", arguments);
-            async move {
-                let work = async {
-                    let host = Arc::clone(call.host()?);
-                    let started = host.start_node(&this.id, call.at()).await;
-                    call.answer(started)
-                };
-                thrown(work.await)
-            }
-        });
-        methods.add_async_method("leave", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, &lua, "leave", arguments);
-            async move {
-                let work = async {
-                    let host = Arc::clone(call.host()?);
-                    let stopped = host.stop_node(&this.id, call.at()).await;
-                    call.answer(stopped)
-                };
-                thrown(work.await)
-            }
-        });
-        methods.add_method("usage", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, lua, "usage", arguments);
-            thrown(usage::usage(&call, std::slice::from_ref(&this.id)))
-        });
-        methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
-            let id = |value: &Value| as_data::<Self>(value).map(|node| node.id);
-            Ok(id(&a).is_some() && id(&a) == id(&b))
-        });
-        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            Err::<Value, _>(missing(&this.context, lua, "a node", &key, NODE_HAS))
-        });
-        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.id.to_string()));
-    }
-}
-
 /// A method that is not there. Polite acts are methods; hostile ones are faults.
-fn missing(
+pub(super) fn missing(
     context: &Arc<Context>,
     lua: &Lua,
     what: &str,

@@ -5,8 +5,11 @@ mod compare;
 mod declare;
 mod faults;
 mod mesh;
+mod node;
+mod operator;
 mod record;
 mod spans;
+mod traffic;
 mod usage;
 
 use std::sync::Arc;
@@ -16,7 +19,8 @@ use mlua::{Lua, Result, Table};
 use crate::context::Context;
 
 pub(crate) use faults::Hit;
-pub(crate) use mesh::{MeshRef, NodeRef};
+pub(crate) use mesh::MeshRef;
+pub(crate) use node::NodeRef;
 
 /// Puts every function of the language into `globals`.
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
@@ -25,5 +29,7 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     spans::install(lua, context, globals)?;
     claims::install(lua, context, globals)?;
     faults::install(lua, context, globals)?;
+    traffic::install(lua, context, globals)?;
+    operator::install(lua, context, globals)?;
     record::install(lua, context, globals)
 }

@@ -15,14 +15,22 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Claim, ClaimOutcome, FaultCall, FaultStarted, Host, HostError, MeshOptions, MetricValue,
-    NodeInfo, NodeOptions, Since, SpanQuery, Usage,
+    Answered, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host, HostError, MeshOptions,
+    MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    ByteSize, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, StepId, TestId,
-    TestOutcome, Verdict,
+    ByteSize, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, SpanRecord, StepId,
+    TestId, TestOutcome, Verdict,
 };
 use meshlab_script::{RunOutcome, Script, ScriptError};
+use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
+
+/// A thousand round trips of 1 to 1000 ms.
+const HISTOGRAM: &str = concat!(
+    "HISTFAAAAJ14nO2NPQrCMBiGv7xRIohkcFQnZ08g4uZlPIG4egPxAE7iORyl9BTd26lr0yZQ+ksptNA2",
+    "eb6f5E2+vNvHc00k/qQXN53FZf+70NnXgivhSLwW8ATeMwTcxAcIWUl8Ge641eQVR8Upqe36ARvsFGnt",
+    "/yyxwlKlJt2Vq2O9F5gncNOzNFft/PDnOShHQaii8cMu/rTm1nwa5hG32Tzp",
+);
 
 #[derive(Default)]
 pub struct Fake {
@@ -121,6 +129,7 @@ impl Host for Fake {
                 mesh: options.name.clone(),
                 role,
                 live: true,
+                name: Some(format!("mesh1.broker.{n:06}")),
             })
             .collect();
         Ok(())
@@ -135,7 +144,7 @@ impl Host for Fake {
         let mut nodes = self.nodes.lock().unwrap();
         let id = options.id.unwrap_or(NodeId("added".into()));
         let role = options.role.unwrap_or_default();
-        nodes.push(NodeInfo { id: id.clone(), mesh: "mesh1".into(), role, live: true });
+        nodes.push(NodeInfo { id: id.clone(), mesh: "mesh1".into(), role, live: true, name: None });
         Ok(id)
     }
     async fn start_node(&self, node: &NodeId, _: SourceLine) -> Result<(), HostError> {
@@ -196,6 +205,60 @@ impl Host for Fake {
         let one =
             Usage { cpu: 0.0125, rss: ByteSize(40 * 1024 * 1024), open_files: 20.4, threads: 3.0 };
         Ok(vec![one; nodes.len()])
+    }
+    async fn act(&self, node: &NodeId, act: NodeAct, _: SourceLine) -> Result<Answered, HostError> {
+        self.say(format!("{node} {act:?}"));
+        Ok(match act {
+            NodeAct::SetState(_) => Ok(Outcome::Done),
+            NodeAct::Order { .. } => {
+                Ok(Outcome::Ordered { accepted: false, reason: Some("unrooted".into()) })
+            }
+            NodeAct::Deliver { .. } => Ok(Outcome::Delivered {
+                trace: "ab".repeat(16),
+                via: "direct".into(),
+                took_micros: 1500,
+            }),
+            NodeAct::Resolve { .. } => Err("mesh `x` is not known on the backbone".into()),
+            NodeAct::Traffic(call) => Ok(Outcome::Traffic(TrafficResult {
+                round_trips: 1000,
+                errors: u64::from(call.kind == TrafficKind::Bulk),
+                reasons: vec!["the receiver was silent".into()],
+                bytes: 2048,
+                took_micros: 2_000_000,
+                histogram: HISTOGRAM.into(),
+            })),
+            NodeAct::Share { .. } => Ok(Outcome::Shared { hash: "cd".repeat(32), bytes: 9 }),
+            NodeAct::Fetch { .. } => {
+                Ok(Outcome::Fetched { files: 2, bytes: 4096, took_micros: 3000 })
+            }
+            NodeAct::Counters => {
+                Ok(Outcome::Counters { counters: [("digests.sent".to_owned(), 4)].into() })
+            }
+        })
+    }
+    async fn grant(&self, node: &NodeId, grant: Grant, _: SourceLine) -> Result<(), HostError> {
+        self.say(format!("grant {node} {grant:?}"));
+        Ok(())
+    }
+    async fn node_view(&self, _: &NodeId) -> Result<NodeView, HostError> {
+        Ok(NodeView { peers: 3, neighbors: 2, connections: 2 })
+    }
+    fn relay(&self, _: &MeshId) -> Option<NodeInfo> {
+        None
+    }
+    fn list_spans(&self, _: &SpanQuery, _: usize) -> Result<Vec<SpanRecord>, HostError> {
+        Ok(vec![SpanRecord {
+            seq: 1,
+            arrived: RunTime::ZERO,
+            node: "node-1".into(),
+            name: "cross.delivered".into(),
+            trace_id: "ab".repeat(16),
+            span_id: "01".repeat(8),
+            parent_id: "02".repeat(8),
+            start_unix_nanos: 1_000_000_000,
+            end_unix_nanos: 1_002_000_000,
+            attributes: [("via".to_owned(), "direct".into())].into(),
+        }])
     }
     fn count_spans(&self, _: &SpanQuery) -> Result<u64, HostError> {
         Ok(7)

@@ -1,0 +1,285 @@
+//! What can be asked of a node: the polite acts. What hurts is a fault.
+
+use std::{future::Future, sync::Arc};
+
+use meshlab_engine::{NodeAct, NodeInfo};
+use meshlab_model::{ByteSize, NodeId};
+use meshlab_wire::{Order, Outcome as Done, State};
+use mlua::{
+    IntoLuaMulti, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods, Value,
+};
+
+use super::{
+    mesh::{missing, thrown},
+    usage,
+};
+use crate::{
+    call::{Call, Outcome, as_data},
+    context::Context,
+    values::{DurationValue, SizeValue, micros},
+};
+
+const HAS: &[&str] = &[
+    "id",
+    "role",
+    "name",
+    "start",
+    "leave",
+    "update",
+    "drain",
+    "resume",
+    "shutdown",
+    "set_state",
+    "deliver",
+    "resolve",
+    "share",
+    "fetch",
+    "view",
+    "counters",
+    "usage",
+];
+
+/// Files and size of a directory that is shared without options.
+const SHARED_FILES: u64 = 4;
+const SHARED_EACH: ByteSize = ByteSize(1024 * 1024);
+
+/// A node of the running test.
+#[derive(Clone)]
+pub(crate) struct NodeRef {
+    pub(crate) id: NodeId,
+    role: String,
+    name: Option<String>,
+    context: Arc<Context>,
+}
+
+impl NodeRef {
+    pub(super) fn new(info: NodeInfo, context: &Arc<Context>) -> Self {
+        let context = Arc::clone(context);
+        Self { id: info.id, role: info.role, name: info.name, context }
+    }
+
+    /// Asks the node; what it refuses comes back as the inner error.
+    async fn act(&self, call: &Call, act: NodeAct) -> Outcome<Result<Done, String>> {
+        let host = Arc::clone(call.host()?);
+        let answered = host.act(&self.id, act, call.at()).await;
+        call.answer(answered)
+    }
+
+    /// Asks for something that a healthy node does not refuse.
+    async fn must(&self, call: &Call, act: NodeAct) -> Outcome<Done> {
+        let refused = |why| call.mistake(format!("{} refused: {why}", self.id));
+        self.act(call, act).await?.map_err(refused)
+    }
+}
+
+async fn start(node: NodeRef, call: Call) -> Outcome<()> {
+    call.at_most(0)?;
+    let host = Arc::clone(call.host()?);
+    let started = host.start_node(&node.id, call.at()).await;
+    call.answer(started)
+}
+
+async fn leave(node: NodeRef, call: Call) -> Outcome<()> {
+    call.at_most(0)?;
+    let host = Arc::clone(call.host()?);
+    let stopped = host.stop_node(&node.id, call.at()).await;
+    call.answer(stopped)
+}
+
+async fn enter(node: NodeRef, call: Call, state: State) -> Outcome<()> {
+    call.at_most(0)?;
+    node.must(&call, NodeAct::SetState(state)).await.map(|_| ())
+}
+
+async fn update(node: NodeRef, call: Call) -> Outcome<()> {
+    enter(node, call, State::Updating).await
+}
+
+async fn drain(node: NodeRef, call: Call) -> Outcome<()> {
+    enter(node, call, State::Draining).await
+}
+
+async fn resume(node: NodeRef, call: Call) -> Outcome<()> {
+    enter(node, call, State::Alive).await
+}
+
+async fn shutdown(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(1)?;
+    let to = call.node(0)?.id;
+    order(&node, &call, to, Order::Shutdown).await
+}
+
+async fn set_state(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(2)?;
+    let to = call.node(0)?.id;
+    let state = super::claims::state_named(&call, 1)?;
+    order(&node, &call, to, Order::SetState { state }).await
+}
+
+/// Orders another node; says whether it was accepted, and why not.
+async fn order(node: &NodeRef, call: &Call, to: NodeId, order: Order) -> Outcome<Table> {
+    let answered = node.act(call, NodeAct::Order { to, order }).await?;
+    let (accepted, reason) = match answered {
+        Ok(Done::Ordered { accepted, reason }) => (accepted, reason),
+        Ok(other) => (false, Some(format!("answered {other:?}"))),
+        Err(why) => (false, Some(why)),
+    };
+    table(call, |table| {
+        table.raw_set("accepted", accepted)?;
+        table.raw_set("reason", reason)
+    })
+}
+
+async fn deliver(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(2)?;
+    let to = call.node(0)?.id;
+    let text = match call.argument(1) {
+        Value::Nil => "a message".to_owned(),
+        _ => call.text(1, "a message, as text,")?,
+    };
+    let answered = node.act(&call, NodeAct::Deliver { to, text }).await?;
+    let lua = call.lua.clone();
+    table(&call, |table| match answered {
+        Ok(Done::Delivered { trace, via, took_micros }) => {
+            table.raw_set("delivered", true)?;
+            table.raw_set("trace", trace)?;
+            table.raw_set("via", via)?;
+            table.raw_set("took", lua.create_userdata(DurationValue(micros(took_micros)))?)
+        }
+        other => {
+            table.raw_set("delivered", false)?;
+            table.raw_set("reason", other.err())
+        }
+    })
+}
+
+async fn resolve(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(1)?;
+    let name = match as_data::<NodeRef>(&call.argument(0)) {
+        Some(other) => other.name.unwrap_or_default(),
+        None => call.text(0, "a node, or the name of one,")?,
+    };
+    let answered = node.act(&call, NodeAct::Resolve { name }).await?;
+    table(&call, |table| match answered {
+        Ok(Done::Resolved(contact)) => {
+            table.raw_set("found", true)?;
+            table.raw_set("name", contact.name)?;
+            table.raw_set("addresses", contact.addresses)
+        }
+        other => {
+            table.raw_set("found", false)?;
+            table.raw_set("reason", other.err())
+        }
+    })
+}
+
+async fn share(node: NodeRef, call: Call) -> Outcome<String> {
+    call.at_most(1)?;
+    let options = call.options(0, &["files", "each"])?;
+    let files = options.count("files")?.unwrap_or(SHARED_FILES);
+    let each = options.size("each")?.unwrap_or(SHARED_EACH);
+    let files = u32::try_from(files).unwrap_or(u32::MAX);
+    match node.must(&call, NodeAct::Share { files, each }).await? {
+        Done::Shared { hash, .. } => Ok(hash),
+        other => Err(call.mistake(format!("{} answered {other:?}", node.id))),
+    }
+}
+
+async fn fetch(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(2)?;
+    let from = call.node(0)?.id;
+    let hash = call.text(1, "what `share` gave")?;
+    let answered = node.act(&call, NodeAct::Fetch { from, hash }).await?;
+    let lua = call.lua.clone();
+    table(&call, |table| match answered {
+        Ok(Done::Fetched { files, bytes, took_micros }) => {
+            table.raw_set("whole", true)?;
+            table.raw_set("files", files)?;
+            table.raw_set("bytes", lua.create_userdata(SizeValue(ByteSize(bytes)))?)?;
+            table.raw_set("took", lua.create_userdata(DurationValue(micros(took_micros)))?)
+        }
+        other => {
+            table.raw_set("whole", false)?;
+            table.raw_set("reason", other.err())
+        }
+    })
+}
+
+async fn view(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(0)?;
+    let host = Arc::clone(call.host()?);
+    let view = host.node_view(&node.id).await;
+    let view = call.answer(view)?;
+    table(&call, |table| {
+        table.raw_set("peers", view.peers)?;
+        table.raw_set("neighbors", view.neighbors)?;
+        table.raw_set("connections", view.connections)
+    })
+}
+
+async fn counters(node: NodeRef, call: Call) -> Outcome<Table> {
+    call.at_most(0)?;
+    match node.must(&call, NodeAct::Counters).await? {
+        Done::Counters { counters } => table(&call, |table| {
+            counters.into_iter().try_for_each(|(name, value)| table.raw_set(name, value))
+        }),
+        other => Err(call.mistake(format!("{} answered {other:?}", node.id))),
+    }
+}
+
+/// A table for the script, filled by `fill`.
+pub(super) fn table(call: &Call, fill: impl FnOnce(&Table) -> mlua::Result<()>) -> Outcome<Table> {
+    let made = call.lua.create_table().and_then(|table| fill(&table).map(|()| table));
+    made.map_err(|error| call.mistake(error.to_string()))
+}
+
+/// Adds a method that waits. Its place is taken before its first wait.
+fn waits<M, F, FR, R>(methods: &mut M, name: &'static str, act: F)
+where
+    M: UserDataMethods<NodeRef>,
+    F: Fn(NodeRef, Call) -> FR + Send + Sync + 'static,
+    FR: Future<Output = Outcome<R>> + Send + 'static,
+    R: IntoLuaMulti,
+{
+    methods.add_async_method(name, move |lua, this, arguments: MultiValue| {
+        let call = Call::new(&this.context, &lua, name, arguments);
+        let work = act(this.clone(), call);
+        async move { thrown(work.await) }
+    });
+}
+
+impl UserData for NodeRef {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("id", |_, this| Ok(this.id.to_string()));
+        fields.add_field_method_get("role", |_, this| Ok(this.role.clone()));
+        fields.add_field_method_get("name", |_, this| Ok(this.name.clone()));
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        waits(methods, "start", start);
+        waits(methods, "leave", leave);
+        waits(methods, "update", update);
+        waits(methods, "drain", drain);
+        waits(methods, "resume", resume);
+        waits(methods, "shutdown", shutdown);
+        waits(methods, "set_state", set_state);
+        waits(methods, "deliver", deliver);
+        waits(methods, "resolve", resolve);
+        waits(methods, "share", share);
+        waits(methods, "fetch", fetch);
+        waits(methods, "view", view);
+        waits(methods, "counters", counters);
+        methods.add_method("usage", |lua, this, arguments: MultiValue| {
+            let call = Call::new(&this.context, lua, "usage", arguments);
+            thrown(usage::usage(&call, std::slice::from_ref(&this.id)))
+        });
+        methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
+            let id = |value: &Value| as_data::<Self>(value).map(|node| node.id);
+            Ok(id(&a).is_some() && id(&a) == id(&b))
+        });
+        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
+            Err::<Value, _>(missing(&this.context, lua, "a node", &key, HAS))
+        });
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.id.to_string()));
+    }
+}
