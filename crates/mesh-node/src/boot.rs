@@ -27,7 +27,7 @@ use crate::{
     cli::{Gossip as Talk, NodeArguments},
     commands::NodeCommands,
     connections::Connections,
-    control::{self, ControlProtocol, Instruction, Orders},
+    control::{self, ControlProtocol, Greeter, Instruction, Orders},
     counters::Counters,
     data::{self, DataProtocol, deliver::Post, folder::Folders, links::Links},
     dial::{AddressBook, Dialer},
@@ -66,6 +66,7 @@ struct Common {
     links: Links,
     meshes: Meshes,
     folders: Folders,
+    greeter: Greeter,
 }
 
 /// Brings the node up to ready. Ready does not wait for a neighbour: the first node has none.
@@ -106,6 +107,8 @@ pub(crate) async fn boot(
     let step = info_span!(parent: &root, "accept_loop_started");
     let router = routes.spawn();
     drop(step);
+    let asked = known.iter().map(|peer| peer.id).filter(|peer| *peer != common.key.public());
+    tokio::spawn(common.greeter.clone().greet_first(asked.collect()));
     let ready = Ready {
         name: common.name.clone(),
         public_key: identity::hex(&common.key.public()),
@@ -132,6 +135,7 @@ pub(crate) async fn boot(
         view: common.view,
         connections: common.connections,
         dialer: common.dialer,
+        greeter: common.greeter,
         instructions: instructed,
         counters: common.counters,
     });
@@ -157,9 +161,11 @@ fn common(
         connections.clone(),
         counters.clone(),
     );
+    let incarnation = incarnation();
     Common {
         name: identity::name(&arguments.mesh, &arguments.role, &key.public()),
-        incarnation: incarnation(),
+        greeter: Greeter::new(dialer.clone(), connections.clone(), incarnation),
+        incarnation,
         addresses: dialer.endpoint.bound_sockets().into_iter().take(ADDRESSES_MAX).collect(),
         links: Links::new(dialer.clone(), &arguments.mesh),
         meshes: Meshes::default(),
@@ -216,7 +222,7 @@ async fn backbone(
         seeds: arguments.backbone_seeds().iter().map(|seed| seed.id).collect(),
         view: Arc::clone(&common.view),
         meshes: common.meshes.clone(),
-        dialer: common.dialer.clone(),
+        greeter: common.greeter.clone(),
         counters: common.counters.clone(),
     };
     Backbone::join(gossip, parts).await.map(Some)

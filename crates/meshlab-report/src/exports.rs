@@ -53,6 +53,8 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
     let metrics: Vec<Value> = view.metrics.iter().map(|(at, name, value, unit)| {
         json!({ "at": at, "name": name, "value": value, "unit": unit })
     }).collect();
+    let traffic: Vec<Value> =
+        view.traffic.iter().map(|(at, measure)| json!({ "at": at, "measure": measure })).collect();
     json!({
         "schema": SUMMARY_SCHEMA,
         "run": record.manifest.run,
@@ -67,6 +69,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "faults": faults,
         "nodes": nodes,
         "metrics": metrics,
+        "traffic": traffic,
         "warnings": view.warnings.iter().map(|warning| &warning.1).collect::<Vec<_>>(),
         "problems": view.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
         "spans": record.spans.len(),

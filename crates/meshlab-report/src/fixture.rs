@@ -7,11 +7,18 @@ use meshlab_model::{
     ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, HostFacts,
     MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId, RunEvent, RunEventKind as K, RunTime,
     Sample, SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId,
-    TestOutcome, Verdict,
+    TestOutcome, TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
 pub const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J]]>&";
+
+/// A thousand round trips of 1 to 1000 ms, as a node sends them.
+const HISTOGRAM: &str = concat!(
+    "HISTFAAAAJ14nO2NPQrCMBiGv7xRIohkcFQnZ08g4uZlPIG4egPxAE7iORyl9BTd26lr0yZQ+ksptNA2",
+    "eb6f5E2+vNvHc00k/qQXN53FZf+70NnXgivhSLwW8ATeMwTcxAcIWUl8Ge641eQVR8Upqe36ARvsFGnt",
+    "/yyxwlKlJt2Vq2O9F5gncNOzNFft/PDnOShHQaii8cMu/rTm1nwa5hG32Tzp",
+);
 
 /// Numbers the events and gives them the times in milliseconds that stand beside them.
 pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
@@ -57,6 +64,17 @@ pub fn run(folder: &Path) -> RunRecord {
         all.push((ms, K::FaultReached { fault, stage }));
     }
     all.push((5100, K::FaultFinished { fault, verdict: Verdict::Passed }));
+    all.push((
+        5150,
+        K::NodeActed {
+            node: node(1),
+            act: "order node-2 to shut down".into(),
+            outcome: HOSTILE.into(),
+            done: false,
+            took_micros: 1500,
+        },
+    ));
+    all.push((5160, K::TrafficMeasured(traffic())));
     all.push((5200, K::Note { text: HOSTILE.into() }));
     all.push((5300, exited(3, false)));
     all.extend(claim(2, 5400, 39_400, Verdict::Failed("143 of 200 after 34.0 s".into())));
@@ -125,6 +143,23 @@ pub fn claim(id: u32, from: u64, to: u64, verdict: Verdict) -> Vec<(u64, K)> {
         (from + 1, K::ClaimProgress { claim, have: 143, need: 200 }),
         (to, K::ClaimFinished { claim, verdict, took_micros, evidence }),
     ]
+}
+
+/// A thousand round trips of 1 to 1000 ms.
+fn traffic() -> TrafficMeasure {
+    TrafficMeasure {
+        from: node(1),
+        to: node(2),
+        kind: "echo".into(),
+        streams: 4,
+        bytes_each: 1024,
+        round_trips: 1000,
+        errors: 1,
+        reasons: vec![HOSTILE.into()],
+        bytes: 2_048_000,
+        took_micros: 10_000_000,
+        histogram: HISTOGRAM.into(),
+    }
 }
 
 /// A node's end.

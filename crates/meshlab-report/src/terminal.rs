@@ -109,6 +109,13 @@ impl<W: Write> Terminal<W> {
                 let node = clean(node.as_str());
                 writeln!(self.out, "{at}  {node} exited by itself with {exit}")?;
             }
+            K::NodeActed { node, act, outcome, .. } => {
+                let (node, act) = (clean(node.as_str()), clean(act));
+                writeln!(self.out, "{at}  asked    {node} to {act}: {}", clean(outcome))?;
+            }
+            K::TrafficMeasured(measure) => {
+                writeln!(self.out, "{at}  traffic  {}", clean(&crate::text::traffic(measure)))?;
+            }
             K::Note { text } => writeln!(self.out, "{at}  note     {}", clean(text))?,
             K::Problem { text, .. } => {
                 for line in text.lines() {

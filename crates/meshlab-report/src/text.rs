@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use meshlab_model::{ClaimEvidence, ExitCode, SourceLine, format_duration};
+use meshlab_model::{ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration};
+use meshlab_stats::Latency;
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -91,6 +92,22 @@ pub(crate) fn meaning(code: ExitCode) -> &'static str {
         ExitCode::HarnessFailed => "the harness or the host failed",
         ExitCode::Interrupted => "stopped by a signal",
     }
+}
+
+/// A workload in a line.
+pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
+    let TrafficMeasure { from, to, kind, streams, round_trips, errors, .. } = measure;
+    let times = Latency::decode(&measure.histogram).ok().filter(|latency| latency.count() > 0);
+    let micros = |length: std::time::Duration| took(length.as_micros() as u64);
+    let times = times.map_or(String::new(), |times| {
+        format!(", p50 {}, p99 {}", micros(times.at(50.0)), micros(times.at(99.0)))
+    });
+    let why = measure.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
+    let streams = if *streams == 1 { String::new() } else { format!(" over {streams} streams") };
+    format!(
+        "{kind} {from} to {to}{streams}: {round_trips} round trips in {}, {errors} errors{why}{times}",
+        took(measure.took_micros)
+    )
 }
 
 #[cfg(test)]

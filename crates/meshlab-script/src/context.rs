@@ -13,6 +13,7 @@ use meshlab_model::{DeclaredTest, SourceLine};
 use mlua::{Function, Lua};
 
 use crate::{
+    declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
     locate::{self, Token},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     /// Its text.
     pub(crate) source: String,
     tokens: Vec<Token>,
+    /// What the command line puts in the place of what the file declares.
+    pub(crate) overrides: Overrides,
     pub(crate) declared: Mutex<Declared>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
@@ -41,12 +44,13 @@ pub(crate) struct Declared {
 }
 
 impl Context {
-    pub(crate) fn new(file: String, source: String) -> Self {
+    pub(crate) fn new(file: String, source: String, overrides: Overrides) -> Self {
         let tokens = locate::tokens(&source);
         Self {
             file,
             source,
             tokens,
+            overrides,
             declared: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use meshlab_model::DeclaredTest;
 
+/// What the command line puts in the place of what the file declares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// How long the plan lasts.
+    pub duration: Option<Duration>,
+}
+
 /// What the top level of a file declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {

@@ -17,6 +17,6 @@ mod script;
 mod unwind;
 mod values;
 
-pub use declaration::Declaration;
+pub use declaration::{Declaration, Overrides};
 pub use error::{ErrorKind, ScriptError};
 pub use script::{RunOutcome, Script};

@@ -13,7 +13,7 @@ use mlua::{Error, Function, Lua};
 use crate::{
     api,
     context::Context,
-    declaration::Declaration,
+    declaration::{Declaration, Overrides},
     error::{ErrorKind, ScriptError},
     sandbox,
     unwind::unwind,
@@ -47,10 +47,18 @@ impl Script {
     /// # Errors
     /// The file cannot be read, does not parse, or misuses the language at its top level.
     pub fn load(path: &Path) -> Result<Self, Box<ScriptError>> {
+        Self::load_with(path, Overrides::default())
+    }
+
+    /// The same, with some of what the file declares replaced.
+    ///
+    /// # Errors
+    /// As [`Script::load`]; also where there is nothing to replace.
+    pub fn load_with(path: &Path, overrides: Overrides) -> Result<Self, Box<ScriptError>> {
         let source = read(path)?;
         let file = path.display().to_string();
         let name = path.file_stem().map_or("scenario".into(), |stem| stem.to_string_lossy());
-        let context = Arc::new(Context::new(file, source));
+        let context = Arc::new(Context::new(file, source, overrides));
         let lua = declare(&context).map_err(|error| Box::new(unwind(&context, &error)))?;
         let mut declared = std::mem::take(&mut *context.lock_declared());
         let mut declaration = declared.options.take().unwrap_or_default();
@@ -144,7 +152,8 @@ impl Script {
 fn read(path: &Path) -> Result<String, Box<ScriptError>> {
     let file = path.display().to_string();
     let unreadable = |message: String, help: &str| {
-        let mut error = Context::new(file.clone(), String::new()).mistake("", 0, message);
+        let mut error =
+            Context::new(file.clone(), String::new(), Overrides::default()).mistake("", 0, message);
         error.help = Some(help.to_owned());
         Box::new(error)
     };

@@ -6,13 +6,23 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use fake::{Fake, error_of, load, load_at, run_on};
 
+/// Scenarios that do not depend on what the nodes answer.
+const SHIPPED: &[&str] = &[
+    "gossip-swarm-forms",
+    "remove-resilience",
+    "lifecycle-walk",
+    "rejoin",
+    "stream-flood",
+    "bench/first-light",
+];
+
 fn inside(body: &str) -> String {
     format!("test(\"t\", function()\n  local swarm = mesh {{ nodes = 3 }}\n{body}\nend)\n")
 }
 
 #[test]
 fn the_shipped_scenarios_load_and_run() {
-    for name in ["gossip-swarm-forms", "remove-resilience", "bench/first-light"] {
+    for name in SHIPPED {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../scenarios/{name}.lua"));
         let script = load_at(&path).unwrap_or_else(|error| panic!("{}", error.render(false)));
@@ -276,4 +286,51 @@ fn defaults_are_those_of_the_manual() {
         "{}",
         fake.said()
     );
+}
+
+#[test]
+fn nodes_act_and_carry_traffic_on_a_scenarios_word() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local a, b = swarm:node(1), swarm:node(2)\n  a:drain() a:update() a:resume()\n  \
+         operator.grant(a, { may = { \"shutdown\" }, mesh = \"mesh2\", valid_for = \"90s\" })\n  \
+         local order = a:shutdown(b)\n  print(order.accepted, order.reason)\n  \
+         a:set_state(b, \"Draining\")\n  local sent = a:deliver(b, \"hi\")\n  \
+         print(sent.delivered, sent.via, sent.took, sent.trace)\n  \
+         print(a:resolve(\"x.y.z\").reason, a:counters()[\"digests.sent\"], a.name)\n  \
+         local view = a:view() print(view.peers, view.neighbors, view.connections)\n  \
+         local hash = a:share { files = 2, each = \"4KiB\" }\n  \
+         local got = b:fetch(a, hash) print(got.whole, got.files, got.bytes, got.took)\n  \
+         local flood = traffic.bi_streams { from = a, to = b, streams = 4, size = \"1KiB\",\n    \
+         duration = \"2s\", rate = \"500/s\", floors = { round_trips = 10 },\n    \
+         ceilings = { errors = 0, p99 = \"1ms\", max = \"2s\" } }\n  \
+         print(flood.round_trips, flood.per_second, flood.latency.p50, flood.latency:at(90))\n  \
+         local bulk = traffic.bulk { from = a, to = b, size = \"1MiB\", within = \"5s\" }\n  \
+         print(bulk.whole, bulk.reason)\n  \
+         local span = spans(\"x\"):list()[1] print(span.parent, span.took, span.attributes.via)\n  \
+         expect.agreed(swarm, { within = \"3s\" })",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn mistakes_in_acts_and_traffic_are_shown_with_their_cure() {
+    let bodies = [
+        "  traffic.bi_streams { from = swarm:node(1), to = swarm:node(2), duration = \"1s\" }",
+        "  traffic.requests { from = swarm:node(1), to = swarm:node(2), duration = \"1s\", \
+         rate = 500 }",
+        "  traffic.bulk { from = swarm:node(1), to = swarm:node(2), size = 16 }",
+        "  traffic.bi_streams { from = swarm:node(1), to = swarm:node(2), streams = 1, \
+         duration = \"1s\", ceilings = { p95 = \"1s\" } }",
+        "  swarm:node(1):set_state(swarm:node(2), \"Drained\")",
+        "  operator.grant(swarm:node(1), { may = { \"fly\" } })",
+        "  swarm:relay()",
+        "  swarm:node(1):shutdwon(swarm:node(2))",
+    ];
+    let errors: Vec<String> = bodies.iter().map(|body| error_of(&inside(body))).collect();
+    insta::assert_snapshot!(errors.join("\n\n"));
 }

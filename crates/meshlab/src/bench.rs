@@ -28,6 +28,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
             network: arguments.network,
             binary: Vec::new(),
             node_env: Vec::new(),
+            duration: None,
             output: arguments.output.clone(),
         };
         let (code, folder) = run::execute(&round)?;

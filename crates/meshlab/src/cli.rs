@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -46,6 +46,9 @@ pub(crate) struct RunArguments {
     /// Give one node an environment variable: `node-4:MESH_NODE_GOSSIP=off`
     #[arg(long, value_name = "NODE:NAME=VALUE", value_parser = node_env)]
     pub(crate) node_env: Vec<(String, String, String)>,
+    /// How long the scenario's plan lasts, in the place of what it declares: `90s`, `5m`
+    #[arg(long, value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
     /// Folder in which results/ and reports/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -80,6 +83,10 @@ pub(crate) enum Network {
     Lab,
     /// This host's loopback, for hosts that cannot make namespaces; no network faults
     Host,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    meshlab_model::parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -17,7 +17,7 @@ use meshlab_engine::{
 };
 use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
-use meshlab_script::{ErrorKind, Script};
+use meshlab_script::{ErrorKind, Overrides, Script};
 
 use crate::{
     cli::{Network, RunArguments},
@@ -33,13 +33,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
 
 /// Runs a scenario; the folder is absent where the run did not begin.
 pub(crate) fn execute(arguments: &RunArguments) -> Result<(ExitCode, Option<RunFolder>)> {
-    let script = match Script::load(&arguments.scenario) {
-        Ok(script) => script,
-        Err(error) => {
-            eprintln!("{}", error.render(color(&std::io::stderr())));
-            return Ok((ExitCode::ScriptError, None));
-        }
-    };
+    let script =
+        match Script::load_with(&arguments.scenario, Overrides { duration: arguments.duration }) {
+            Ok(script) => script,
+            Err(error) => {
+                eprintln!("{}", error.render(color(&std::io::stderr())));
+                return Ok((ExitCode::ScriptError, None));
+            }
+        };
     if arguments.network == Network::Lab
         && let Err(why) = meshlab_lab::probe().lab_possible()
     {

@@ -51,9 +51,15 @@ impl Lease {
         Self { own, every, holder: Holder::Nobody { from: now + every } }
     }
 
-    /// How long a summary stands for its mesh.
+    /// After this without a summary the publisher's own mesh looks for another one.
     pub(crate) fn length(every: Duration) -> Duration {
         every * LEASE
+    }
+
+    /// How long a summary stands for its mesh with others: long enough for another publisher to
+    /// take over in the meantime.
+    pub(crate) fn stands(every: Duration) -> Duration {
+        Self::length(every) * 2
     }
 
     pub(crate) fn is_held(&self) -> bool {

@@ -29,9 +29,8 @@ use self::{
     summary::{CONTACTS_MAX, Summary, SummaryContact},
 };
 use crate::{
-    control::greet,
+    control::Greeter,
     counters::{Counter, Counters},
-    dial::Dialer,
     identity::hex,
     seeds::Seeds,
     view::SharedView,
@@ -127,7 +126,7 @@ pub(crate) struct Backbone {
     view: Arc<SharedView>,
     changes: watch::Receiver<u64>,
     meshes: Meshes,
-    dialer: Dialer,
+    greeter: Greeter,
     counters: Counters,
 }
 
@@ -142,7 +141,7 @@ pub(crate) struct BackboneParts {
     pub(crate) seeds: Vec<PublicKey>,
     pub(crate) view: Arc<SharedView>,
     pub(crate) meshes: Meshes,
-    pub(crate) dialer: Dialer,
+    pub(crate) greeter: Greeter,
     pub(crate) counters: Counters,
 }
 
@@ -169,7 +168,7 @@ impl Backbone {
             every: parts.every,
             view: parts.view,
             meshes: parts.meshes,
-            dialer: parts.dialer,
+            greeter: parts.greeter,
             counters: parts.counters,
         })
     }
@@ -215,15 +214,10 @@ impl Backbone {
         }
         if self.seeds.due().is_some_and(|due| due <= now) {
             let attempt = self.seeds.take_try(now);
-            let (dialer, sender, incarnation) =
-                (self.dialer.clone(), self.sender.clone(), self.incarnation);
-            let alone = self.neighbors.is_empty();
+            let (greeter, sender) = (self.greeter.clone(), self.sender.clone());
             let task = self.counters.task();
             tokio::spawn(async move {
-                if alone {
-                    let greetings = attempt.peers.iter().map(|p| greet(&dialer, *p, incarnation));
-                    n0_future::join_all(greetings).await;
-                }
+                greeter.before_joining(&attempt.peers).await;
                 // The loop sees the end of the topic by itself.
                 let _ = sender.join_peers(attempt.peers).await;
                 drop(task);
@@ -342,7 +336,7 @@ impl Backbone {
             publisher: self.name.clone(),
             incarnation: self.incarnation,
             seq: self.seq,
-            lease_ms: Lease::length(self.every).as_millis() as u64,
+            lease_ms: Lease::stands(self.every).as_millis() as u64,
             nodes: u32::try_from(known.directory.len() + 1).unwrap_or(u32::MAX),
             contacts: std::iter::once(own).chain(others).take(CONTACTS_MAX).collect(),
         }

@@ -5,11 +5,14 @@
 //! take the new one for the old.
 //!
 //! An order is carried out only if its chain of capabilities roots in the operator's key; see
-//! `authority.rs`. `send.rs` is the sending side.
+//! `authority.rs`. `send.rs` is the sending side,
+//! `greeting.rs` says when to greet.
 
+mod greeting;
 mod send;
 
-pub(crate) use send::{Orders, greet};
+pub(crate) use greeting::Greeter;
+pub(crate) use send::Orders;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -66,7 +66,7 @@ impl Orders {
 
 /// Tells a peer that this node is about to join. Whether it worked is of no interest: the try
 /// that follows tells.
-pub(crate) async fn greet(dialer: &Dialer, peer: PublicKey, incarnation: u64) {
+pub(super) async fn greet(dialer: &Dialer, peer: PublicKey, incarnation: u64) {
     let hello = Request::Hello { incarnation };
     if let Err(error) = exchange(dialer, peer.into(), &hello).await {
         tracing::debug!(peer = %peer.fmt_short(), error, "a greeting was not answered");

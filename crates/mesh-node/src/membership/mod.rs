@@ -28,7 +28,7 @@ use crate::{
     acquaintances::Acquaintances,
     cadence::Cadence,
     connections::Connections,
-    control::{Instruction, greet},
+    control::{Greeter, Instruction},
     counters::{Counter, Counters},
     dial::Dialer,
     digest::{Codec, Digest},
@@ -73,6 +73,7 @@ pub(crate) struct Membership {
     view: Arc<SharedView>,
     connections: Connections,
     dialer: Dialer,
+    greeter: Greeter,
     instructions: mpsc::Receiver<Instruction>,
     counters: Counters,
 }
@@ -95,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) view: Arc<SharedView>,
     pub(crate) connections: Connections,
     pub(crate) dialer: Dialer,
+    pub(crate) greeter: Greeter,
     pub(crate) instructions: mpsc::Receiver<Instruction>,
     pub(crate) counters: Counters,
 }
@@ -130,6 +132,7 @@ impl Membership {
             view: parts.view,
             connections: parts.connections,
             dialer: parts.dialer,
+            greeter: parts.greeter,
             instructions: parts.instructions,
             counters: parts.counters,
         }
@@ -272,8 +275,7 @@ impl Membership {
         info_span!(parent: None, "node.state_changed", state = state.as_str()).in_scope(|| ());
     }
 
-    /// Asks who is to be asked, beside the loop: a dead seed must not hold it up. A node that has
-    /// nobody greets first, so that nobody takes it for its former process.
+    /// Asks who is to be asked, beside the loop: a dead seed must not hold it up.
     fn ask_for_entry(&mut self, now: Instant) {
         let attempt = self.seeds.take_try(now);
         if let Some(wait) = attempt.retry_after {
@@ -283,15 +285,10 @@ impl Membership {
         for peer in &attempt.peers {
             info_span!(parent: None, "seed.dialed", peer.id = hex(peer)).in_scope(|| ());
         }
-        let alone = self.view.lock().neighbors.is_empty();
-        let (dialer, sender, incarnation) =
-            (self.dialer.clone(), self.sender.clone(), self.digest.incarnation);
+        let (greeter, sender) = (self.greeter.clone(), self.sender.clone());
         let task = self.counters.task();
         tokio::spawn(async move {
-            if alone {
-                let greetings = attempt.peers.iter().map(|peer| greet(&dialer, *peer, incarnation));
-                n0_future::join_all(greetings).await;
-            }
+            greeter.before_joining(&attempt.peers).await;
             if let Err(error) = command(sender.join_peers(attempt.peers)).await {
                 tracing::debug!(%error, "could not join");
             }

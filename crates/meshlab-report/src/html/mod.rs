@@ -1,9 +1,10 @@
 //! The page: one file without anything from outside. This file owns its order and its tables;
-//! `charts` draws from events and spans, `plots` from samples.
+//! `charts` draws from events and spans, `plots` from samples, `work` lists what nodes were asked.
 
 mod charts;
 mod packets;
 mod plots;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -82,6 +83,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))
                 h2 { "Network" } (packets::section(record, view))
+                h2 { "Work" } (work::section(view))
                 h2 { "Resources" } (resources(record, view)) (plots::plots(record, view))
                 h2 { "Telemetry" } (telemetry(record, view))
                 h2 { "Notes and metrics" } (notes(view))

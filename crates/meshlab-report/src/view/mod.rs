@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use meshlab_model::{
     ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, NodeExit, NodeId,
     RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId, TestOutcome,
-    Verdict,
+    TrafficMeasure, Verdict,
 };
 
 /// What is known of the run so far. The same fold serves live and afterwards.
@@ -25,6 +25,10 @@ pub struct RunView {
     pub notes: Vec<(RunTime, String)>,
     /// Numbers of the scenario's own: time, name, value, unit.
     pub metrics: Vec<(RunTime, String, f64, String)>,
+    /// What nodes were asked to do, in order.
+    pub acts: Vec<ActView>,
+    /// Workloads that were driven, in order.
+    pub traffic: Vec<(RunTime, TrafficMeasure)>,
     /// What a person should know that decides nothing.
     pub warnings: Vec<(RunTime, String)>,
     /// What went wrong outside the claims.
@@ -39,6 +43,23 @@ pub struct RunView {
     pub events: u64,
     /// The test that runs now.
     pub(crate) running: Option<TestId>,
+}
+
+/// Something that a node was asked to do.
+#[derive(Debug, Clone)]
+pub struct ActView {
+    /// When the answer came.
+    pub at: RunTime,
+    /// Which node.
+    pub node: NodeId,
+    /// What it was asked to do.
+    pub act: String,
+    /// What came of it.
+    pub outcome: String,
+    /// Whether it was done.
+    pub done: bool,
+    /// From the question to the answer, in microseconds.
+    pub took_micros: u64,
 }
 
 /// A problem, and the test during which it arose.
@@ -211,6 +232,15 @@ impl RunView {
                 }
             }
             K::Note { text } => self.notes.push((at, text.clone())),
+            K::NodeActed { node, act, outcome, done, took_micros } => self.acts.push(ActView {
+                at,
+                node: node.clone(),
+                act: act.clone(),
+                outcome: outcome.clone(),
+                done: *done,
+                took_micros: *took_micros,
+            }),
+            K::TrafficMeasured(measure) => self.traffic.push((at, measure.clone())),
             K::Metric { name, value, unit } => {
                 self.metrics.push((at, name.clone(), *value, unit.clone()));
             }

@@ -25,7 +25,15 @@ fn scenario(call: Call) -> Outcome<Table> {
     call.at_most(1)?;
     let options = call.options(0, OPTIONS)?;
     let timeout = options.duration("timeout")?;
-    let duration = options.duration("duration")?;
+    let declared = options.duration("duration")?;
+    let wanted = call.context.overrides.duration;
+    if wanted.is_some() && declared.is_none() {
+        return Err(call.mistake_with(
+            "this scenario declares no `duration`, so there is none to replace",
+            "leave `--duration` away",
+        ));
+    }
+    let duration = wanted.or(declared);
     let sample_every = options.duration("sample_every")?.unwrap_or(Duration::from_secs(1));
     if sample_every < SAMPLE_EVERY_MIN {
         return Err(options.mistake(
