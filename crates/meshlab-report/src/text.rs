@@ -104,9 +104,10 @@ pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
     });
     let why = measure.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
     let streams = if *streams == 1 { String::new() } else { format!(" over {streams} streams") };
+    let in_all = took(measure.took_micros);
     format!(
-        "{kind} {from} to {to}{streams}: {round_trips} round trips in {}, {errors} errors{why}{times}",
-        took(measure.took_micros)
+        "{kind} {from} to {to}{streams}: {round_trips} round trips in {in_all}, \
+         {errors} errors{why}{times}"
     )
 }
 

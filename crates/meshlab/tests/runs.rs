@@ -253,3 +253,65 @@ fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+/// A node that is in the topic and says nothing is in nobody's directory: the books of the others
+/// do not agree with who is there.
+const AGREED: &str = r#"
+test("the books agree", function()
+  local swarm = mesh { nodes = 3, digest_every = "500ms" }
+  expect.agreed(swarm, { within = "6s" })
+end)
+"#;
+
+#[test]
+fn books_that_do_not_agree_are_red_and_name_whom_they_miss() {
+    let bench = Bench::new();
+    let silent = ["--node-env", "node-3:MESH_NODE_GOSSIP=off"];
+    let run = bench.run("agreed.lua", AGREED, &silent);
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("node-1 does not know node-3"), "{}", run.all());
+    let run = bench.run("agreed.lua", AGREED, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+}
+
+const ORDERS: &str = r#"
+test("orders are carried out or refused, and nobody is surprised by the end", function()
+  local swarm = mesh { nodes = 2, operator = true, digest_every = "500ms" }
+  local console = swarm:add { role = "console" }
+  local target = swarm:node(2)
+  expect.equal(console:shutdown(target).reason, "unrooted", "without a capability")
+  operator.grant(console, { may = { "shutdown" }, valid_for = "60s" })
+  expect.equal(console:shutdown(target).accepted, true, "with one")
+  expect.state(target, "Leaving", { via = "message", within = "10s" })
+  local echo = traffic.bi_streams {
+    from = console, to = swarm:node(1), streams = 2, size = "1KiB", duration = "300ms",
+    ceilings = { errors = 0, p50 = "1us" },
+  }
+  print("round trips: " .. echo.round_trips)
+end)
+"#;
+
+#[test]
+fn orders_and_traffic_are_in_the_record_and_a_broken_limit_is_red() {
+    let bench = Bench::new();
+    let run = bench.run("orders.lua", ORDERS, &[]);
+    // The one thing wrong: half of all round trips within a microsecond.
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("p50 at most 1 µs"), "{}", run.all());
+    let events = bench.read("orders", "events.jsonl");
+    assert!(events.contains("order node-2 to shut down"), "{events}");
+    assert!(events.contains("refused: unrooted"), "{events}");
+    assert!(events.contains("\"asked_for\":true"), "{events}");
+    let summary: serde_json::Value =
+        serde_json::from_str(&bench.read("orders", "summary.json")).unwrap();
+    let measure = &summary["traffic"][0]["measure"];
+    assert!(measure["round_trips"].as_u64().unwrap() > 0, "{summary}");
+    let failed: Vec<&str> = summary["claims"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|claim| claim["verdict"]["verdict"] == "failed")
+        .filter_map(|claim| claim["text"].as_str())
+        .collect();
+    assert_eq!(failed, ["p50 at most 1 µs"], "{summary}");
+}

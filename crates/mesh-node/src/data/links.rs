@@ -75,9 +75,9 @@ impl Links {
         {
             let mut kept = self.lock();
             if kept.len() >= KEPT_MAX
-                && let Some((_, oldest)) = kept.pop_first()
+                && let Some((_, other)) = kept.pop_first()
             {
-                oldest.connection.close(0_u32.into(), b"not kept");
+                other.connection.close(0_u32.into(), b"not kept");
             }
             if let Some(former) = kept.insert(key, link) {
                 former.connection.close(0_u32.into(), b"replaced");

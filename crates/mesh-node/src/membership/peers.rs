@@ -67,7 +67,7 @@ impl Membership {
                 self.dialer.book.arrived(key, &digest.addresses);
                 self.seeds.heard(&key);
                 connected(id, name, state);
-                state_heard(id, state);
+                state_heard(id, name, state);
                 self.cadence.peer_entered();
             }
             Heard::Restarted { former } => {
@@ -77,13 +77,13 @@ impl Membership {
                     parent: None, "peer.restarted", peer.id = id, peer.name = name, state, closed
                 )
                 .in_scope(|| ());
-                state_heard(id, state);
+                state_heard(id, name, state);
                 // Its directory is empty, and at a gated cadence would stay so for long.
                 self.cadence.peer_entered();
             }
-            Heard::Changed | Heard::LeftUnknown => state_heard(id, state),
+            Heard::Changed | Heard::LeftUnknown => state_heard(id, name, state),
             Heard::Left => {
-                state_heard(id, state);
+                state_heard(id, name, state);
                 disconnected(id, name, "left");
             }
             Heard::Refreshed | Heard::Old | Heard::Full => {}
@@ -119,7 +119,8 @@ impl Membership {
         for (key, peer) in silent {
             let id = hex(&key);
             info_span!(
-                parent: None, "node.state_inferred", peer.id = id, state = State::Dead.as_str()
+                parent: None, "node.state_inferred", peer.id = id, peer.name = peer.name,
+                state = State::Dead.as_str()
             )
             .in_scope(|| ());
             disconnected(&id, &peer.name, "silence");
@@ -159,6 +160,7 @@ fn disconnected(id: &str, name: &str, reason: &'static str) {
     tracing::info!(name, reason, "peer gone");
 }
 
-fn state_heard(id: &str, state: &'static str) {
-    info_span!(parent: None, "node.state_heard", peer.id = id, state).in_scope(|| ());
+fn state_heard(id: &str, name: &str, state: &'static str) {
+    info_span!(parent: None, "node.state_heard", peer.id = id, peer.name = name, state)
+        .in_scope(|| ());
 }

@@ -132,3 +132,24 @@ fn a_frozen_node_holds_nobody_for_dead_when_it_wakes() {
     assert_eq!(seen.peers.len(), 2, "the pause is its own, and not held against others: {seen:?}");
     all_agree(&mut [&mut first, &mut second, &mut third], HEALED);
 }
+
+#[test]
+fn sigterm_and_sigint_leave_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    // As above: at this cadence only the announcement can evict within the test's time.
+    let every = "--digest-every 600s --digest-gated false";
+    let mut first = Node::start(&data.path().join("1"), every, None);
+    let mut others: Vec<Node> = ["2", "3"]
+        .iter()
+        .map(|name| Node::start(&data.path().join(name), every, Some(&first.ready)))
+        .collect();
+    let keys: Vec<String> = others.iter().map(key).collect();
+    first.wait_for_view(&[&keys[0], &keys[1]], DEADLINE);
+    for (node, signal) in others.iter_mut().zip([libc::SIGTERM, libc::SIGINT]) {
+        let pid = i32::try_from(node.child.id()).unwrap();
+        // SAFETY: a signal to a process that this test started and has not reaped.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        assert_eq!(node.child.wait().unwrap().code(), Some(0), "signal {signal}");
+    }
+    first.wait_for_view(&[], DEADLINE);
+}

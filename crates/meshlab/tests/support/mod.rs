@@ -58,9 +58,11 @@ impl Bench {
         if arguments.len() > 1 && arguments[0] == "run" && !named {
             // The node that `cargo test --workspace` has just built: building it once more, with
             // the features of another selection of packages, would take minutes in each run.
-            let node = Path::new(env!("CARGO_BIN_EXE_meshlab")).with_file_name("mesh-node");
-            if node.exists() {
-                command.arg("--binary").arg(format!("mesh-node={}", node.display()));
+            for name in ["mesh-node", "mesh-relay"] {
+                let program = Path::new(env!("CARGO_BIN_EXE_meshlab")).with_file_name(name);
+                if program.exists() {
+                    command.arg("--binary").arg(format!("{name}={}", program.display()));
+                }
             }
         }
         command.env("NO_COLOR", "1").stdin(Stdio::null());
