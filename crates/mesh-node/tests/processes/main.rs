@@ -9,6 +9,7 @@
 mod authority;
 mod backbone;
 mod membership;
+mod metrics;
 mod start;
 mod support;
 mod work;
