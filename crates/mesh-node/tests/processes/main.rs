@@ -8,6 +8,7 @@
 
 mod authority;
 mod backbone;
+mod good_subject;
 mod membership;
 mod metrics;
 mod start;
