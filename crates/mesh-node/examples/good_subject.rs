@@ -225,6 +225,9 @@ fn hear(known: &Known, message: &[u8]) {
     let Some((kind, rest)) = message.split_first() else { return };
     let Some((key, name)) = rest.split_at_checked(PublicKey::LENGTH) else { return };
     let (Ok(key), Ok(name)) = (PublicKey::try_from(key), std::str::from_utf8(name)) else { return };
+    // Agent: a span for each message that was heard, under the word that scenarios know.
+    tracing::info_span!(parent: None, "gossip.digest_received", peer.id = hex(&key))
+        .in_scope(|| ());
     let mut inner = known.lock();
     inner.heard += 1;
     if *kind == GONE {
