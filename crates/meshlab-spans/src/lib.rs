@@ -8,6 +8,7 @@
 
 mod clock;
 mod decode;
+mod fuzz;
 mod grpc;
 mod http;
 mod metrics;
@@ -17,6 +18,8 @@ mod store;
 
 pub use clock::RunClock;
 pub use decode::IncomingSpan;
+#[doc(hidden)]
+pub use fuzz::{fuzz_metrics, fuzz_traces};
 pub use metrics::{METRIC_NAMES_MAX, MetricKind, MetricNumber, MetricValue};
 pub use receiver::{Receiver, ReceiverError};
 pub use selector::Selector;
