@@ -93,6 +93,7 @@ async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> 
     let node = boot::boot(arguments, key, started).await.context("failed to boot")?;
     agent.ready(node.ready.clone(), node.view.clone());
     agent.serve(std::sync::Arc::new(node.commands));
+    agent.count(node.view.clone());
     tracing::info!(name = node.ready.name, addresses = ?node.ready.addresses, "ready");
     let backbone = node.backbone.map(|backbone| tokio::spawn(backbone.run()));
     let ended = node.membership.run(agent.stop_requested()).await;
@@ -117,9 +118,16 @@ pub(crate) fn agent_config(
             instance_id,
             node_id: std::env::var(env::NODE_ID).ok(),
             log_filter: std::env::var("RUST_LOG").ok(),
+            metrics_every: metrics_every(),
         },
         control,
     }
+}
+
+/// As OpenTelemetry names it, in milliseconds; what does not parse is as if it were not there.
+fn metrics_every() -> Option<Duration> {
+    let every = std::env::var("OTEL_METRIC_EXPORT_INTERVAL").ok()?;
+    every.parse().ok().map(Duration::from_millis)
 }
 
 #[cfg(test)]

@@ -37,13 +37,17 @@ pub(crate) fn encode<T: Serialize>(
     content: &T,
 ) -> Vec<u8> {
     // Plain numbers and text: the types that come here always serialise.
-    let content = postcard::to_stdvec(content).unwrap_or_default();
-    let signature = key.sign(&[bounds.domain, topic, &content].concat());
+    sign(bounds, key, topic, &postcard::to_stdvec(content).unwrap_or_default())
+}
+
+/// Signs content that is written already, whatever it is.
+pub(crate) fn sign(bounds: Bounds, key: &SecretKey, topic: &[u8; 32], content: &[u8]) -> Vec<u8> {
+    let signature = key.sign(&[bounds.domain, topic, content].concat());
     let mut bytes = Vec::with_capacity(CONTENT + content.len());
     bytes.push(bounds.version);
     bytes.extend_from_slice(key.public().as_bytes());
     bytes.extend_from_slice(&signature.to_bytes());
-    bytes.extend_from_slice(&content);
+    bytes.extend_from_slice(content);
     bytes
 }
 

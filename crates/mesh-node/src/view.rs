@@ -1,13 +1,13 @@
 //! What the node knows, shared between its loop and whoever asks.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use iroh::PublicKey;
-use meshlab_agent::{View, ViewSource};
+use meshlab_agent::{CounterSource, View, ViewSource};
 use meshlab_wire::{Contact, State, ViewEntry};
 use tokio::sync::watch;
 
@@ -114,5 +114,22 @@ impl ViewSource for SharedView {
             neighbors: known.neighbors.iter().map(hex).collect(),
             connections: connections.iter().map(|(peer, count)| (hex(peer), *count)).collect(),
         }
+    }
+}
+
+impl CounterSource for SharedView {
+    fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters.snapshot()
+    }
+
+    fn gauges(&self) -> BTreeMap<String, u64> {
+        let connections = self.connections.gossip().values().copied().map(u64::from).sum();
+        let known = self.lock();
+        let gauge = |name: &str, value: u64| (name.to_owned(), value);
+        BTreeMap::from([
+            gauge("directory.entries", known.directory.len() as u64),
+            gauge("gossip.neighbors", known.neighbors.len() as u64),
+            gauge("gossip.connections", connections),
+        ])
     }
 }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use meshlab_wire::{Ready, Telemetry as Counts};
 
 use crate::{
-    AgentError, Commands, StopReason, Telemetry, TelemetryConfig, ViewSource, control::Control,
-    stop::Stop,
+    AgentError, Commands, CounterSource, StopReason, Telemetry, TelemetryConfig, ViewSource,
+    control::Control, stop::Stop,
 };
 
 /// Longest wait for the last replies to be written.
@@ -56,6 +56,11 @@ impl Agent {
         self.control.commands(commands);
     }
 
+    /// Exports what `source` counts from now on, as OTLP metrics; see [`CounterSource`].
+    pub fn count(&self, source: Arc<dyn CounterSource>) {
+        self.telemetry.count(source);
+    }
+
     /// Waits for SIGTERM, SIGINT or the control channel's `Stop`. Safe to drop and call again.
     pub async fn stop_requested(&mut self) -> StopReason {
         self.stop.requested().await
@@ -66,10 +71,11 @@ impl Agent {
         &self.telemetry
     }
 
-    /// Last call before the program ends: exports what there is within `deadline`, answers each
-    /// `Stop` with the final counts, closes the control connections and removes the socket.
+    /// Last call before the program ends: exports what there is within `deadline`, spans first and
+    /// metrics then, answers each `Stop` with the final counts, closes the control
+    /// connections and removes the socket.
     pub async fn finish(self, deadline: Duration) -> Counts {
-        self.telemetry.flush_async(deadline).await;
+        self.telemetry.flush_all(deadline).await;
         let counts = self.telemetry.counts();
         self.control.finish(counts, LAST_WORDS).await;
         counts

@@ -2,8 +2,8 @@
 //! control socket that answers. Any program of an iroh mesh can link it; it knows nothing of iroh.
 //!
 //! Open `agent.rs` first: [`Agent`] ties the parts together. `telemetry.rs` installs the tracing
-//! subscriber, `processor.rs` queues and exports spans, `control/` speaks the wire protocol,
-//! `stop.rs` waits for a reason to stop.
+//! subscriber, `processor.rs` queues and exports spans, `metrics.rs` exports numbers, `control/`
+//! speaks the wire protocol, `stop.rs` waits for a reason to stop.
 //!
 //! It does not decide when a node is ready, what a node sees, or how it shuts down: the program
 //! says so through [`Agent::ready`], [`ViewSource`] and [`Agent::finish`].
@@ -11,6 +11,7 @@
 mod agent;
 mod control;
 mod error;
+mod metrics;
 mod processor;
 mod stop;
 mod telemetry;
@@ -19,6 +20,7 @@ mod trace;
 pub use agent::{Agent, AgentConfig};
 pub use control::{Commands, Performing, View, ViewSource};
 pub use error::AgentError;
+pub use metrics::{CounterSource, DEFAULT_METRICS_EVERY, MetricCounts};
 pub use stop::StopReason;
 pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};
 pub use trace::{adopt, trace_context, trace_id};

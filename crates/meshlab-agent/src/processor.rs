@@ -1,7 +1,9 @@
 //! A span processor that sleeps when nothing happens and counts what it loses.
 //!
 //! The stock batch processor wakes on a timer and drops silently. This one has a thread that blocks
-//! until a span ends, lingers shortly so that a burst becomes one request, and exports.
+//! until a span ends, lingers shortly so that a burst becomes one request, and exports. Metrics go
+//! the same way: the thread reads them after it has exported spans, so that a program which does
+//! nothing is not woken for them.
 
 use std::{
     collections::VecDeque,
@@ -15,6 +17,8 @@ use opentelemetry_sdk::{
     error::{OTelSdkError, OTelSdkResult},
     trace::{Span, SpanData, SpanExporter, SpanProcessor},
 };
+
+use crate::metrics::{CounterSource, Meter, MetricCounts};
 
 /// Bounds of the queue between the program and its exporter.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +53,7 @@ struct Shared {
     done: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     queue: VecDeque<SpanData>,
     counts: Counts,
@@ -59,12 +63,43 @@ struct State {
     settled: u64,
     flushing: usize,
     closed: bool,
+    source: Option<Arc<dyn CounterSource>>,
+    metrics: MetricCounts,
+    /// When the source is read next; `None` when no span was exported since it was read.
+    read_at: Option<Instant>,
+    /// Readings that a flush asked for, whatever the time.
+    readings_asked: u64,
+    readings_done: u64,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The source, when it is to be read now. Spans that somebody waits for go first.
+    fn due_source(&self, now: Instant) -> Option<Arc<dyn CounterSource>> {
+        let asked = self.readings_done < self.readings_asked;
+        let due = self.flushing == 0 && self.read_at.is_some_and(|at| at <= now);
+        if asked || due { self.source.clone() } else { None }
+    }
+}
+
+/// What the exporting thread does next.
+enum Work {
+    Spans(Vec<SpanData>),
+    /// Read the source, for a flush that asked for so many readings or because it is time.
+    Metrics(Arc<dyn CounterSource>, u64),
 }
 
 impl Processor {
-    /// Starts the exporting thread. The exporter is used and dropped on that thread only.
+    /// Starts the exporting thread. The exporter and the meter are used and dropped on that thread
+    /// only.
     pub(crate) fn spawn<E: SpanExporter + 'static>(
         exporter: E,
+        meter: Option<Meter>,
         limits: Limits,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -77,13 +112,40 @@ impl Processor {
         // The thread ends when the queue is closed; process exit does not wait for it.
         std::thread::Builder::new()
             .name("span-export".to_owned())
-            .spawn(move || thread.export_until_closed(&exporter))?;
+            .spawn(move || thread.export_until_closed(&exporter, meter))?;
         Ok(Self { shared })
     }
 
     /// What ended, what was exported and what was dropped so far.
     pub(crate) fn counts(&self) -> Counts {
         self.shared.lock().counts
+    }
+
+    /// Requests with metrics that were accepted and that failed so far.
+    pub(crate) fn metric_counts(&self) -> MetricCounts {
+        self.shared.lock().metrics
+    }
+
+    /// Reads metrics from `source` from now on.
+    pub(crate) fn count(&self, source: Arc<dyn CounterSource>) {
+        self.shared.lock().source = Some(source);
+    }
+
+    /// Exports what the source says now, if it is not what was exported last. Blocks the calling
+    /// thread. False when the deadline came first.
+    pub(crate) fn flush_metrics(&self, deadline: Duration) -> bool {
+        let mut state = self.shared.lock();
+        if state.source.is_none() || state.closed {
+            return state.source.is_none();
+        }
+        state.readings_asked += 1;
+        let target = state.readings_asked;
+        self.shared.work.notify_one();
+        let waited = self
+            .shared
+            .done
+            .wait_timeout_while(state, deadline, |state| state.readings_done < target);
+        waited.unwrap_or_else(PoisonError::into_inner).0.readings_done >= target
     }
 
     /// Waits until every span that ended before the call is exported or dropped. Blocks the
@@ -123,47 +185,98 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn export_until_closed<E: SpanExporter>(&self, exporter: &E) {
+    fn export_until_closed<E: SpanExporter>(&self, exporter: &E, mut meter: Option<Meter>) {
         let mut warned = false;
-        while let Some(batch) = self.next_batch() {
-            let spans = batch.len() as u64;
-            let result = futures_executor::block_on(exporter.export(batch));
-            let mut state = self.lock();
-            state.settled += spans;
-            match &result {
-                Ok(()) => state.counts.exported += spans,
-                Err(_) => state.counts.dropped += spans,
-            }
-            drop(state);
+        while let Some(work) = self.next_work() {
+            let result = match work {
+                Work::Spans(batch) => self.export_spans(exporter, batch, meter.as_ref()),
+                Work::Metrics(source, asked) => {
+                    self.export_metrics(meter.as_mut(), source.as_ref(), asked)
+                }
+            };
             self.done.notify_all();
             if let (Err(error), false) = (result, warned) {
                 warned = true;
                 tracing::warn!(
-                    %error,
-                    "spans are not accepted; the program goes on and counts what is lost"
+                    error,
+                    "telemetry is not accepted; the program goes on and counts what is lost"
                 );
             }
         }
     }
 
-    /// Blocks until there is a batch; `None` once the queue is closed and empty.
-    fn next_batch(&self) -> Option<Vec<SpanData>> {
-        let state = self
-            .work
-            .wait_while(self.lock(), |state| state.queue.is_empty() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+    fn export_spans<E: SpanExporter>(
+        &self,
+        exporter: &E,
+        batch: Vec<SpanData>,
+        meter: Option<&Meter>,
+    ) -> Result<(), String> {
+        let spans = batch.len() as u64;
+        let result = futures_executor::block_on(exporter.export(batch));
+        let mut state = self.lock();
+        state.settled += spans;
+        match &result {
+            Ok(()) => state.counts.exported += spans,
+            Err(_) => state.counts.dropped += spans,
+        }
+        // Something happened, so something may have been counted.
+        if state.source.is_some() && state.read_at.is_none() {
+            state.read_at = meter.map(|meter| meter.due(Instant::now()));
+        }
+        result.map_err(|error| error.to_string())
+    }
+
+    fn export_metrics(
+        &self,
+        meter: Option<&mut Meter>,
+        source: &dyn CounterSource,
+        asked: u64,
+    ) -> Result<(), String> {
+        let exported = meter.map_or(Ok(false), |meter| meter.export(source));
+        let mut state = self.lock();
+        state.readings_done = asked;
+        state.read_at = None;
+        match &exported {
+            Ok(sent) => state.metrics.exported += u64::from(*sent),
+            Err(_) => state.metrics.failed += 1,
+        }
+        exported.map(|_| ())
+    }
+
+    /// Blocks until there is something to do; `None` once the queue is closed and empty.
+    fn next_work(&self) -> Option<Work> {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            if let Some(source) = state.due_source(now) {
+                return Some(Work::Metrics(source, state.readings_asked));
+            }
+            if !state.queue.is_empty() {
+                break;
+            }
+            if state.closed {
+                return None;
+            }
+            state = match state.read_at {
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(at) => {
+                    let wait = self.work.wait_timeout(state, at.saturating_duration_since(now));
+                    wait.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
         let mut state = self
             .work
             .wait_timeout_while(state, self.limits.linger, |state| {
-                state.queue.len() < self.limits.batch && state.flushing == 0 && !state.closed
+                state.queue.len() < self.limits.batch
+                    && state.flushing == 0
+                    && state.readings_done == state.readings_asked
+                    && !state.closed
             })
             .unwrap_or_else(PoisonError::into_inner)
             .0;
-        if state.queue.is_empty() {
-            return None;
-        }
         let size = state.queue.len().min(self.limits.batch);
-        Some(state.queue.drain(..size).collect())
+        Some(Work::Spans(state.queue.drain(..size).collect()))
     }
 }
 

@@ -1,9 +1,10 @@
-use std::sync::mpsc;
+use std::sync::{atomic::Ordering, mpsc};
 
 use opentelemetry::trace::{Tracer, TracerProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use super::*;
+use crate::metrics::tests::{Kept, Numbers, meter};
 
 /// Exports what it is given; refuses, or waits for a token before each batch, when told to.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ fn limits(queue: usize, batch: usize) -> Limits {
 fn a_flush_ends_the_linger_and_everything_is_accounted_for() {
     let (entered, batches) = mpsc::sync_channel(64);
     let fake = Fake { refuse: false, tokens: None, entered };
-    let processor = Processor::spawn(fake, limits(100, 4)).unwrap();
+    let processor = Processor::spawn(fake, None, limits(100, 4)).unwrap();
     let provider = provider(&processor);
     end(&provider, 10);
     assert!(processor.flush(Duration::from_secs(10)));
@@ -56,7 +57,7 @@ fn a_flush_ends_the_linger_and_everything_is_accounted_for() {
 fn what_the_collector_refuses_is_counted() {
     let (entered, _batches) = mpsc::sync_channel(64);
     let fake = Fake { refuse: true, tokens: None, entered };
-    let processor = Processor::spawn(fake, limits(100, 50)).unwrap();
+    let processor = Processor::spawn(fake, None, limits(100, 50)).unwrap();
     let provider = provider(&processor);
     end(&provider, 3);
     assert!(processor.flush(Duration::from_secs(10)));
@@ -68,7 +69,7 @@ fn a_full_queue_drops_and_counts_and_a_stuck_exporter_fails_the_flush() {
     let (entered, batches) = mpsc::sync_channel(64);
     let (token, tokens) = mpsc::channel();
     let fake = Fake { refuse: false, tokens: Some(Mutex::new(tokens)), entered };
-    let processor = Processor::spawn(fake, limits(5, 1)).unwrap();
+    let processor = Processor::spawn(fake, None, limits(5, 1)).unwrap();
     let provider = provider(&processor);
     end(&provider, 1);
     assert_eq!(batches.recv_timeout(Duration::from_secs(10)), Ok(1));
@@ -84,9 +85,61 @@ fn a_full_queue_drops_and_counts_and_a_stuck_exporter_fails_the_flush() {
 fn after_shutdown_spans_are_counted_as_dropped() {
     let (entered, _batches) = mpsc::sync_channel(64);
     let fake = Fake { refuse: false, tokens: None, entered };
-    let processor = Processor::spawn(fake, limits(5, 1)).unwrap();
+    let processor = Processor::spawn(fake, None, limits(5, 1)).unwrap();
     let provider = provider(&processor);
     processor.shutdown_with_timeout(Duration::from_secs(10)).unwrap();
     end(&provider, 2);
     assert_eq!(processor.counts(), Counts { ended: 2, exported: 0, dropped: 2 });
+}
+
+fn counting(every: Duration) -> (Processor, SdkTracerProvider, Arc<Numbers>, Kept, Told) {
+    let (entered, _) = mpsc::sync_channel(64);
+    let fake = Fake { refuse: false, tokens: None, entered };
+    let (told, sent) = mpsc::channel();
+    let kept = Kept { told: Some(told), ..Kept::default() };
+    let processor = Processor::spawn(fake, Some(meter(&kept, every)), limits(100, 1)).unwrap();
+    let numbers = Arc::new(Numbers::default());
+    processor.count(numbers.clone());
+    let provider = provider(&processor);
+    (processor, provider, numbers, kept, sent)
+}
+
+type Told = mpsc::Receiver<()>;
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn metrics_follow_spans_and_wait_for_their_time() {
+    let every = Duration::from_millis(200);
+    let (processor, provider, numbers, kept, sent) = counting(every);
+    end(&provider, 1);
+    sent.recv_timeout(LONG).expect("the first goes with the first spans");
+    let first = Instant::now();
+    numbers.0.store(1, Ordering::Relaxed);
+    end(&provider, 1);
+    sent.recv_timeout(LONG).expect("the second without any further span");
+    assert!(first.elapsed() >= every / 2, "after {:?}", first.elapsed());
+    assert_eq!(kept.sent.lock().unwrap().len(), 2);
+    let state = processor.shared.lock();
+    let done = &processor.shared.done;
+    let (state, _) = done.wait_timeout_while(state, LONG, |s| s.metrics.exported < 2).unwrap();
+    assert!(state.read_at.is_none(), "nothing wakes an idle program");
+}
+
+#[test]
+fn a_flush_of_metrics_does_not_wait_for_their_time_and_sends_nothing_twice() {
+    let (processor, provider, numbers, kept, sent) = counting(Duration::from_secs(3600));
+    end(&provider, 1);
+    sent.recv_timeout(LONG).unwrap();
+    numbers.0.store(1, Ordering::Relaxed);
+    assert!(processor.flush_metrics(LONG));
+    assert!(processor.flush_metrics(LONG));
+    assert_eq!(kept.sent.lock().unwrap().len(), 2);
+    assert_eq!(processor.metric_counts(), MetricCounts { exported: 2, failed: 0 });
+    kept.refuse.store(true, Ordering::Relaxed);
+    numbers.0.store(2, Ordering::Relaxed);
+    assert!(processor.flush_metrics(LONG), "it was tried");
+    assert_eq!(processor.metric_counts(), MetricCounts { exported: 2, failed: 1 });
+    end(&provider, 1);
+    assert!(processor.flush(LONG), "spans go on");
 }

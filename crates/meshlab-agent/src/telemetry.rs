@@ -1,16 +1,20 @@
-//! The tracing subscriber of a node: log lines to stderr, spans to a collector.
+//! The tracing subscriber of a node: log lines to stderr, spans and metrics to a collector.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use meshlab_wire::{Telemetry as Counts, attr};
 use opentelemetry::{KeyValue, trace::TracerProvider};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider, trace::SpanExporter as _};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt};
 
 use crate::{
-    AgentError,
+    AgentError, CounterSource, DEFAULT_METRICS_EVERY, MetricCounts,
+    metrics::{HttpSink, Meter},
     processor::{Limits, Processor},
 };
 
@@ -37,6 +41,8 @@ pub struct TelemetryConfig {
     pub node_id: Option<String>,
     /// Filter of log lines, in the syntax of `RUST_LOG`. `None` is INFO, without the transport.
     pub log_filter: Option<String>,
+    /// Shortest time between two exports of metrics. `None` is [`DEFAULT_METRICS_EVERY`].
+    pub metrics_every: Option<Duration>,
 }
 
 /// The installed telemetry. Clones share the queue and the counts.
@@ -101,6 +107,18 @@ impl Telemetry {
         self.export.as_ref().map(|export| export.processor.counts()).unwrap_or_default()
     }
 
+    /// Requests with metrics that were accepted and that failed so far.
+    pub fn metric_counts(&self) -> MetricCounts {
+        self.export.as_ref().map(|export| export.processor.metric_counts()).unwrap_or_default()
+    }
+
+    /// Exports what `source` counts from now on; it takes the place of a former one.
+    pub fn count(&self, source: Arc<dyn CounterSource>) {
+        if let Some(export) = &self.export {
+            export.processor.count(source);
+        }
+    }
+
     /// Waits until every span that ended before the call is exported or dropped. Blocks the
     /// calling thread. False when the deadline came first.
     pub fn flush(&self, deadline: Duration) -> bool {
@@ -112,6 +130,18 @@ impl Telemetry {
         let Some(export) = &self.export else { return true };
         let processor = export.processor.clone();
         let flush = tokio::task::spawn_blocking(move || processor.flush(deadline));
+        flush.await.unwrap_or(false)
+    }
+
+    /// As [`Telemetry::flush_async`], and then the metrics within what is left of the deadline.
+    pub(crate) async fn flush_all(&self, deadline: Duration) -> bool {
+        let Some(export) = &self.export else { return true };
+        let processor = export.processor.clone();
+        let until = Instant::now() + deadline;
+        let flush = tokio::task::spawn_blocking(move || {
+            let flushed = processor.flush(deadline);
+            processor.flush_metrics(until.saturating_duration_since(Instant::now())) && flushed
+        });
         flush.await.unwrap_or(false)
     }
 
@@ -147,10 +177,13 @@ impl Export {
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             return Err(refused("it does not begin with http:// or https://".to_owned()));
         }
+        let endpoint = endpoint.trim_end_matches('/');
+        let client = client().map_err(refused)?;
         let mut exporter = SpanExporter::builder()
             .with_http()
+            .with_http_client(client.clone())
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .with_endpoint(format!("{endpoint}/v1/traces"))
             .with_timeout(EXPORT_TIMEOUT)
             .build()
             .map_err(|error| refused(error.to_string()))?;
@@ -158,7 +191,10 @@ impl Export {
         // The exporter moves to its own thread, out of reach of the provider, which would
         // otherwise tell it the resource.
         exporter.set_resource(&resource);
-        let processor = Processor::spawn(exporter, Limits::default())
+        let sink = HttpSink { client, address: format!("{endpoint}/v1/metrics") };
+        let every = config.metrics_every.unwrap_or(DEFAULT_METRICS_EVERY);
+        let meter = Meter::new(Box::new(sink), &resource, every);
+        let processor = Processor::spawn(exporter, Some(meter), Limits::default())
             .map_err(|source| AgentError::System { what: "the export thread", source })?;
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
@@ -166,6 +202,15 @@ impl Export {
             .build();
         Ok(Self { processor, _provider: provider })
     }
+}
+
+/// One client for spans and metrics: each has a thread of its own. It is made on another thread
+/// because it may not be made where tasks run.
+fn client() -> Result<reqwest::blocking::Client, String> {
+    let build = || reqwest::blocking::Client::builder().timeout(EXPORT_TIMEOUT).build();
+    let building = std::thread::Builder::new().spawn(build).map_err(|error| error.to_string())?;
+    let built = building.join().map_err(|_| "the HTTP client could not be made".to_owned())?;
+    built.map_err(|error| error.to_string())
 }
 
 fn resource(config: &TelemetryConfig) -> Resource {

@@ -72,7 +72,7 @@ fn one(span: Span) -> (IncomingSpan, bool) {
     (span, cut)
 }
 
-fn json(value: Option<AnyValue>, cut: &mut bool, depth: u32) -> Value {
+pub(crate) fn json(value: Option<AnyValue>, cut: &mut bool, depth: u32) -> Value {
     if depth > DEPTH_MAX {
         *cut = true;
         return Value::Null;
@@ -104,7 +104,7 @@ fn json(value: Option<AnyValue>, cut: &mut bool, depth: u32) -> Value {
 }
 
 /// Cuts `text` to `limit` bytes, at a character; says whether it did.
-fn clip(text: &mut String, limit: usize) -> bool {
+pub(crate) fn clip(text: &mut String, limit: usize) -> bool {
     let cut = text.len() > limit;
     if cut {
         text.truncate(text.floor_char_boundary(limit));

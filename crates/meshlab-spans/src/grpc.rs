@@ -1,19 +1,30 @@
-//! The gRPC door: `TraceService/Export`.
+//! The gRPC door: `TraceService/Export` and `MetricsService/Export`.
 
 use meshlab_model::NodeId;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-    trace_service_server::{TraceService, TraceServiceServer},
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::{
+        ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+        metrics_service_server::{MetricsService, MetricsServiceServer},
+    },
+    trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, codec::CompressionEncoding, transport::Server};
 
-use crate::{SpanStore, decode, http::BODY_BYTES_MAX};
+use crate::{
+    SpanStore,
+    http::{BODY_BYTES_MAX, take_spans},
+    metrics,
+};
 
 /// Requests of one connection that are worked on at a time.
 const REQUESTS_AT_ONCE_MAX: usize = 16;
 
+#[derive(Clone)]
 struct Door {
     node: NodeId,
     store: SpanStore,
@@ -25,24 +36,35 @@ impl TraceService for Door {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let (spans, truncated) = decode::spans(request.into_inner());
-        if truncated > 0 {
-            self.store.note(&self.node, |counters| counters.truncated += truncated);
-        }
-        self.store.add(&self.node, spans);
+        take_spans(request.into_inner(), &self.node, &self.store);
         Ok(Response::new(ExportTraceServiceResponse { partial_success: None }))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Door {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.store.add_metrics(&self.node, metrics::metrics(request.into_inner()));
+        Ok(Response::new(ExportMetricsServiceResponse { partial_success: None }))
     }
 }
 
 /// Takes in what comes to `listener` until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore) {
     let door = Door { node: node.clone(), store: store.clone() };
-    let service = TraceServiceServer::new(door)
+    let numbers = MetricsServiceServer::new(door.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(metrics::REQUEST_BYTES_MAX);
+    let spans = TraceServiceServer::new(door)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(BODY_BYTES_MAX);
     let served = Server::builder()
         .concurrency_limit_per_connection(REQUESTS_AT_ONCE_MAX)
-        .add_service(service)
+        .add_service(spans)
+        .add_service(numbers)
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await;
     if let Err(error) = served {

@@ -1,4 +1,4 @@
-//! The http/protobuf door: `POST /v1/traces`.
+//! The http/protobuf door: `POST /v1/traces` and `POST /v1/metrics`.
 
 use std::{convert::Infallible, io::Read, sync::Arc, time::Duration};
 
@@ -9,14 +9,16 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use meshlab_model::NodeId;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
+};
 use prost::Message;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 
-use crate::{SpanStore, decode};
+use crate::{SpanStore, decode, metrics};
 
 /// A batch of 512 spans at 299 bytes each is 150 KB.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -88,31 +90,56 @@ async fn answer(
         *response.status_mut() = status;
         response
     };
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/traces") => {}
-        (&Method::POST, "/v1/metrics" | "/v1/logs") => {
-            store.note(node, |counters| counters.ignored += 1);
+    let ignored = || store.note(node, |counters| counters.ignored += 1);
+    let signal = match (request.method(), request.uri().path()) {
+        (&Method::POST, "/v1/traces") => Signal::Traces,
+        (&Method::POST, "/v1/metrics") => Signal::Metrics,
+        (&Method::POST, "/v1/logs") => {
+            ignored();
             return say(StatusCode::OK, "");
         }
-        (_, "/v1/traces") => return say(StatusCode::METHOD_NOT_ALLOWED, "use POST\n"),
-        _ => {
-            store.note(node, |counters| counters.ignored += 1);
-            return say(StatusCode::NOT_FOUND, "POST /v1/traces is here\n");
+        (_, "/v1/traces" | "/v1/metrics") => {
+            return say(StatusCode::METHOD_NOT_ALLOWED, "use POST\n");
         }
-    }
-    match take_in(request, node, store).await {
+        _ => {
+            ignored();
+            let here = "POST /v1/traces and POST /v1/metrics are here\n";
+            return say(StatusCode::NOT_FOUND, here);
+        }
+    };
+    match take_in(signal, request, node, store).await {
         Ok(()) => say(StatusCode::OK, ""),
         Err(Refusal::TooLarge) => {
             store.note(node, |counters| counters.too_large += 1);
-            say(StatusCode::PAYLOAD_TOO_LARGE, "at most 4 MiB, 16 MiB unpacked\n")
+            let (packed, unpacked) = signal.limits();
+            let text = format!("at most {packed} bytes, {unpacked} unpacked\n");
+            say(StatusCode::PAYLOAD_TOO_LARGE, &text)
         }
         Err(Refusal::Unsupported) => {
+            ignored();
             say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-protobuf, plain or gzip\n")
         }
         Err(Refusal::Malformed(why)) => {
             let text = format!("{why}\n");
             malformed(store, node, why);
             say(StatusCode::BAD_REQUEST, &text)
+        }
+    }
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy)]
+enum Signal {
+    Traces,
+    Metrics,
+}
+
+impl Signal {
+    /// Longest body as it comes, and once it is unpacked.
+    fn limits(self) -> (usize, usize) {
+        match self {
+            Self::Traces => (BODY_BYTES_MAX, UNPACKED_BYTES_MAX),
+            Self::Metrics => (metrics::REQUEST_BYTES_MAX, metrics::REQUEST_BYTES_MAX),
         }
     }
 }
@@ -124,6 +151,7 @@ enum Refusal {
 }
 
 async fn take_in(
+    signal: Signal,
     request: Request<Incoming>,
     node: &NodeId,
     store: &SpanStore,
@@ -133,7 +161,8 @@ async fn take_in(
     if !content.is_empty() && !content.starts_with("application/x-protobuf") {
         return Err(Refusal::Unsupported);
     }
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let (packed_max, unpacked_max) = signal.limits();
+    let body = Limited::new(request.into_body(), packed_max).collect();
     let body = tokio::time::timeout(BODY_WITHIN, body)
         .await
         .map_err(|_| Refusal::Malformed("the body did not come in time".to_owned()))?
@@ -144,32 +173,46 @@ async fn take_in(
         .to_bytes();
     let body = match text(&headers, header::CONTENT_ENCODING) {
         "" | "identity" => body,
-        "gzip" => unpack(&body)?,
+        "gzip" => unpack(&body, unpacked_max)?,
         _ => return Err(Refusal::Unsupported),
     };
-    let request = ExportTraceServiceRequest::decode(body)
-        .map_err(|error| Refusal::Malformed(format!("no OTLP trace request: {error}")))?;
+    let malformed = |what, error| Refusal::Malformed(format!("no OTLP {what} request: {error}"));
+    match signal {
+        Signal::Traces => {
+            let request = ExportTraceServiceRequest::decode(body);
+            take_spans(request.map_err(|error| malformed("trace", error))?, node, store);
+        }
+        Signal::Metrics => {
+            let request = ExportMetricsServiceRequest::decode(body);
+            let request = request.map_err(|error| malformed("metrics", error))?;
+            store.add_metrics(node, metrics::metrics(request));
+        }
+    }
+    Ok(())
+}
+
+/// Decodes and keeps the spans of a request.
+pub(crate) fn take_spans(request: ExportTraceServiceRequest, node: &NodeId, store: &SpanStore) {
     let (spans, truncated) = decode::spans(request);
     if truncated > 0 {
         store.note(node, |counters| counters.truncated += truncated);
     }
     store.add(node, spans);
-    Ok(())
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Unpacks at most [`UNPACKED_BYTES_MAX`]: a few kilobytes can claim to be gigabytes.
-fn unpack(packed: &[u8]) -> Result<Bytes, Refusal> {
+/// Unpacks at most `max` bytes: a few kilobytes can claim to be gigabytes.
+fn unpack(packed: &[u8], max: usize) -> Result<Bytes, Refusal> {
     let mut unpacked = Vec::new();
-    let limit = UNPACKED_BYTES_MAX as u64 + 1;
+    let limit = max as u64 + 1;
     GzDecoder::new(packed)
         .take(limit)
         .read_to_end(&mut unpacked)
         .map_err(|error| Refusal::Malformed(format!("broken gzip: {error}")))?;
-    if unpacked.len() > UNPACKED_BYTES_MAX {
+    if unpacked.len() > max {
         return Err(Refusal::TooLarge);
     }
     Ok(unpacked.into())

@@ -1,21 +1,26 @@
 //! Receives what nodes say over OTLP and answers questions about it.
 //!
 //! Open `store.rs` for what is kept and how it is asked, `receiver.rs` for the doors (http/protobuf
-//! and gRPC), `decode.rs` for what is let in. A wait looks at the past first and then at what
-//! comes, so evidence cannot slip between two looks.
+//! and gRPC), `decode.rs` and `metrics.rs` for what is let in. A wait looks at the past
+//! first and then at what comes, so evidence cannot slip between two looks.
 //!
 //! It does not know why anybody asks, and it judges nothing.
 
 mod clock;
 mod decode;
+mod fuzz;
 mod grpc;
 mod http;
+mod metrics;
 mod receiver;
 mod selector;
 mod store;
 
 pub use clock::RunClock;
 pub use decode::IncomingSpan;
+#[doc(hidden)]
+pub use fuzz::{fuzz_metrics, fuzz_traces};
+pub use metrics::{METRIC_NAMES_MAX, MetricKind, MetricNumber, MetricValue};
 pub use receiver::{Receiver, ReceiverError};
 pub use selector::Selector;
 pub use store::{ReceiverCounters, SpanStore};

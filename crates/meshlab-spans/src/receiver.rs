@@ -7,7 +7,7 @@ use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 
 use crate::{SpanStore, grpc, http};
 
-/// Receives one node's spans; dropping it closes the doors and every connection.
+/// Receives one node's spans and metrics; dropping it closes the doors and every connection.
 #[derive(Debug)]
 pub struct Receiver {
     tasks: [JoinHandle<()>; 2],
@@ -65,7 +65,13 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use meshlab_model::RunTime;
     use opentelemetry_proto::tonic::{
-        collector::trace::v1::ExportTraceServiceRequest,
+        collector::{
+            metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
+        },
+        metrics::v1::{
+            Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
+            number_data_point,
+        },
         trace::v1::{ResourceSpans, ScopeSpans, Span},
     };
     use prost::Message;
@@ -76,7 +82,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{RunClock, Selector};
+    use crate::{MetricKind, MetricNumber, RunClock, Selector, metrics};
 
     struct Fixture {
         store: SpanStore,
@@ -101,6 +107,17 @@ mod tests {
         let scope = ScopeSpans { spans: vec![span; count], ..Default::default() };
         let resource = ResourceSpans { scope_spans: vec![scope], ..Default::default() };
         ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec()
+    }
+
+    /// A gauge with that value.
+    fn numbers(value: i64) -> Vec<u8> {
+        let value = Some(number_data_point::Value::AsInt(value));
+        let point = NumberDataPoint { value, ..Default::default() };
+        let data = Some(metric::Data::Gauge(Gauge { data_points: vec![point] }));
+        let metrics = vec![Metric { name: "level".into(), data, ..Default::default() }];
+        let scope = ScopeMetrics { metrics, ..Default::default() };
+        let resource = ResourceMetrics { scope_metrics: vec![scope], ..Default::default() };
+        ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec()
     }
 
     async fn post(address: SocketAddr, path: &str, headers: &str, body: &[u8]) -> String {
@@ -150,6 +167,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn metrics_come_in_by_http_and_bad_ones_are_counted() {
+        let fixture = open();
+        let (node, path) = ("n".into(), "/v1/metrics");
+        assert_eq!(post(fixture.http, path, "", &numbers(3)).await, "HTTP/1.1 200 OK");
+        let packed = "content-encoding: gzip\r\n";
+        let body = gzip(&numbers(4));
+        assert_eq!(post(fixture.http, path, packed, &body).await, "HTTP/1.1 200 OK");
+        let kept = fixture.store.metrics(&node)["level"];
+        assert_eq!((kept.number, kept.kind), (MetricNumber::Int(4), MetricKind::Gauge));
+        let whole = numbers(5);
+        let cut = &whole[..whole.len() - 2];
+        assert_eq!(post(fixture.http, path, "", cut).await, "HTTP/1.1 400 Bad Request");
+        let bomb = gzip(&vec![0_u8; metrics::REQUEST_BYTES_MAX + 1]);
+        let large = "HTTP/1.1 413 Payload Too Large";
+        assert_eq!(post(fixture.http, path, packed, &bomb).await, large);
+        let json = "content-type: application/json\r\n";
+        let answer = post(fixture.http, path, json, b"{}").await;
+        assert_eq!(answer, "HTTP/1.1 415 Unsupported Media Type");
+        let counters = fixture.store.problems(&node);
+        assert_eq!((counters.malformed, counters.too_large, counters.ignored), (1, 1, 1));
+        assert!(counters.first_problem.unwrap().starts_with("no OTLP metrics request"));
+        assert_eq!(fixture.store.metrics(&node)["level"], kept, "the last good one stands");
+    }
+
+    #[tokio::test]
     async fn garbage_is_refused_counted_and_harmless() {
         let fixture = open();
         let bad = "HTTP/1.1 400 Bad Request";
@@ -184,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn spans_come_in_by_grpc() {
+    async fn spans_and_metrics_come_in_by_grpc() {
         let fixture = open();
         let stream = TcpStream::connect(fixture.grpc).await.unwrap();
         let io = hyper_util::rt::TokioIo::new(stream);
@@ -196,17 +238,26 @@ mod tests {
         let mut frame = vec![0];
         frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
         frame.extend(message);
-        let path = "http://x/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-        let request = ::http::Request::post(path)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
-            .unwrap();
-        let answer = client.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let service = |path: &str, frame: Vec<u8>| {
+            ::http::Request::post(format!("http://x/opentelemetry.proto.collector.{path}/Export"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers")
+                .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
+                .unwrap()
+        };
+        let spans = service("trace.v1.TraceService", frame);
+        assert_eq!(client.send_request(spans).await.unwrap().status(), 200);
+        let message = numbers(4);
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        let numbers = service("metrics.v1.MetricsService", frame);
+        assert_eq!(client.send_request(numbers).await.unwrap().status(), 200);
         let deadline = Instant::now() + Duration::from_secs(20);
         let five = |store: &SpanStore| (store.count(&all()) == 5).then_some(());
         assert_eq!(fixture.store.wait_for(deadline, five).await, Some(()));
+        let four = |store: &SpanStore| (!store.metrics(&"n".into()).is_empty()).then_some(());
+        assert_eq!(fixture.store.wait_for(deadline, four).await, Some(()));
         driver.abort();
     }
 

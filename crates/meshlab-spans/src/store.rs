@@ -12,7 +12,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{IncomingSpan, RunClock, Selector};
+use crate::{IncomingSpan, MetricValue, RunClock, Selector};
+
+mod metrics;
 
 /// Under a flood of spans a wait asks at most this often; an answer is late by no more than it.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -29,6 +31,8 @@ struct Shared {
     clock: RunClock,
     capacity: usize,
     inner: Mutex<Inner>,
+    /// The latest value of each metric.
+    metrics: Mutex<BTreeMap<NodeId, BTreeMap<String, MetricValue>>>,
     version: watch::Sender<u64>,
 }
 
@@ -56,10 +60,14 @@ pub struct ReceiverCounters {
     pub malformed: u64,
     /// Requests over a size limit.
     pub too_large: u64,
-    /// Requests for metrics, logs or anything else that is not kept.
+    /// Requests for logs or anything else that is not kept, or in an encoding that is not read.
     pub ignored: u64,
-    /// Spans whose name or attributes were cut to their limit.
+    /// Spans and metrics whose name or attributes were cut to their limit.
     pub truncated: u64,
+    /// Metrics of a kind that is not kept (histograms, for example), or without a number.
+    pub metrics_unknown: u64,
+    /// Values of metrics over a limit: too many in a request, or too many names of the node.
+    pub metrics_refused: u64,
     /// Connections refused because too many were open.
     pub refused: u64,
     /// What was wrong with the first malformed request.
@@ -73,6 +81,7 @@ impl SpanStore {
             clock,
             capacity: capacity.max(1),
             inner: Mutex::default(),
+            metrics: Mutex::default(),
             version: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -169,7 +178,7 @@ impl SpanStore {
         change(self.lock().counters.entry(node.clone()).or_default());
     }
 
-    /// A number that moves whenever spans arrive.
+    /// A number that moves whenever spans or metrics arrive.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.version.subscribe()
     }

@@ -42,7 +42,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, files)?;
+            // What cargo builds for fuzzing lies beside its sources, and is not ours.
+            if path.file_name().is_none_or(|name| name != "target") {
+                collect(&path, files)?;
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
@@ -126,6 +129,20 @@ mod tests {
 
     fn found(crate_name: &str, file: &str, text: &str) -> Vec<String> {
         check_text(crate_name, Path::new(file), text).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn what_was_built_for_fuzzing_is_no_source() {
+        let root = std::env::temp_dir().join(format!("tidy-{}", std::process::id()));
+        let (sources, built) = (root.join("fuzz/fuzz_targets"), root.join("fuzz/target"));
+        for folder in [&sources, &built] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("x.rs"), "").unwrap();
+        }
+        let mut files = Vec::new();
+        collect(&root, &mut files).unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(files, [sources.join("x.rs")]);
     }
 
     #[test]

@@ -8,7 +8,9 @@
 
 mod authority;
 mod backbone;
+mod good_subject;
 mod membership;
+mod metrics;
 mod start;
 mod support;
 mod work;

@@ -37,21 +37,24 @@ impl Node {
     }
 
     pub fn start_in(mesh: &str, data: &Path, arguments: &str, seed: Option<&Ready>) -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let fd = theirs.as_raw_fd();
         let mut command = Process::new(env!("CARGO_BIN_EXE_mesh-node"));
         command
             .args(["--mesh", mesh, "--role", "broker"])
             .args(arguments.split_whitespace())
             .arg("--data")
             .arg(data)
-            .env(env::CONTROL_FD, fd.to_string())
-            .env("RUST_LOG", "error")
-            .env_remove(env::OTLP_ENDPOINT)
-            .stdin(Stdio::null());
+            .env_remove(env::OTLP_ENDPOINT);
         if let Some(seed) = seed {
             command.arg("--seed").arg(as_seed(seed));
         }
+        Self::spawn(command)
+    }
+
+    /// Starts a program as a node, and waits until it is ready.
+    pub fn spawn(mut command: Process) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let fd = theirs.as_raw_fd();
+        command.env(env::CONTROL_FD, fd.to_string()).env("RUST_LOG", "error").stdin(Stdio::null());
         // SAFETY: fcntl is async-signal-safe, and only the child's copy of the flag is changed.
         unsafe {
             command.pre_exec(move || match libc::fcntl(fd, libc::F_SETFD, 0) {
