@@ -28,7 +28,7 @@ test("32 streams keep their pace, calm and while bystanders fail", function()
   local stormy
   step("while bystanders fail", function()
     fault.kill_node(swarm:node(3))
-    fault.wedge_node(swarm:node(4), { hold = "4s" })
+    fault.wedge_node(swarm:node(4), { hold = "9s" })
     fault.lossy_link(swarm:node(5), { loss = "20%" }, function()
       stormy = flood { errors = 0, p50 = "50ms", p99 = "250ms", max = "3s" }
     end)

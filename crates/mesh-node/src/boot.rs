@@ -32,6 +32,7 @@ use crate::{
     data::{self, DataProtocol, deliver::Post, folder::Folders, links::Links},
     dial::{AddressBook, Dialer},
     digest::{self, ADDRESSES_MAX, Digest, TAGS_MAX},
+    entry::Entry,
     identity,
     lifecycle::Lifecycle,
     membership::{Membership, Parts},
@@ -95,14 +96,17 @@ pub(crate) async fn boot(
         HyparviewConfig { shuffle_interval: arguments.shuffle_every, ..Default::default() };
     let gossip = Gossip::builder().membership_config(overlay).spawn(endpoint.clone());
     let routes = routes(arguments, &common, Router::builder(endpoint), &gossip);
+    let (dialer, greeter) = (common.dialer.clone(), common.greeter.clone());
+    let entry = Entry { gossip, dialer, greeter };
     drop(step);
     let step = info_span!(parent: &root, "gossip_started");
     let topic = TopicId::from_bytes(digest::topic(&arguments.mesh));
-    let subscription = gossip
+    let subscription = entry
+        .gossip
         .subscribe(topic, Vec::new())
         .await
         .context("could not subscribe to the mesh's topic")?;
-    let backbone = backbone(arguments, &common, &gossip).await?;
+    let backbone = backbone(arguments, &common, &entry).await?;
     drop(step);
     let step = info_span!(parent: &root, "accept_loop_started");
     let router = routes.spawn();
@@ -119,7 +123,6 @@ pub(crate) async fn boot(
     let commands = commands(&common, arguments);
     let view = Arc::clone(&common.view);
     let membership = Membership::new(Parts {
-        gossip,
         topic,
         subscription,
         mesh: arguments.mesh.clone(),
@@ -135,7 +138,7 @@ pub(crate) async fn boot(
         view: common.view,
         connections: common.connections,
         dialer: common.dialer,
-        greeter: common.greeter,
+        entry,
         instructions: instructed,
         counters: common.counters,
     });
@@ -207,7 +210,7 @@ fn routes(
 async fn backbone(
     arguments: &NodeArguments,
     common: &Common,
-    gossip: &Gossip,
+    entry: &Entry,
 ) -> anyhow::Result<Option<Backbone>> {
     if !arguments.backbone {
         return Ok(None);
@@ -222,10 +225,10 @@ async fn backbone(
         seeds: arguments.backbone_seeds().iter().map(|seed| seed.id).collect(),
         view: Arc::clone(&common.view),
         meshes: common.meshes.clone(),
-        greeter: common.greeter.clone(),
+        entry: entry.clone(),
         counters: common.counters.clone(),
     };
-    Backbone::join(gossip, parts).await.map(Some)
+    Backbone::join(parts).await.map(Some)
 }
 
 fn commands(common: &Common, arguments: &NodeArguments) -> NodeCommands {

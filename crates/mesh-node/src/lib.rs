@@ -24,6 +24,7 @@ pub mod data;
 mod dial;
 pub mod digest;
 pub mod directory;
+mod entry;
 pub mod frame;
 mod identity;
 pub mod index;

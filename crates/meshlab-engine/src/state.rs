@@ -110,6 +110,8 @@ pub(crate) struct OpenFault {
     /// Held as long as the fault acts and can be taken back.
     pub(crate) undo: Option<Undo>,
     pub(crate) undone: watch::Sender<bool>,
+    /// When it had been taken back.
+    pub(crate) taken_back: Option<RunTime>,
     pub(crate) judging: Judging,
     /// Takes the fault back after its hold.
     pub(crate) timer: Option<JoinHandle<()>>,

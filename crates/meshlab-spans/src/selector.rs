@@ -12,7 +12,8 @@ pub struct Selector {
     pub name: String,
     /// Senders; `None` for all.
     pub nodes: Option<BTreeSet<NodeId>>,
-    /// Attributes that must be equal: numbers by value, everything else exactly.
+    /// Attributes that must be equal: numbers by value, also where the span has the number as a
+    /// text (unsigned fields of `tracing` arrive so), everything else exactly.
     pub attributes: BTreeMap<String, Value>,
     /// Spans that happened before this do not count.
     pub since: RunTime,
@@ -26,10 +27,13 @@ impl Selector {
     }
 }
 
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        _ => a == b,
+fn same(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Number(found), Value::Number(wanted)) => found.as_f64() == wanted.as_f64(),
+        (Value::String(found), Value::Number(wanted)) => {
+            found.parse().ok().is_some_and(|found: f64| wanted.as_f64() == Some(found))
+        }
+        _ => found == wanted,
     }
 }
 
@@ -40,7 +44,10 @@ mod tests {
     #[test]
     fn numbers_are_equal_by_value() {
         assert!(same(&3.into(), &3.0.into()));
-        assert!(!same(&3.into(), &"3".into()));
+        assert!(same(&"16777216".into(), &16_777_216.into()));
+        assert!(!same(&"16777217".into(), &16_777_216.into()));
+        assert!(!same(&"many".into(), &3.into()));
+        assert!(!same(&3.into(), &"3".into()), "a text was asked for");
         assert!(same(&"x".into(), &"x".into()));
     }
 }

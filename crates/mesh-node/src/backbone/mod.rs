@@ -16,7 +16,6 @@ use std::{
 use iroh::{PublicKey, SecretKey};
 use iroh_gossip::{
     api::{Event, GossipReceiver, GossipSender},
-    net::Gossip,
     proto::TopicId,
 };
 use meshlab_wire::{Contact, State};
@@ -29,8 +28,8 @@ use self::{
     summary::{CONTACTS_MAX, Summary, SummaryContact},
 };
 use crate::{
-    control::Greeter,
     counters::{Counter, Counters},
+    entry::Entry,
     identity::hex,
     seeds::Seeds,
     view::SharedView,
@@ -126,7 +125,7 @@ pub(crate) struct Backbone {
     view: Arc<SharedView>,
     changes: watch::Receiver<u64>,
     meshes: Meshes,
-    greeter: Greeter,
+    entry: Entry,
     counters: Counters,
 }
 
@@ -141,14 +140,14 @@ pub(crate) struct BackboneParts {
     pub(crate) seeds: Vec<PublicKey>,
     pub(crate) view: Arc<SharedView>,
     pub(crate) meshes: Meshes,
-    pub(crate) greeter: Greeter,
+    pub(crate) entry: Entry,
     pub(crate) counters: Counters,
 }
 
 impl Backbone {
-    pub(crate) async fn join(gossip: &Gossip, parts: BackboneParts) -> anyhow::Result<Self> {
+    pub(crate) async fn join(parts: BackboneParts) -> anyhow::Result<Self> {
         let topic = TopicId::from_bytes(summary::topic());
-        let (sender, receiver) = gossip.subscribe(topic, Vec::new()).await?.split();
+        let (sender, receiver) = parts.entry.gossip.subscribe(topic, Vec::new()).await?.split();
         let (now, own) = (Instant::now(), parts.key.public());
         Ok(Self {
             lease: Lease::new(own, parts.every, now),
@@ -168,7 +167,7 @@ impl Backbone {
             every: parts.every,
             view: parts.view,
             meshes: parts.meshes,
-            greeter: parts.greeter,
+            entry: parts.entry,
             counters: parts.counters,
         })
     }
@@ -214,12 +213,10 @@ impl Backbone {
         }
         if self.seeds.due().is_some_and(|due| due <= now) {
             let attempt = self.seeds.take_try(now);
-            let (greeter, sender) = (self.greeter.clone(), self.sender.clone());
+            let (entry, topic) = (self.entry.clone(), self.sender.clone());
             let task = self.counters.task();
             tokio::spawn(async move {
-                greeter.before_joining(&attempt.peers).await;
-                // The loop sees the end of the topic by itself.
-                let _ = sender.join_peers(attempt.peers).await;
+                entry.ask(&topic, attempt.peers).await;
                 drop(task);
             });
         }

@@ -15,7 +15,6 @@ use std::{
 use iroh::{PublicKey, SecretKey};
 use iroh_gossip::{
     api::{ApiError, Event, GossipReceiver, GossipSender, GossipTopic},
-    net::Gossip,
     proto::TopicId,
 };
 use meshlab_agent::StopReason;
@@ -28,10 +27,11 @@ use crate::{
     acquaintances::Acquaintances,
     cadence::Cadence,
     connections::Connections,
-    control::{Greeter, Instruction},
+    control::Instruction,
     counters::{Counter, Counters},
     dial::Dialer,
     digest::{Codec, Digest},
+    entry::Entry,
     identity::hex,
     lifecycle::Lifecycle,
     load::{Budget, OwnLoad},
@@ -53,7 +53,6 @@ const RESUBSCRIBE_MS: [u64; 4] = [0, 100, 1000, 5000];
 
 /// The node's part in its mesh.
 pub(crate) struct Membership {
-    gossip: Gossip,
     topic: TopicId,
     sender: GossipSender,
     receiver: GossipReceiver,
@@ -73,14 +72,13 @@ pub(crate) struct Membership {
     view: Arc<SharedView>,
     connections: Connections,
     dialer: Dialer,
-    greeter: Greeter,
+    entry: Entry,
     instructions: mpsc::Receiver<Instruction>,
     counters: Counters,
 }
 
 /// What the loop needs of the node.
 pub(crate) struct Parts {
-    pub(crate) gossip: Gossip,
     pub(crate) topic: TopicId,
     pub(crate) subscription: GossipTopic,
     pub(crate) key: SecretKey,
@@ -96,9 +94,18 @@ pub(crate) struct Parts {
     pub(crate) view: Arc<SharedView>,
     pub(crate) connections: Connections,
     pub(crate) dialer: Dialer,
-    pub(crate) greeter: Greeter,
+    pub(crate) entry: Entry,
     pub(crate) instructions: mpsc::Receiver<Instruction>,
     pub(crate) counters: Counters,
+}
+
+/// What ended the loop's wait.
+enum Woken {
+    Stop(StopReason),
+    Instruction(Option<Instruction>),
+    Event(Option<Result<Event, ApiError>>),
+    Connections,
+    Time,
 }
 
 /// Why the loop goes on or ends.
@@ -113,7 +120,6 @@ impl Membership {
         let own = parts.key.public();
         let (sender, receiver) = parts.subscription.split();
         Self {
-            gossip: parts.gossip,
             topic: parts.topic,
             sender,
             receiver,
@@ -132,7 +138,7 @@ impl Membership {
             view: parts.view,
             connections: parts.connections,
             dialer: parts.dialer,
-            greeter: parts.greeter,
+            entry: parts.entry,
             instructions: parts.instructions,
             counters: parts.counters,
         }
@@ -147,32 +153,38 @@ impl Membership {
         loop {
             let due = self.next_wake();
             let connections = self.connections.clone();
-            let next = tokio::select! {
-                reason = &mut stop => {
-                    tracing::info!(reason = reason.as_str(), "stopping");
-                    Next::End
-                }
-                instruction = self.instructions.recv() => match instruction {
-                    Some(instruction) => self.on_instruction(instruction),
-                    // Its sender lives in the router, which goes only after this loop.
-                    None => Next::End,
-                },
-                event = self.receiver.next() => {
-                    self.on_event(event).await?;
-                    Next::GoOn
-                }
-                () = connections.changed() => Next::GoOn,
-                () = tokio::time::sleep_until(due.into()) => {
-                    self.on_time(due).await?;
-                    Next::GoOn
-                }
+            let woken = tokio::select! {
+                reason = &mut stop => Woken::Stop(reason),
+                instruction = self.instructions.recv() => Woken::Instruction(instruction),
+                event = self.receiver.next() => Woken::Event(event),
+                () = connections.changed() => Woken::Connections,
+                () = tokio::time::sleep_until(due.into()) => Woken::Time,
             };
             self.counters.one(Counter::Wakes);
-            if matches!(next, Next::End) {
+            // Whatever woke it: after a pause several of these are ready at once, and what an event
+            // changes may hide how late it is.
+            self.notice_pause(Instant::now().saturating_duration_since(due));
+            if matches!(self.on_woken(woken).await?, Next::End) {
                 self.leave().await;
                 return Ok(());
             }
         }
+    }
+
+    async fn on_woken(&mut self, woken: Woken) -> anyhow::Result<Next> {
+        match woken {
+            Woken::Stop(reason) => {
+                tracing::info!(reason = reason.as_str(), "stopping");
+                return Ok(Next::End);
+            }
+            Woken::Instruction(Some(instruction)) => return Ok(self.on_instruction(instruction)),
+            // Its sender lives in the router, which goes only after this loop.
+            Woken::Instruction(None) => return Ok(Next::End),
+            Woken::Event(event) => self.on_event(event).await?,
+            Woken::Connections => {}
+            Woken::Time => self.on_time().await?,
+        }
+        Ok(Next::GoOn)
     }
 
     /// The earliest of all deadlines; far away when there is none.
@@ -187,9 +199,8 @@ impl Membership {
         due.into_iter().flatten().min().unwrap_or(far)
     }
 
-    async fn on_time(&mut self, due: Instant) -> anyhow::Result<()> {
+    async fn on_time(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
-        self.notice_pause(now.saturating_duration_since(due));
         self.expire(now);
         self.tidy(now);
         if self.budget_due.is_some_and(|due| due <= now) {
@@ -285,13 +296,10 @@ impl Membership {
         for peer in &attempt.peers {
             info_span!(parent: None, "seed.dialed", peer.id = hex(peer)).in_scope(|| ());
         }
-        let (greeter, sender) = (self.greeter.clone(), self.sender.clone());
+        let (entry, topic) = (self.entry.clone(), self.sender.clone());
         let task = self.counters.task();
         tokio::spawn(async move {
-            greeter.before_joining(&attempt.peers).await;
-            if let Err(error) = command(sender.join_peers(attempt.peers)).await {
-                tracing::debug!(%error, "could not join");
-            }
+            entry.ask(&topic, attempt.peers).await;
             drop(task);
         });
     }
@@ -321,7 +329,7 @@ impl Membership {
         self.resubscribed += 1;
         tokio::time::sleep(Duration::from_millis(wait)).await;
         let bootstrap = self.view.lock().neighbors.iter().copied().collect();
-        let subscribe = self.gossip.subscribe(self.topic, bootstrap);
+        let subscribe = self.entry.gossip.subscribe(self.topic, bootstrap);
         let subscription = tokio::time::timeout(COMMAND, subscribe).await??;
         // Gossip tells a new subscriber of every neighbour that it has.
         self.view.lock().neighbors.clear();

@@ -11,7 +11,7 @@ use meshlab_spans::{Selector, SpanStore};
 use meshlab_wire::{State, attr};
 use tokio::{sync::watch, time::Instant};
 
-use super::plan::can_notice;
+use super::plan::{can_notice, released};
 use crate::{cancel::describe, claims::names, engine::Shared};
 
 /// Who must notice what, and until when.
@@ -45,16 +45,23 @@ pub(super) async fn judge(
     watch: Watch,
     mut undone: watch::Receiver<bool>,
 ) -> Verdict {
-    let deadline = Instant::now() + watch.within;
+    let acted = shared.clock.now();
     let mut noticed = Noticed::default();
-    let all_noticed = shared.store.wait_for(deadline, |_| {
-        watch.notice(shared, &mut noticed);
-        watch.missing(shared, &noticed).is_empty().then_some(())
-    });
-    let ended = tokio::select! {
-        all = all_noticed => if all.is_some() { None } else { Some(Ended::Deadline) },
-        _ = undone.wait_for(|undone| *undone) => Some(Ended::Undone),
-        reason = shared.cancel.stopped() => Some(Ended::Stopped(describe(&reason))),
+    let ended = loop {
+        let due = watch.due(shared, &noticed, acted);
+        let left = due.since(shared.clock.now());
+        if left.is_zero() {
+            break Some(Ended::Deadline);
+        }
+        let all_noticed = shared.store.wait_for(Instant::now() + left, |_| {
+            watch.notice(shared, &mut noticed);
+            watch.missing(shared, &noticed).is_empty().then_some(())
+        });
+        tokio::select! {
+            all = all_noticed => if all.is_some() { break None },
+            _ = undone.wait_for(|undone| *undone) => break Some(Ended::Undone),
+            reason = shared.cancel.stopped() => break Some(Ended::Stopped(describe(&reason))),
+        }
     };
     watch.notice(shared, &mut noticed);
     let missing = watch.missing(shared, &noticed);
@@ -87,6 +94,18 @@ impl Watch {
             .filter(|pair| !noticed.signs.contains_key(pair))
             .filter(|(observer, subject)| can_notice(&state, self.fault, observer, subject))
             .collect()
+    }
+
+    /// When the next observer must have noticed: one that another fault kept from it has its time
+    /// from the moment that that fault was taken back.
+    fn due(&self, shared: &Shared, noticed: &Noticed, acted: RunTime) -> RunTime {
+        let missing = self.missing(shared, noticed);
+        let state = shared.state();
+        let from = missing.iter().map(|(observer, subject)| {
+            released(&state, self.fault, observer, subject).unwrap_or(acted).max(acted)
+        });
+        let from = from.min().unwrap_or(acted);
+        RunTime::from_duration(from.as_duration() + self.within)
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&NodeId, &NodeId, &str)> {

@@ -46,6 +46,7 @@ impl Engine {
             applied: self.shared.clock.now(),
             undo: None,
             undone: watch::Sender::new(false),
+            taken_back: None,
             judging: Judging::Done,
             timer: None,
         };
@@ -160,6 +161,9 @@ impl Engine {
         };
         let how = undo.how().to_owned();
         let done = tokio::time::timeout(UNDO_WITHIN, undo.carry_out()).await;
+        if let Some(open) = self.shared.state().faults.get_mut(&fault) {
+            open.taken_back = Some(self.shared.clock.now());
+        }
         match done {
             Ok(Ok(())) => {
                 self.reached(fault, FaultStage::Undone { how });
@@ -177,7 +181,7 @@ impl Engine {
     pub(crate) async fn close_faults(&self) -> Result<(), HostError> {
         let mut outcome = Ok(());
         let open: Vec<FaultId> = self.shared.state().faults.keys().copied().collect();
-        for fault in open {
+        for fault in open.iter().copied() {
             let (judging, needed) = {
                 let mut state = self.shared.state();
                 let Some(open) = state.faults.get_mut(&fault) else { continue };
@@ -202,8 +206,9 @@ impl Engine {
             if needed {
                 outcome = outcome.and(self.undo_fault(fault).await);
             }
-            self.shared.state().faults.remove(&fault);
         }
+        // Only now: until then, each is asked when others were taken back.
+        self.shared.state().faults.retain(|fault, _| !open.contains(fault));
         outcome
     }
 

@@ -176,14 +176,32 @@ pub(super) fn can_notice(
     subject: &NodeId,
 ) -> bool {
     let runs = state.nodes.get(observer).is_some_and(Node::runs);
-    let acting = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
-    runs && acting.map(|(_, open)| open).all(|open| match open.hurts {
-        Hurts::Process => !open.targets.contains(observer),
-        Hurts::LinksBetween => {
-            let apart =
-                |a: &NodeId, b: &NodeId| open.targets.contains(a) && open.against.contains(b);
-            !apart(observer, subject) && !apart(subject, observer)
+    let mut acting = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
+    runs && !acting.any(|(_, open)| open.blinds(observer, subject))
+}
+
+/// When the last fault but this one that kept `observer` from noticing `subject` was taken back.
+pub(super) fn released(
+    state: &State,
+    fault: FaultId,
+    observer: &NodeId,
+    subject: &NodeId,
+) -> Option<RunTime> {
+    let others = state.faults.iter().filter(|(id, _)| **id != fault).map(|(_, open)| open);
+    others.filter(|open| open.blinds(observer, subject)).filter_map(|open| open.taken_back).max()
+}
+
+impl OpenFault {
+    /// Whether `observer` notices nothing new about `subject` while this fault acts.
+    fn blinds(&self, observer: &NodeId, subject: &NodeId) -> bool {
+        match self.hurts {
+            Hurts::Process => self.targets.contains(observer),
+            Hurts::LinksBetween => {
+                let apart =
+                    |a: &NodeId, b: &NodeId| self.targets.contains(a) && self.against.contains(b);
+                apart(observer, subject) || apart(subject, observer)
+            }
+            Hurts::Life | Hurts::LinksOfNode => false,
         }
-        Hurts::Life | Hurts::LinksOfNode => true,
-    })
+    }
 }

@@ -91,6 +91,35 @@ async fn who_cannot_notice_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn an_observer_that_was_wedged_has_its_time_from_when_it_was_let_go_on() {
+    // Who speaks in time, who speaks late, and what comes of it: only who was wedged may be late.
+    let cases: [(&[&str], &[&str], bool); 3] = [
+        (&["node-1"], &["node-2"], true),
+        (&["node-2"], &["node-1"], false),
+        (&["node-1"], &[], false),
+    ];
+    for (in_time, late, passes) in cases {
+        let bench = Bench::start(HostNetwork, 3).await;
+        bench.fault("kill_node", &["node-3"], &[], None).await.unwrap();
+        let wedge = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+        bench.buries("node-1", &["node-2"]);
+        // The fixture's subjects have 2.3 s to notice; node-2 is frozen for most of them.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        bench.engine.undo(wedge.fault).await.unwrap();
+        for observer in in_time {
+            bench.buries(observer, &["node-3"]);
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        for observer in late {
+            bench.buries(observer, &["node-3"]);
+        }
+        let (verdicts, _) = bench.finish().await;
+        assert_eq!(verdicts[0] == Verdict::Passed, passes, "{late:?}: {verdicts:?}");
+        assert_eq!(verdicts[1], Verdict::Passed, "{verdicts:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_fault_that_nobody_is_there_to_notice_is_skipped() {
     let bench = Bench::start(HostNetwork, 1).await;
     bench.fault("kill_node", &["node-1"], &[], None).await.unwrap();
