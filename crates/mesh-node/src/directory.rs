@@ -182,10 +182,9 @@ impl Directory {
         self.peers.get_key_value(&key)
     }
 
-    /// Keys of the peers that meet every condition, in the order of the keys.
+    /// Keys of the peers that meet every condition, in no order.
     pub fn find(&self, query: &Query) -> Vec<PublicKey> {
-        self.index
-            .find(query, |key, query| self.peers.get(key).is_some_and(|peer| query.matches(peer)))
+        self.index.find(query)
     }
 
     fn put(&mut self, key: PublicKey, peer: Peer) {

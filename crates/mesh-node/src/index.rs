@@ -1,15 +1,18 @@
 //! An index over the directory: by name, role, mesh, state, tag, and by number.
 //!
-//! A question is answered from its smallest set: each equality names a set of keys, a bound names
-//! a stretch of an ordered set, and what the smallest of them holds is checked against the rest.
+//! Each entry has a slot, a small number. A condition of equality names a bitmap of slots, a bound
+//! names the union of a stretch of them, and the answer is what all of them have in common: no
+//! entry is looked at, and no key is compared.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::RangeInclusive,
 };
 
 use iroh::PublicKey;
 use meshlab_wire::State;
+use roaring::RoaringBitmap;
 
 use crate::directory::Peer;
 
@@ -111,36 +114,90 @@ impl Query {
     }
 }
 
-/// Sets of keys by what they have in common. Whoever owns it tells it of each entry that comes,
+/// Sets of entries by what they have in common. Whoever owns it tells it of each entry that comes,
 /// and of the same entry when it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     names: HashMap<String, BTreeSet<PublicKey>>,
-    words: HashMap<Word, BTreeSet<PublicKey>>,
-    numbers: BTreeMap<Number, BTreeMap<u32, BTreeSet<PublicKey>>>,
+    slots: Slots,
+    words: HashMap<Word, RoaringBitmap>,
+    numbers: BTreeMap<Number, BTreeMap<u32, RoaringBitmap>>,
+}
+
+/// Which entry has which slot. The slot of one that went is given to the next that comes.
+#[derive(Debug, Default)]
+struct Slots {
+    of: HashMap<PublicKey, u32>,
+    keys: Vec<PublicKey>,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    fn take(&mut self, key: &PublicKey) -> u32 {
+        if let Some(slot) = self.of.get(key) {
+            return *slot;
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(place) = self.keys.get_mut(slot as usize) {
+                    *place = *key;
+                }
+                slot
+            }
+            None => {
+                self.keys.push(*key);
+                // A directory is bounded far below this.
+                u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.of.insert(*key, slot);
+        slot
+    }
+
+    fn give_back(&mut self, key: &PublicKey) -> Option<u32> {
+        let slot = self.of.remove(key)?;
+        self.free.push(slot);
+        Some(slot)
+    }
+
+    fn keys(&self, slots: &RoaringBitmap) -> Vec<PublicKey> {
+        slots.iter().filter_map(|slot| self.keys.get(slot as usize).copied()).collect()
+    }
 }
 
 impl Index {
     pub(crate) fn insert(&mut self, key: &PublicKey, peer: &Peer) {
+        let slot = self.slots.take(key);
         self.names.entry(peer.name.clone()).or_default().insert(*key);
         for word in words(peer) {
-            self.words.entry(word).or_default().insert(*key);
+            self.words.entry(word).or_default().insert(slot);
         }
         for number in Number::ALL {
             let sets = self.numbers.entry(number).or_default();
-            sets.entry(number.of(peer)).or_default().insert(*key);
+            sets.entry(number.of(peer)).or_default().insert(slot);
         }
     }
 
     pub(crate) fn remove(&mut self, key: &PublicKey, peer: &Peer) {
-        take(&mut self.names, &peer.name, key);
+        let Some(slot) = self.slots.give_back(key) else { return };
+        if let Some(keys) = self.names.get_mut(&peer.name) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.names.remove(&peer.name);
+            }
+        }
         for word in words(peer) {
-            take(&mut self.words, &word, key);
+            if let Some(set) = self.words.get_mut(&word) {
+                set.remove(slot);
+                if set.is_empty() {
+                    self.words.remove(&word);
+                }
+            }
         }
         for number in Number::ALL {
             let Some(sets) = self.numbers.get_mut(&number) else { continue };
             if let Some(set) = sets.get_mut(&number.of(peer)) {
-                set.remove(key);
+                set.remove(slot);
                 if set.is_empty() {
                     sets.remove(&number.of(peer));
                 }
@@ -152,49 +209,45 @@ impl Index {
         self.names.get(name)?.first().copied()
     }
 
-    /// Keys whose entries meet the query; `check` looks at an entry.
-    pub(crate) fn find(
-        &self,
-        query: &Query,
-        check: impl Fn(&PublicKey, &Query) -> bool,
-    ) -> Vec<PublicKey> {
-        let alone = query.words.len() + query.bounds.len() == 1;
-        let keep = |key: &PublicKey| alone || check(key, query);
-        let mut smallest: Option<&BTreeSet<PublicKey>> = None;
+    /// Keys of the entries that meet the query, in no order.
+    pub(crate) fn find(&self, query: &Query) -> Vec<PublicKey> {
+        let mut sets = Vec::new();
         for word in &query.words {
             let Some(set) = self.words.get(word) else { return Vec::new() };
-            if smallest.is_none_or(|smallest| set.len() < smallest.len()) {
-                smallest = Some(set);
-            }
+            sets.push(Cow::Borrowed(set));
         }
-        if let Some(set) = smallest {
-            return set.iter().filter(|key| keep(key)).copied().collect();
+        for (number, bounds) in &query.bounds {
+            sets.push(Cow::Owned(self.stretch(*number, bounds)));
         }
-        if let Some((number, bounds)) = query.bounds.first() {
-            return self.stretch(*number, bounds, keep);
+        // The smallest first: what is in common only shrinks from there.
+        sets.sort_by_key(|set| set.len());
+        let mut sets = sets.into_iter();
+        let Some(first) = sets.next() else { return self.slots.of.keys().copied().collect() };
+        if sets.len() == 0 {
+            return self.slots.keys(&first);
         }
-        self.names.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect()
+        let mut common = first.into_owned();
+        for set in sets {
+            common &= set.as_ref();
+        }
+        self.slots.keys(&common)
     }
 
-    fn stretch(
-        &self,
-        number: Number,
-        bounds: &RangeInclusive<u32>,
-        keep: impl Fn(&PublicKey) -> bool,
-    ) -> Vec<PublicKey> {
-        let Some(sets) = self.numbers.get(&number) else { return Vec::new() };
-        if bounds.is_empty() {
-            return Vec::new();
+    fn stretch(&self, number: Number, bounds: &RangeInclusive<u32>) -> RoaringBitmap {
+        let mut within = RoaringBitmap::new();
+        // An empty range would panic in the map.
+        if let Some(sets) = self.numbers.get(&number).filter(|_| !bounds.is_empty()) {
+            for (_, set) in sets.range(bounds.clone()) {
+                within |= set;
+            }
         }
-        let within = sets.range(bounds.clone()).flat_map(|(_, set)| set);
-        let mut found: Vec<PublicKey> = within.filter(|key| keep(key)).copied().collect();
-        found.sort_unstable();
-        found
+        within
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.names.is_empty()
+            && self.slots.of.is_empty()
             && self.words.is_empty()
             && self.numbers.values().all(BTreeMap::is_empty)
     }
@@ -207,19 +260,6 @@ fn words(peer: &Peer) -> impl Iterator<Item = Word> + '_ {
         Word::State(peer.state),
     ];
     fixed.into_iter().chain(peer.tags.iter().cloned().map(Word::Tag))
-}
-
-fn take<K: std::hash::Hash + Eq>(
-    sets: &mut HashMap<K, BTreeSet<PublicKey>>,
-    of: &K,
-    key: &PublicKey,
-) {
-    if let Some(set) = sets.get_mut(of) {
-        set.remove(key);
-        if set.is_empty() {
-            sets.remove(of);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -285,7 +325,9 @@ mod tests {
                     .filter(|(_, peer)| query.matches(peer))
                     .map(|(key, _)| *key)
                     .collect();
-                prop_assert_eq!(directory.find(&query), scan, "{:?}", query);
+                let mut found = directory.find(&query);
+                found.sort_unstable();
+                prop_assert_eq!(found, scan, "{:?}", query);
             }
         }
     }

@@ -305,6 +305,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn any_number_may_be_started_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Arc::new(Fleet::new(Handle::current()).unwrap());
+        let mut started = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let (fleet, spec) = (Arc::clone(&fleet), spec(folder.path(), "exit 0"));
+            started.spawn(async move { fleet.spawn(spec).await });
+        }
+        for process in started.join_all().await {
+            assert!(process.unwrap().exited_within(LONG).await.is_some());
+        }
+    }
+
+    #[tokio::test]
     async fn a_missing_program_names_itself() {
         let folder = tempfile::tempdir().unwrap();
         let fleet = Fleet::new(Handle::current()).unwrap();

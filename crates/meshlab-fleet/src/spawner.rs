@@ -25,7 +25,7 @@ struct Job {
 #[derive(Debug)]
 pub struct Fleet {
     runtime: Handle,
-    jobs: Option<mpsc::SyncSender<Job>>,
+    jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,7 +35,8 @@ impl Fleet {
     /// # Errors
     /// The spawner thread cannot be started.
     pub fn new(runtime: Handle) -> io::Result<Self> {
-        let (jobs, inbox) = mpsc::sync_channel::<Job>(16);
+        // It holds no more than one job for each node that is being started.
+        let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new().name("spawner".into()).spawn(move || {
             while let Ok(mut job) = inbox.recv() {
                 // Whoever asked may be gone; then the child must not run either.
@@ -67,7 +68,7 @@ impl Fleet {
         let gone = || FleetError::ShutDown(node.clone());
         let (done, child) = tokio::sync::oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.try_send(Job { command, done }).map_err(|_| gone())?;
+        jobs.send(Job { command, done }).map_err(|_| gone())?;
         let child = child.await.map_err(|_| gone())?.map_err(|error| FleetError::Spawn {
             node: node.clone(),
             program: prepared.program.clone(),

@@ -98,9 +98,9 @@ pub(crate) fn meaning(code: ExitCode) -> &'static str {
 pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
     let TrafficMeasure { from, to, kind, streams, round_trips, errors, .. } = measure;
     let times = Latency::decode(&measure.histogram).ok().filter(|latency| latency.count() > 0);
-    let micros = |length: std::time::Duration| took(length.as_micros() as u64);
     let times = times.map_or(String::new(), |times| {
-        format!(", p50 {}, p99 {}", micros(times.at(50.0)), micros(times.at(99.0)))
+        let at = |percentile| format_duration(times.at(percentile));
+        format!(", p50 {}, p99 {}", at(50.0), at(99.0))
     });
     let why = measure.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
     let streams = if *streams == 1 { String::new() } else { format!(" over {streams} streams") };

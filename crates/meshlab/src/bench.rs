@@ -11,7 +11,7 @@ use meshlab_model::{ExitCode, HostFacts, RunEventKind, RunTime, Sample, SampleSo
 use meshlab_stats::Summary;
 
 use crate::{
-    cli::{BenchArguments, RunArguments},
+    cli::{BenchArguments, Network, RunArguments},
     run,
 };
 
@@ -48,7 +48,14 @@ fn collect(record: &RunRecord, figures: &mut Figures) {
     for event in &record.events {
         match &event.kind {
             RunEventKind::Metric { name, value, unit } => {
-                figures.entry(format!("{name} ({unit})")).or_default().push(*value);
+                let name = match unit.as_str() {
+                    "" => name.clone(),
+                    // Lengths of time are recorded in seconds.
+                    "s" => format!("{name} (ms)"),
+                    unit => format!("{name} ({unit})"),
+                };
+                let value = if unit == "s" { value * 1e3 } else { *value };
+                figures.entry(name).or_default().push(value);
             }
             RunEventKind::StepStarted { step, name } if name.starts_with("idle") => {
                 open.insert(*step, (name.clone(), event.at));
@@ -113,8 +120,12 @@ fn print(arguments: &BenchArguments, figures: &Figures, host: Option<&HostFacts>
             None => println!("| {name} | not a number | | {} |", values.len()),
         }
     }
+    let network = match arguments.network {
+        Network::Lab => "",
+        Network::Host => " --network host",
+    };
     println!(
-        "\ncommand: meshlab bench {} --rounds {}",
+        "\ncommand: meshlab bench {}{network} --rounds {}",
         arguments.scenario.display(),
         arguments.rounds
     );
@@ -136,6 +147,7 @@ fn short(value: f64) -> String {
         x if x >= 100.0 => format!("{value:.0}"),
         x if x >= 10.0 => format!("{value:.1}"),
         x if x >= 1.0 => format!("{value:.2}"),
+        x if x >= 0.1 => format!("{value:.3}"),
         _ => format!("{value:.4}"),
     }
 }

@@ -1,7 +1,7 @@
 //! What nodes were asked to do, and the workloads that they drove.
 
 use maud::{Markup, html};
-use meshlab_model::{ByteSize, TrafficMeasure};
+use meshlab_model::{ByteSize, TrafficMeasure, format_duration};
 use meshlab_stats::Latency;
 
 use crate::{
@@ -48,7 +48,7 @@ fn row(measure: &TrafficMeasure) -> Markup {
     let seconds = measure.took_micros as f64 / 1e6;
     let rate = if seconds > 0.0 { measure.round_trips as f64 / seconds } else { 0.0 };
     let times = Latency::decode(&measure.histogram).ok().filter(|latency| latency.count() > 0);
-    let at = |p| times.as_ref().map_or("-".to_owned(), |times| micros(times.at(p)));
+    let at = |p| times.as_ref().map_or("-".to_owned(), |times| format_duration(times.at(p)));
     html! {
         td { (clean(measure.from.as_str())) } td { (clean(measure.to.as_str())) }
         td { (clean(&measure.kind)) } td class="n" { (measure.streams) }
@@ -57,12 +57,8 @@ fn row(measure: &TrafficMeasure) -> Markup {
         td class="n" { (measure.errors) }
         @for p in PERCENTILES { td class="n" { (at(p)) } }
         td class="n" {
-            (times.as_ref().map_or("-".to_owned(), |times| micros(times.max())))
+            (times.as_ref().map_or("-".to_owned(), |times| format_duration(times.max())))
         }
         td { (clean(measure.reasons.first().map(String::as_str).unwrap_or_default())) }
     }
-}
-
-fn micros(length: std::time::Duration) -> String {
-    took(u64::try_from(length.as_micros()).unwrap_or(u64::MAX))
 }
