@@ -84,6 +84,12 @@ pub(super) fn boot(record: &RunRecord, view: &RunView) -> Markup {
     for span in record.spans.iter().filter(|span| BOOT.contains(&span.name.as_str())) {
         first.entry(&span.node).or_default().entry(&span.name).or_insert(span);
     }
+    for by in first.values_mut() {
+        // The first node has nobody to dial; what it dials later, after a fault, is not its boot.
+        let over = ["neighbor.up", "node.ready"].iter().find_map(|name| by.get(name));
+        let over = over.map_or(u64::MAX, |span| span.end_unix_nanos);
+        by.retain(|_, span| span.start_unix_nanos <= over);
+    }
     let zero = |by: &BTreeMap<&str, &SpanRecord>| {
         by.values().map(|span| span.start_unix_nanos).min().unwrap_or(0)
     };
