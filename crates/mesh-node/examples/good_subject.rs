@@ -18,7 +18,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -44,7 +44,7 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 /// Silence after which a peer is taken for dead.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
 
-/// First byte of a message: there, or gone. The sender's key and its name follow.
+/// First byte of a message: there, or gone. The time, the sender's key and its name follow.
 const HERE: u8 = 1;
 const GONE: u8 = 0;
 
@@ -218,11 +218,14 @@ async fn take_part(
 
 /// A message is not signed: whoever takes part is believed. The node beside this does better.
 fn message(kind: u8, key: &PublicKey, name: &str) -> Vec<u8> {
-    [&[kind], key.as_bytes().as_slice(), name.as_bytes()].concat()
+    // Gossip delivers equal messages once, so no two may be equal, not even of two processes.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    [&[kind], now.to_be_bytes().as_slice(), key.as_bytes().as_slice(), name.as_bytes()].concat()
 }
 
 fn hear(known: &Known, message: &[u8]) {
     let Some((kind, rest)) = message.split_first() else { return };
+    let Some((_time, rest)) = rest.split_at_checked(size_of::<u128>()) else { return };
     let Some((key, name)) = rest.split_at_checked(PublicKey::LENGTH) else { return };
     let (Ok(key), Ok(name)) = (PublicKey::try_from(key), std::str::from_utf8(name)) else { return };
     // Agent: a span for each message that was heard, under the word that scenarios know.
@@ -247,6 +250,12 @@ fn forget_the_silent(known: &Known) {
     known.lock().peers.retain(|key, (name, heard)| {
         let there = heard.elapsed() < DEAD_AFTER;
         if !there {
+            // Agent: what was worked out and not told; by this a death counts as noticed.
+            tracing::info_span!(
+                parent: None, "node.state_inferred", peer.id = hex(key), peer.name = name,
+                state = State::Dead.as_str()
+            )
+            .in_scope(|| ());
             lost(key, name, "silence");
         }
         there

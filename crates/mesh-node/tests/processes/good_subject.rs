@@ -9,12 +9,16 @@ use meshlab_wire::{Command, Ready, Reply, env};
 
 use crate::support::{DEADLINE, Node, as_seed, key};
 
-/// Cargo names the binaries of a package to its tests, but not the examples.
+/// Cargo names the binaries of a package to its tests, but not the examples, and does not build
+/// those when it is given the name of a test.
 fn program() -> PathBuf {
     let node = Path::new(env!("CARGO_BIN_EXE_mesh-node"));
     let example = node.with_file_name("examples").join("good_subject");
     let build = "cargo build -p mesh-node --example good_subject";
-    assert!(example.exists(), "{} is not there; run {build}", example.display());
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/good_subject.rs");
+    let fresh = changed(&example).is_some_and(|built| Some(built) >= changed(&source));
+    assert!(fresh, "{} is not there, or is out of date; run {build}", example.display());
     example
 }
 
@@ -43,7 +47,8 @@ fn two_of_them_see_each_other_and_stop_in_order() {
     };
     sees(&mut first, &key(&second));
     sees(&mut second, &key(&first));
-    assert!(first.counter("heard") > 0);
+    // Each message counts, not only the first.
+    first.wait_for_counter("heard", 4);
     let name = first.ready.name.clone();
     let refused = first.perform(Command::Resolve { name }).unwrap_err();
     assert!(refused.contains("this program knows counters only"), "{refused}");

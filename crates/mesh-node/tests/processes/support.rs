@@ -129,6 +129,15 @@ impl Node {
         }
     }
 
+    /// Asks until it has counted so many.
+    pub fn wait_for_counter(&mut self, name: &str, at_least: u64) {
+        let until = Instant::now() + DEADLINE;
+        while self.counter(name) < at_least {
+            assert!(Instant::now() < until, "{name} is {}", self.counter(name));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Asks until `holds` is true of what it sees.
     pub fn wait_for(
         &mut self,
