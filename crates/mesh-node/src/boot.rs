@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -33,7 +33,7 @@ use crate::{
     dial::{AddressBook, Dialer},
     digest::{self, ADDRESSES_MAX, Digest, TAGS_MAX},
     entry::Entry,
-    identity,
+    identity, incarnation,
     lifecycle::Lifecycle,
     membership::{Membership, Parts},
     view::SharedView,
@@ -164,7 +164,7 @@ fn common(
         connections.clone(),
         counters.clone(),
     );
-    let incarnation = incarnation();
+    let incarnation = incarnation::next(&arguments.data);
     Common {
         name: identity::name(&arguments.mesh, &arguments.role, &key.public()),
         greeter: Greeter::new(dialer.clone(), connections.clone(), incarnation),
@@ -303,11 +303,4 @@ pub(crate) async fn shut_down(router: &Router) {
         Ok(Err(error)) => tracing::warn!(%error, "the router did not end cleanly"),
         Err(_) => tracing::debug!("the router was still closing at its deadline"),
     }
-}
-
-/// Microseconds since 1970 at the start of the node. Only its order from start to start counts;
-/// after a clock that was set back, peers accept the node once they forgot its last life.
-fn incarnation() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

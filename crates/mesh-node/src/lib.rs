@@ -27,6 +27,7 @@ pub mod directory;
 mod entry;
 pub mod frame;
 mod identity;
+mod incarnation;
 pub mod index;
 mod lifecycle;
 mod load;

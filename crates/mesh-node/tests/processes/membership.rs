@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshlab_wire::Reply;
+use meshlab_wire::{Command, Reply, State};
 
 use crate::support::{DEADLINE, Node, key};
 
@@ -109,6 +109,30 @@ fn a_node_that_is_back_within_a_second_is_heard_again_by_all() {
     first.kill();
     let mut first = Node::start(&place("1"), &bind, None);
     all_agree(&mut [&mut first, &mut second, &mut third], HEALED);
+}
+
+/// A clock that was days ahead and was set right: the node's new life comes after its old one all
+/// the same, or nobody would hear it for as long as they remember.
+#[test]
+fn a_clock_that_was_days_ahead_does_not_silence_the_next_life() {
+    let data = tempfile::tempdir().unwrap();
+    let place = |name: &str| data.path().join(name);
+    let every = "--digest-every 2s";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let days_ahead = now.as_micros() + 10 * 86_400 * 1_000_000;
+    std::fs::create_dir(place("2")).unwrap();
+    std::fs::write(place("2").join("incarnation"), days_ahead.to_string()).unwrap();
+    let mut first = Node::start(&place("1"), every, None);
+    let mut second = Node::start(&place("2"), every, Some(&first.ready));
+    all_agree(&mut [&mut first, &mut second], DEADLINE);
+
+    let bind = format!("{every} --bind {}", second.ready.addresses[0]);
+    second.kill();
+    let mut second = Node::start(&place("2"), &bind, Some(&first.ready));
+    all_agree(&mut [&mut first, &mut second], HEALED);
+    // Only digests of the new life tell of this.
+    assert!(second.perform(Command::SetState { state: State::Updating }).is_ok());
+    first.wait_for_state(&key(&second), State::Updating);
 }
 
 #[test]
