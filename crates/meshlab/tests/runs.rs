@@ -310,7 +310,7 @@ fn orders_and_traffic_are_in_the_record_and_a_broken_limit_is_red() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|claim| claim["verdict"]["verdict"] == "failed")
+        .filter(|claim| claim["verdict"]["is"] == "failed")
         .filter_map(|claim| claim["text"].as_str())
         .collect();
     assert_eq!(failed, ["p50 at most 1 µs"], "{summary}");
