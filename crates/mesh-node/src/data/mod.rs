@@ -100,13 +100,18 @@ pub(crate) async fn open(connection: &Connection, opening: &Opening) -> Result<S
     }
 }
 
-/// How packets travel now: `direct`, `relay`, or `none` while no path is selected.
+/// How packets travel now: `direct`, `relay`, or `none` while that is open.
 pub(crate) fn via(connection: &Connection) -> &'static str {
     let paths = connection.paths();
-    let selected = paths.iter().find(|path| path.is_selected());
-    match selected {
-        Some(path) if path.is_relay() => "relay",
-        Some(_) => "direct",
-        None => "none",
+    let word = |relay| if relay { "relay" } else { "direct" };
+    if let Some(selected) = paths.iter().find(|path| path.is_selected()) {
+        return word(selected.is_relay());
+    }
+    // After the selected path was abandoned iroh 1.4 may select none for as long as the connection
+    // lives, and its packets take what is left.
+    let mut left = paths.iter().map(|path| path.is_relay());
+    match left.next() {
+        Some(first) if left.all(|relay| relay == first) => word(first),
+        _ => "none",
     }
 }
