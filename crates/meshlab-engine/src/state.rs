@@ -17,7 +17,7 @@ use meshlab_spans::Receiver;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{HostError, MeshOptions, NodeInfo};
+use crate::{HostError, MeshOptions, NodeInfo, faults::Healing};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -113,6 +113,10 @@ pub(crate) struct OpenFault {
     /// When it had been taken back.
     pub(crate) taken_back: Option<RunTime>,
     pub(crate) judging: Judging,
+    /// What must be so again; taken when the wait for it begins.
+    pub(crate) healing: Option<Healing>,
+    /// Somebody waits until it is so again.
+    pub(crate) heals: Option<JoinHandle<Verdict>>,
     /// Takes the fault back after its hold.
     pub(crate) timer: Option<JoinHandle<()>>,
 }

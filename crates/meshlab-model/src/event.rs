@@ -391,6 +391,11 @@ pub enum FaultStage {
         /// What was done.
         how: String,
     },
+    /// After that, a node holds everybody to be there again that it held to be there before.
+    Healed {
+        /// Who.
+        by: NodeId,
+    },
 }
 
 /// What a verdict on a claim rests on.

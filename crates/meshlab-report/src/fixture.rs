@@ -60,6 +60,8 @@ pub fn run(folder: &Path) -> RunRecord {
         (1010, FaultStage::Acted { witness: "the kernel reaped it".into() }),
         (4000, FaultStage::Noticed { by: node(1), evidence: HOSTILE.into() }),
         (5000, FaultStage::Undone { how: "started again".into() }),
+        (5040, FaultStage::Healed { by: node(2) }),
+        (5070, FaultStage::Healed { by: node(1) }),
     ] {
         all.push((ms, K::FaultReached { fault, stage }));
     }

@@ -96,6 +96,7 @@ impl<W: Write> Terminal<W> {
                         ("noticed", format!("{by}: {evidence}"))
                     }
                     FaultStage::Undone { how } => ("undone", how.clone()),
+                    FaultStage::Healed { .. } => return Ok(()),
                 };
                 writeln!(self.out, "{at}  fault    {name} {what}: {}", clean(&how))?;
             }
@@ -236,7 +237,7 @@ impl<W: Write> Terminal<W> {
             let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
             writeln!(
                 self.out,
-                "  {:<12} {} {} at {}: {}, {}, {}",
+                "  {:<12} {} {} at {}: {}, {}, {}{}",
                 fault.judged().word(),
                 clean(&fault.name),
                 targets.join(", "),
@@ -244,6 +245,9 @@ impl<W: Write> Terminal<W> {
                 stage("acted", fault.acted.as_ref().map(|acted| acted.0)),
                 stage("noticed", fault.noticed.iter().map(|noticed| noticed.0).min()),
                 stage("undone", fault.undone.as_ref().map(|undone| undone.0)),
+                fault.healed_after().map_or(String::new(), |micros| {
+                    format!(", healed {} after that", took(micros))
+                }),
             )?;
         }
         Ok(())

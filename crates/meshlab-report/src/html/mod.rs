@@ -189,7 +189,7 @@ fn faults(view: &RunView) -> Markup {
     html! {
         @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" { table {
             tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
-                th { "noticed" } th { "undone" } }
+                th { "noticed" } th { "undone" } th { "healed" } }
             @for fault in view.faults.values() {
                 @let after = |at: &meshlab_model::RunTime|
                     took(at.since(fault.planned).as_micros() as u64);
@@ -206,6 +206,7 @@ fn faults(view: &RunView) -> Markup {
                         @if fault.noticed.is_empty() { "by nobody" } }
                     td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "
                         (clean(how)) } @else { "not undone" } }
+                    td { @for (at, by) in &fault.healed { div { (by) " after " (after(at)) } } }
                 }
             }
         } } }

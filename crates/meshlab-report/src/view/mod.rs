@@ -132,8 +132,20 @@ pub struct FaultView {
     pub noticed: Vec<(RunTime, NodeId, String)>,
     /// When it was undone, and how.
     pub undone: Option<(RunTime, String)>,
+    /// Who held everybody to be there again after that, and when.
+    pub healed: Vec<(RunTime, NodeId)>,
     /// How it came out, and when it was judged.
     pub verdict: Option<(RunTime, Verdict)>,
+}
+
+impl FaultView {
+    /// From when it was taken back, or acted if there was nothing to take back, until the last of
+    /// those who told it so was whole again, in microseconds.
+    pub fn healed_after(&self) -> Option<u64> {
+        let last = self.healed.iter().map(|(at, _)| *at).max()?;
+        let from = self.undone.as_ref().or(self.acted.as_ref())?.0;
+        Some(u64::try_from(last.since(from).as_micros()).unwrap_or(u64::MAX))
+    }
 }
 
 /// A named part of a test.
@@ -365,6 +377,7 @@ impl RunView {
                     acted: None,
                     noticed: Vec::new(),
                     undone: None,
+                    healed: Vec::new(),
                     verdict: None,
                 };
                 self.faults.insert(*fault, view);
@@ -381,6 +394,7 @@ impl RunView {
                         view.noticed.push((at, by.clone(), evidence.clone()));
                     }
                     FaultStage::Undone { how } => view.undone = Some((at, how.clone())),
+                    FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
             K::FaultFinished { fault, verdict } => match self.faults.get_mut(fault) {
