@@ -139,6 +139,11 @@ impl Directory {
         expired
     }
 
+    /// After which silence a peer is held for dead.
+    pub fn dead_after(&self) -> Duration {
+        self.dead_after
+    }
+
     /// Counts silence `by` less for everybody: the node itself was not there to hear.
     pub fn forgive(&mut self, by: Duration) {
         for peer in self.peers.values_mut() {

@@ -45,8 +45,11 @@ const COMMAND: Duration = Duration::from_secs(1);
 /// How long the announcement of leaving may take to go out.
 const LEAVING: Duration = Duration::from_millis(150);
 
-/// A wake-up that is later than this was no busy host: the process stood still.
+/// From which lateness on the loop takes itself for paused, at most; at a fast cadence it is a
+/// quarter of the time after which a peer is dead. A peer is heard each third of that time, and the
+/// loop wakes at least as often, so a shorter pause makes nobody look dead.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
+const PAUSE_SHARE: u32 = 4;
 
 /// Waits between two attempts to subscribe again; the last one repeats.
 const RESUBSCRIBE_MS: [u64; 4] = [0, 100, 1000, 5000];
@@ -219,7 +222,8 @@ impl Membership {
     /// A process that was frozen wakes to a directory full of peers that it did not hear, and was
     /// not there to hear. It does not hold that against them.
     fn notice_pause(&mut self, late: Duration) {
-        if late < PAUSE_MIN {
+        let dead_after = self.view.lock().directory.dead_after();
+        if late < PAUSE_MIN.min(dead_after / PAUSE_SHARE) {
             return;
         }
         let gap_ms = late.as_millis() as u64;
