@@ -14,6 +14,9 @@ use crate::{
     view::{ClaimView, RunView},
 };
 
+/// Faults of a schedule that are printed; the whole of it is in the report.
+const PLAN_SHOWN: usize = 40;
+
 /// How to write.
 #[derive(Debug, Clone, Copy)]
 pub struct TerminalStyle {
@@ -87,6 +90,38 @@ impl<W: Write> Terminal<W> {
                 if let Some(claim) = self.view.claims.get(claim).cloned() {
                     self.claim(event, &claim)?;
                 }
+            }
+            K::ChaosPlanned { chaos, seed, plan, .. } => {
+                let last = plan.last().map_or(String::new(), |last| {
+                    format!(", the last after {}", took(last.at_micros))
+                });
+                let count = plan.len();
+                writeln!(
+                    self.out,
+                    "{at}  chaos    {chaos}: {count} faults from seed {seed}{last}"
+                )?;
+                for fault in plan.iter().take(PLAN_SHOWN) {
+                    let (name, target) = (clean(&fault.name), clean(fault.target.as_str()));
+                    let when = took(fault.at_micros);
+                    writeln!(self.out, "{:11}{when:>10} {name} {target}", "")?;
+                }
+                if count > PLAN_SHOWN {
+                    writeln!(self.out, "{:22}and {} more", "", count - PLAN_SHOWN)?;
+                }
+            }
+            K::ChaosSkipped { place, why } => {
+                let (chaos, number) = (place.chaos, place.place + 1);
+                writeln!(
+                    self.out,
+                    "{at}  chaos    {chaos}: fault {number} skipped: {}",
+                    clean(why)
+                )?;
+            }
+            K::ChaosFinished { chaos, tally, early } => {
+                let found = crate::text::tally(tally);
+                let early = early.as_ref().map(|early| format!("; ended early: {}", clean(early)));
+                let early = early.unwrap_or_default();
+                writeln!(self.out, "{at}  chaos    {chaos}: {found}{early}")?;
             }
             K::FaultReached { fault, stage } => {
                 let name = self.fault_name(*fault);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use meshlab_model::{ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration};
+use meshlab_model::{
+    ChaosTally, ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration,
+};
 use meshlab_stats::Latency;
 
 /// The first line of `text`, without the end of line.
@@ -108,6 +110,17 @@ pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
     format!(
         "{kind} {from} to {to}{streams}: {round_trips} round trips in {in_all}, \
          {errors} errors{why}{times}"
+    )
+}
+
+/// What came of the faults of a schedule, in a line.
+pub(crate) fn tally(tally: &ChaosTally) -> String {
+    let ChaosTally { planned, detected, missed, skipped, inconclusive, broken } = tally;
+    let rare = [(inconclusive, "undecided"), (broken, "broken")];
+    let rare = rare.iter().filter(|(count, _)| **count > 0);
+    let rare: String = rare.map(|(count, what)| format!(", {count} {what}")).collect();
+    format!(
+        "{planned} planned, {detected} noticed and healed, {missed} missed, {skipped} skipped{rare}"
     )
 }
 

@@ -1,13 +1,15 @@
 //! Statistics of measurements: what a report prints beside a number so that it can be believed.
 //!
 //! Owns summaries of a few repeated measurements (`summary.rs`), latency histograms
-//! (`latency.rs`) and rates with their interval (`proportion.rs`). It has no I/O, no clock, no
+//! (`latency.rs`) rates with their interval (`proportion.rs`) and seeded random numbers (`stream.rs`). It has no I/O, no clock, no
 //! runtime, and decides nothing: limits and verdicts are elsewhere.
 
 mod latency;
 mod proportion;
+mod stream;
 mod summary;
 
 pub use latency::Latency;
 pub use proportion::Proportion;
+pub use stream::Stream;
 pub use summary::Summary;

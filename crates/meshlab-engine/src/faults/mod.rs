@@ -53,6 +53,8 @@ impl Engine {
             judging: Judging::Done,
             healing: None,
             heals: None,
+            judged: None,
+            settled: false,
             timer: None,
         };
         let lab = lock(&self.shared.lab).clone();
@@ -87,8 +89,13 @@ impl Engine {
         open.judging = match noticing {
             Noticing::By(watch) => {
                 let (shared, undone) = (Arc::clone(&self.shared), open.undone.subscribe());
-                let judge = async move { judge::judge(&shared, watch, undone).await };
-                Judging::Waiting(self.shared.runtime.spawn(judge))
+                let (told, judged) = watch::channel(false);
+                open.judged = Some(judged);
+                Judging::Waiting(self.shared.runtime.spawn(async move {
+                    let verdict = judge::judge(&shared, watch, undone).await;
+                    told.send_replace(true);
+                    verdict
+                }))
             }
             Noticing::ByNobody => Judging::Known(Verdict::Skipped(
                 "no other node of its mesh was there to notice it".to_owned(),
@@ -192,6 +199,18 @@ impl Engine {
         }
     }
 
+    /// Waits until others noticed a fault, or had their time to; false if nobody has to.
+    pub(crate) async fn noticed(&self, fault: FaultId) -> Result<bool, HostError> {
+        let judged = {
+            let state = self.shared.state();
+            state.faults.get(&fault).and_then(|open| open.judged.clone())
+        };
+        let Some(mut judged) = judged else { return Ok(false) };
+        // A judge that broke says so when it is asked for its verdict.
+        let _ = self.shared.cancel.or(judged.wait_for(|judged| *judged)).await?;
+        Ok(true)
+    }
+
     /// Waits, beside everything else, until the mesh is as it was before the fault.
     fn start_healing(&self, open: &mut OpenFault) {
         let Some(healing) = open.healing.take() else { return };
@@ -205,7 +224,7 @@ impl Engine {
         let mut outcome = Ok(());
         let open: Vec<FaultId> = self.shared.state().faults.keys().copied().collect();
         for fault in &open {
-            outcome = outcome.and(self.settle_fault(*fault).await);
+            outcome = outcome.and(self.settle_fault(*fault).await.map(drop));
         }
         // Only now: until then, each is asked when others were taken back.
         self.shared.state().faults.retain(|fault, _| !open.contains(fault));
@@ -214,10 +233,11 @@ impl Engine {
 
     /// Waits for the judgement of a fault, takes it back if it must be, and records the verdict on
     /// all of it. One that was settled before is left alone.
-    async fn settle_fault(&self, fault: FaultId) -> Result<(), HostError> {
+    pub(crate) async fn settle_fault(&self, fault: FaultId) -> Result<Verdict, HostError> {
+        let gone = || Verdict::Broken("this fault belongs to a test that has ended".to_owned());
         let (judging, needed) = {
             let mut state = self.shared.state();
-            let Some(open) = state.faults.get_mut(&fault) else { return Ok(()) };
+            let Some(open) = state.faults.get_mut(&fault) else { return Ok(gone()) };
             let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
             // The test is over before the hold is: what must be taken back is, below.
             if let Some(timer) = open.timer.take() {
@@ -228,7 +248,7 @@ impl Engine {
         let noticed = match judging {
             Judging::Waiting(judge) => finished(judge).await,
             Judging::Known(verdict) => verdict,
-            Judging::Done => return Ok(()),
+            Judging::Done => return Ok(gone()),
         };
         let undone = if needed { self.undo_fault(fault).await } else { Ok(()) };
         let heals = self.shared.state().faults.get_mut(&fault).and_then(|open| open.heals.take());
@@ -236,8 +256,11 @@ impl Engine {
             Some(heals) => noticed.worse(finished(heals).await),
             None => noticed,
         };
-        self.finish_fault(fault, verdict);
-        undone
+        self.finish_fault(fault, verdict.clone());
+        if let Some(open) = self.shared.state().faults.get_mut(&fault) {
+            open.settled = true;
+        }
+        undone.map(|()| verdict)
     }
 
     fn reached(&self, fault: FaultId, stage: FaultStage) {

@@ -1,6 +1,7 @@
 //! The page: one file without anything from outside. This file owns its order and its tables;
 //! `charts` draws from events and spans, `plots` from samples, `work` lists what nodes were asked.
 
+mod chaos;
 mod charts;
 mod packets;
 mod plots;
@@ -78,7 +79,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
             body {
                 (header(record, view))
                 h2 { "Verdicts" } (verdicts(record, view))
-                h2 { "Faults" } (faults(view))
+                h2 { "Faults" } (chaos::chaos(view)) (faults(view))
                 h2 { "Timeline" } (charts::timeline(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))

@@ -1,12 +1,16 @@
 //! The fold of the event stream: what is known of a run so far.
 
+mod chaos;
+
 use std::collections::BTreeMap;
 
 use meshlab_model::{
-    ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, NodeExit, NodeId,
-    RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId, TestOutcome,
-    TrafficMeasure, Verdict,
+    ChaosId, ChaosPlace, ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage,
+    NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId,
+    TestOutcome, TrafficMeasure, Verdict,
 };
+
+pub use self::chaos::{ChaosView, Fired};
 
 /// What is known of the run so far. The same fold serves live and afterwards.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +21,8 @@ pub struct RunView {
     pub claims: BTreeMap<ClaimId, ClaimView>,
     /// In order of their planning.
     pub faults: BTreeMap<FaultId, FaultView>,
+    /// Schedules of faults.
+    pub chaos: BTreeMap<ChaosId, ChaosView>,
     /// In order of their start.
     pub steps: BTreeMap<StepId, StepView>,
     /// By id.
@@ -122,6 +128,8 @@ pub struct FaultView {
     pub name: String,
     /// Whom it hurts.
     pub targets: Vec<NodeId>,
+    /// Its place in the schedule that drew it.
+    pub chaos: Option<ChaosPlace>,
     /// Where it stands.
     pub source: Option<SourceLine>,
     /// When it was planned.
@@ -271,6 +279,7 @@ impl RunView {
                 self.apply_node(event);
                 self.apply_claim(event);
                 self.apply_fault(event);
+                self.apply_chaos(event);
             }
         }
     }
@@ -367,11 +376,12 @@ impl RunView {
     fn apply_fault(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::FaultPlanned { fault, test, name, targets } => {
+            K::FaultPlanned { fault, test, name, targets, chaos } => {
                 let view = FaultView {
                     test: *test,
                     name: name.clone(),
                     targets: targets.clone(),
+                    chaos: *chaos,
                     source: event.source.clone(),
                     planned: event.at,
                     acted: None,
