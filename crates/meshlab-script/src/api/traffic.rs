@@ -215,11 +215,11 @@ impl Limits {
         let done = result.round_trips;
         if let Some(floor) = self.round_trips {
             let text = format!("at least {floor} round trips");
-            claim(done >= floor, text, format!("{done} round trips"));
+            claim(done >= floor, text, format!("{done} round trips, the floor is {floor}"));
         }
         if let Some(ceiling) = self.errors {
             let why = result.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
-            let found = format!("{} errors{why}", result.errors);
+            let found = format!("{} errors{why}, the limit is {ceiling}", result.errors);
             claim(result.errors <= ceiling, format!("at most {ceiling} errors"), found);
         }
         for (quantile, at, limit) in &self.times {
@@ -228,7 +228,8 @@ impl Limits {
             // Nothing measured is nothing that held.
             let holds = latency.count() > 0 && found <= *limit;
             let of = latency.count();
-            let found = format!("{quantile} {} of {of} round trips", format_duration(found));
+            let (found, limit) = (format_duration(found), format_duration(*limit));
+            let found = format!("{quantile} {found} of {of} round trips, the limit is {limit}");
             claim(holds, text, found);
         }
         let host = Arc::clone(call.host()?);
