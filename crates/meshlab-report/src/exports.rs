@@ -35,6 +35,11 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
             "verdict": claim.judged(), "evidence": claim.evidence })
         })
         .collect();
+    let chaos = view.chaos.iter().map(|(id, chaos)| {
+        json!({ "chaos": id, "test": chaos.test, "seed": chaos.seed, "tally": chaos.tally,
+            "early": chaos.early, "late_micros": chaos.lateness() })
+    });
+    let chaos: Vec<Value> = chaos.collect();
     let faults: Vec<Value> = view
         .faults
         .iter()
@@ -70,6 +75,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "tests": tests,
         "claims": claims,
         "faults": faults,
+        "chaos": chaos,
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,

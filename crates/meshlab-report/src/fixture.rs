@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{
-    ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, HostFacts,
-    MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId, RunEvent, RunEventKind as K, RunTime,
-    Sample, SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId,
-    TestOutcome, TrafficMeasure, Verdict,
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, DeclaredTest, EndReason,
+    FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId,
+    RunEvent, RunEventKind as K, RunTime, Sample, SampleSource, Severity, SourceLine, SpanRecord,
+    Tally, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
@@ -35,7 +35,8 @@ pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
 /// A schedule of two faults, of which the first one acts.
 fn schedule(test: TestId) -> Vec<(u64, K)> {
     let chaos = ChaosId(1);
-    let fault = |at_micros, name: &str, n| ChaosFault { at_micros, name: name.into(), target: node(n) };
+    let fault =
+        |at_micros, name: &str, n| ChaosFault { at_micros, name: name.into(), target: node(n) };
     let plan = vec![fault(49_000, "kill_node", 4), fault(4_140_000, HOSTILE, 1)];
     let place = ChaosPlace { chaos, place: 1 };
     let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };

@@ -121,7 +121,9 @@ impl<W: Write> Terminal<W> {
                 let found = crate::text::tally(tally);
                 let early = early.as_ref().map(|early| format!("; ended early: {}", clean(early)));
                 let early = early.unwrap_or_default();
-                writeln!(self.out, "{at}  chaos    {chaos}: {found}{early}")?;
+                let view = self.view.chaos.get(chaos);
+                let late = view.map(crate::text::late).unwrap_or_default();
+                writeln!(self.out, "{at}  chaos    {chaos}: {found}{late}{early}")?;
             }
             K::FaultReached { fault, stage } => {
                 let name = self.fault_name(*fault);

@@ -7,6 +7,8 @@ use meshlab_model::{
 };
 use meshlab_stats::Latency;
 
+use crate::view::ChaosView;
+
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
     clean(text.lines().find(|line| !line.trim().is_empty()).unwrap_or(""))
@@ -122,6 +124,18 @@ pub(crate) fn tally(tally: &ChaosTally) -> String {
     format!(
         "{planned} planned, {detected} noticed and healed, {missed} missed, {skipped} skipped{rare}"
     )
+}
+
+/// How much later than drawn the faults of a schedule were applied.
+pub(crate) fn late(chaos: &ChaosView) -> String {
+    let late = chaos.lateness();
+    // The nearest rank (Hyndman and Fan, "Sample quantiles in statistical packages", type 1).
+    let rank = |share: f64| (late.len() as f64 * share).ceil().max(1.0) as usize - 1;
+    let at = |share| late.get(rank(share)).copied().map(took);
+    match at(0.5).zip(at(0.99)) {
+        Some((half, most)) => format!("; applied p50 {half}, p99 {most} after the time drawn"),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]

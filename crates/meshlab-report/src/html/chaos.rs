@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use crate::{
-    text::{clean, tally, took},
+    text::{clean, late, tally, took},
     view::{ChaosView, RunView},
 };
 
 pub(super) fn chaos(view: &RunView) -> Markup {
     html! { @for (id, chaos) in &view.chaos { section {
         h3 { "Schedule " (id) ", drawn from seed " (chaos.seed) }
-        p { @if let Some(found) = &chaos.tally { (tally(found)) } @else { "it did not end" }
+        p { @if let Some(found) = &chaos.tally { (tally(found)) (late(chaos)) } @else { "it did not end" }
             @if let Some(early) = &chaos.early { "; ended early: " (clean(early)) } }
         (schedule(view, chaos))
     } } }
