@@ -61,7 +61,8 @@ struct Export {
 impl Telemetry {
     /// Installs the process-wide tracing subscriber. With no endpoint there is no exporter and
     /// the program runs all the same; with an endpoint that does not answer it runs too, and what
-    /// is lost is counted.
+    /// is lost is counted. A program that chooses the provider of its cryptography does so before:
+    /// with an endpoint, ring is chosen if nobody has.
     ///
     /// # Errors
     /// A filter or an endpoint that does not parse, a thread that the system refuses, or a
@@ -207,6 +208,12 @@ impl Export {
 /// One client for spans and metrics: each has a thread of its own. It is made on another thread
 /// because it may not be made where tasks run.
 fn client() -> Result<reqwest::blocking::Client, String> {
+    // Where a program has built its own client without a provider for TLS, as iroh does, ours
+    // would panic without one, though it speaks to the harness in plain text.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody may have been faster, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
     let build = || reqwest::blocking::Client::builder().timeout(EXPORT_TIMEOUT).build();
     let building = std::thread::Builder::new().spawn(build).map_err(|error| error.to_string())?;
     let built = building.join().map_err(|_| "the HTTP client could not be made".to_owned())?;
