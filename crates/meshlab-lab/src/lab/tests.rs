@@ -6,6 +6,12 @@ use std::{io, net::UdpSocket, os::fd::AsRawFd, time::Instant};
 use super::*;
 use crate::{DropReason, LinkState};
 
+mod links;
+mod nodes;
+
+/// A wait that takes longer has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+
 /// Does `work` on a thread inside the node's network.
 fn inside<T: Send>(net: &NodeNet, work: impl FnOnce() -> T + Send) -> T {
     let namespace = net.net_ns.as_raw_fd();
@@ -33,6 +39,15 @@ fn reaches(from: &UdpSocket, to: &UdpSocket, tries: u32) -> bool {
         from.send_to(b"hello", to.local_addr().unwrap()).unwrap();
         to.recv_from(&mut buffer).is_ok_and(|(bytes, _)| &buffer[..bytes] == b"hello")
     })
+}
+
+/// Waits for a state of the lab.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
 }
 
 fn pair(lab: &Lab) -> [(NodeId, NodeNet); 2] {
@@ -101,11 +116,7 @@ fn what_goes_outside_goes_nowhere_and_is_shown() {
     for away in ["192.0.2.1:9", "198.19.255.1:9"] {
         at_a.send_to(b"x", away).unwrap();
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while lab.stray()[&a].outside < 2 {
-        assert!(Instant::now() < deadline, "never counted: {:?}", lab.stray());
-        std::thread::yield_now();
-    }
+    until("both are counted", || lab.stray()[&a].outside >= 2);
     for away in ["192.0.2.1", "198.19.255.1"] {
         let away: IpAddr = away.parse().unwrap();
         assert_eq!(lab.stray()[&a].destinations.get(&away), Some(&1));

@@ -1,0 +1,154 @@
+//! What is in front of a node, as programs see it.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::{FirewallSettings, Mtu, NatBehaviour, NatSettings, Rebind};
+
+/// Sends until it is heard; where it seems to come from.
+fn seen(from: &UdpSocket, to: &UdpSocket) -> SocketAddr {
+    let mut buffer = [0_u8; 64];
+    let heard = (0..20).find_map(|_| {
+        from.send_to(b"hello", to.local_addr().unwrap()).unwrap();
+        to.recv_from(&mut buffer).ok()
+    });
+    heard.expect("it arrives").1
+}
+
+fn hears(at: &UdpSocket, from: &UdpSocket, to: SocketAddr) -> bool {
+    from.send_to(b"answer", to).unwrap();
+    at.recv_from(&mut [0; 64]).is_ok()
+}
+
+#[test]
+fn a_nat_translates_both_versions_filters_and_rebinds() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (_, net_b)] = pair(&lab);
+    let c = NodeId::from("c");
+    let net_c = lab.add_node(&c).unwrap();
+    let by_address = NatBehaviour::AddressDependent;
+    let settings = NatSettings::new(NatBehaviour::EndpointIndependent, by_address);
+    let public = lab.set_nat(&a, settings).unwrap();
+    let mut addresses = vec![[net_a.ipv4, net_b.ipv4, net_c.ipv4].map(IpAddr::from)];
+    if let (Some(six_a), Some(six_b), Some(six_c)) = (net_a.ipv6, net_b.ipv6, net_c.ipv6) {
+        addresses.push([six_a, six_b, six_c].map(IpAddr::from));
+    }
+    for [four_a, four_b, four_c] in addresses.clone() {
+        let (at_a, at_b) = (socket(&net_a, four_a), socket(&net_b, four_b));
+        let at_c = socket(&net_c, four_c);
+        let outside = seen(&at_a, &at_b);
+        assert!([IpAddr::from(public.ipv4), public.ipv6.into()].contains(&outside.ip()));
+        assert_ne!(outside.port(), 7777, "ports are not preserved");
+        assert!(hears(&at_a, &at_b, outside), "an answer");
+        assert!(!hears(&at_a, &at_c, outside), "a stranger");
+        assert!(!hears(&at_a, &at_b, at_a.local_addr().unwrap()), "the address behind it");
+        lab.rebind(&a, Rebind::Port).unwrap();
+        assert!(!hears(&at_a, &at_b, outside), "the old mapping is gone");
+        let moved = seen(&at_a, &at_b);
+        assert!(moved.ip() == outside.ip() && moved.port() != outside.port());
+        assert!(hears(&at_a, &at_b, moved));
+    }
+    let dropped = &lab.counters()[&(c, a.clone())].dropped;
+    assert_eq!(dropped[&DropReason::NatFiltered], addresses.len() as u64);
+    let nat = &lab.node_counters()[&a].nat;
+    assert_eq!(nat.rebinds, addresses.len() as u64);
+    assert!(lab.rebind(&"b".into(), Rebind::Port).is_err(), "it has none");
+}
+
+#[test]
+fn tcp_crosses_a_nat() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (_, net_b)] = pair(&lab);
+    let public = lab.set_nat(&a, NatSettings::default()).unwrap();
+    let listener = inside(&net_b, || TcpListener::bind((net_b.ipv4, 80)).unwrap());
+    let mut client = inside(&net_a, || TcpStream::connect((net_b.ipv4, 80)).unwrap());
+    let (mut server, from) = listener.accept().unwrap();
+    assert_eq!(from.ip(), public.ipv4);
+    let text = vec![7; 100_000];
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.write_all(&text).unwrap());
+        let mut heard = vec![0; text.len()];
+        server.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, text);
+    });
+}
+
+#[test]
+fn a_node_roams_and_comes_home() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (_, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    let home = at_a.local_addr().unwrap();
+    assert_eq!(seen(&at_a, &at_b), home);
+    let first = lab.roam(&a).unwrap();
+    assert_eq!(seen(&at_a, &at_b), SocketAddr::new(first.ipv4.into(), 7777), "the same port");
+    let second = lab.roam(&a).unwrap();
+    let there = seen(&at_a, &at_b);
+    assert_eq!(there.ip(), second.ipv4);
+    assert!(hears(&at_a, &at_b, there) && !hears(&at_a, &at_b, home));
+    assert!(!hears(&at_a, &at_b, SocketAddr::new(first.ipv4.into(), 7777)));
+    lab.remove_nat(&a).unwrap();
+    assert_eq!(seen(&at_a, &at_b), home);
+    assert!(hears(&at_a, &at_b, home) && lab.nat(&a).unwrap().is_none());
+}
+
+#[test]
+fn a_firewall_lets_in_answers_only() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    assert!(reaches(&at_b, &at_a, 20));
+    lab.set_firewall(&a, Some(FirewallSettings::default())).unwrap();
+    assert!(!reaches(&at_b, &at_a, 2), "a new flow");
+    assert_eq!(lab.counters()[&(b, a.clone())].dropped[&DropReason::Firewall], 2);
+    assert!(reaches(&at_a, &at_b, 20) && reaches(&at_b, &at_a, 20), "its own flow");
+    let firewall = &lab.node_counters()[&a].firewall;
+    assert_eq!((firewall.flows, firewall.dropped), (1, 2));
+    assert!(firewall.passed >= 1);
+    lab.set_firewall(&a, Some(FirewallSettings::default())).unwrap();
+    assert!(!reaches(&at_b, &at_a, 2), "a new firewall knows no flows");
+    lab.set_firewall(&a, None).unwrap();
+    assert!(reaches(&at_b, &at_a, 20));
+    let zero = FirewallSettings { timeout: Duration::ZERO };
+    let error = lab.set_firewall(&a, Some(zero)).unwrap_err().to_string();
+    assert!(error.contains("timeout of the firewall"), "{error}");
+}
+
+/// Sends large packets until one arrives. What the sender's kernel heard by ICMP it goes by in the
+/// next, so the first may fail with what it heard.
+fn large_reaches(from: &UdpSocket, to: &UdpSocket, tries: u32) -> bool {
+    (0..tries).any(|_| {
+        let _ = from.send_to(&[7; 1400], to.local_addr().unwrap());
+        to.recv_from(&mut [0; 2000]).is_ok_and(|(bytes, _)| bytes == 1400)
+    })
+}
+
+#[test]
+fn a_small_mtu_is_heard_of_by_icmp_unless_it_is_a_black_hole() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let mut addresses = vec![(IpAddr::from(net_a.ipv4), IpAddr::from(net_b.ipv4))];
+    addresses.extend(net_a.ipv6.zip(net_b.ipv6).map(|(a, b)| (a.into(), b.into())));
+    for (at_a, at_b) in addresses {
+        let (at_a, at_b) = (socket(&net_a, at_a), socket(&net_b, at_b));
+        assert!(large_reaches(&at_a, &at_b, 20));
+        let mtu = |black_hole| Some(Mtu { bytes: 1300, black_hole });
+        lab.set_mtu(&b, mtu(true)).unwrap();
+        let answers = || lab.node_counters()[&a].too_big_answers;
+        let before = answers();
+        assert!(!large_reaches(&at_a, &at_b, 3), "it vanishes");
+        assert_eq!(answers(), before);
+        assert!(reaches(&at_a, &at_b, 20), "small ones cross");
+        lab.set_mtu(&b, mtu(false)).unwrap();
+        assert!(large_reaches(&at_a, &at_b, 20), "the sender's kernel sends smaller ones");
+        assert!(answers() > before);
+        lab.set_mtu(&b, None).unwrap();
+    }
+    assert!(lab.counters()[&(a.clone(), b)].dropped[&DropReason::Mtu] >= 4);
+    assert!(lab.set_mtu(&a, Some(Mtu { bytes: 67, black_hole: false })).is_err());
+}
