@@ -18,6 +18,7 @@ mod fading;
 mod firewall;
 mod lab;
 mod link;
+mod measure;
 mod nat;
 mod packet;
 mod place;
@@ -40,6 +41,10 @@ pub use lab::{Lab, NodeNet};
 pub use link::{
     Bursts, Checksum, Corruption, InvalidSetting, Jitter, LinkState, Rate, Reorder, Reordering,
     Side,
+};
+pub use measure::{
+    MeasureSettings, Measured, MeasuredCuts, MeasuredDelay, MeasuredLoss, MeasuredPacket,
+    MeasuredPlaces, MeasuredRate, Spread, measure,
 };
 pub use nat::{NatBehaviour, NatSettings, NatState, Rebind};
 pub use privilege::{Privilege, enter_user_namespace};
