@@ -28,8 +28,13 @@ impl Lab {
         out: Box<dyn io::Write + Send>,
         filter: CaptureFilter,
     ) -> Result<Capture, LabError> {
-        let shared = Arc::clone(self.switch.shared());
-        let detach = move |number| shared.table().tap.detach(number);
+        // The handle may outlive the lab, and must not keep its devices open.
+        let shared = Arc::downgrade(self.switch.shared());
+        let detach = move |number| {
+            if let Some(shared) = shared.upgrade() {
+                shared.table().tap.detach(number);
+            }
+        };
         let (capture, sink) = Capture::start(out, filter, detach).map_err(LabError::Capture)?;
         self.switch.table().tap.attach(sink);
         Ok(capture)

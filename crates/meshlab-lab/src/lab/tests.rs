@@ -1,7 +1,13 @@
 //! Real namespaces, real packets. A host that cannot make them fails these tests with the reason:
 //! a lab that was not tried is not a lab that works.
 
-use std::{io, net::UdpSocket, os::fd::AsRawFd, time::Instant};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::atomic::AtomicU64,
+    time::Instant,
+};
 
 use super::*;
 use crate::{DropReason, LinkState};
@@ -34,10 +40,32 @@ fn socket(net: &NodeNet, address: IpAddr) -> UdpSocket {
 
 /// Sends until the other side has it; `false` if it never does.
 fn reaches(from: &UdpSocket, to: &UdpSocket, tries: u32) -> bool {
-    let mut buffer = [0_u8; 64];
-    (0..tries).any(|_| {
-        from.send_to(b"hello", to.local_addr().unwrap()).unwrap();
-        to.recv_from(&mut buffer).is_ok_and(|(bytes, _)| &buffer[..bytes] == b"hello")
+    crosses(from, to, to.local_addr().unwrap(), 8, tries).is_some()
+}
+
+/// Sends so many bytes to an address until a socket has them: where they seem to come from. Each
+/// try is told apart from all before it, which may arrive late.
+fn crosses(
+    from: &UdpSocket,
+    to: &UdpSocket,
+    address: SocketAddr,
+    bytes: usize,
+    tries: u32,
+) -> Option<SocketAddr> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let mut heard = [0_u8; 2000];
+    (0..tries).find_map(|_| {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut packet = vec![7; bytes];
+        packet[..8].copy_from_slice(&number);
+        // A kernel that has just heard of a small MTU refuses once.
+        let _ = from.send_to(&packet, address);
+        loop {
+            let (_, source) = to.recv_from(&mut heard).ok()?;
+            if heard.starts_with(&number) {
+                return Some(source);
+            }
+        }
     })
 }
 

@@ -37,16 +37,29 @@ impl Shaper {
         &self.state
     }
 
-    /// Sets a state; whether this cut what was not cut before.
-    pub(crate) fn set(&mut self, state: LinkState, now: Nanos) -> bool {
-        let cut = state.cut && !self.state.cut;
+    /// Sets a state.
+    pub(crate) fn set(&mut self, state: LinkState, now: Nanos) -> Change {
+        let times = |state: &LinkState| (state.delay, state.jitter, state.reorder, state.rate);
+        let change = Change {
+            cut: state.cut && !self.state.cut,
+            times: times(&state) != times(&self.state),
+        };
         if let Some(rate) = self.state.rate {
             self.clock.change(rate, state.rate, now);
         }
         self.active = !state.is_nothing();
         self.state = state;
-        cut
+        change
     }
+}
+
+/// What a new state means for packets in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// It cuts what was not cut before.
+    pub(crate) cut: bool,
+    /// It has packets arrive at other times.
+    pub(crate) times: bool,
 }
 
 /// One direction of a pair.

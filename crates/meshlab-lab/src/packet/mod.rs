@@ -132,7 +132,8 @@ impl Transport {
                 }
             }
         }
-        if at > end {
+        // A header of IPv4 that says that it is shorter than it must be is none.
+        if at > end || at < 20 {
             return None;
         }
         Some(Self { six, protocol, at, payload: at, end, ports: None, fragment })

@@ -42,6 +42,8 @@ use crate::clock::{self, Nanos};
 const BATCH: usize = 64;
 /// Larger than any packet of a device with this lab's MTU.
 const PACKET_BYTES_MAX: usize = 64 * 1024;
+/// The switch's priority, as of nice(1).
+const NICE: libc::c_int = -15;
 /// What epoll says when the switch is to stop, or packets are due; ports count from zero.
 const STOP: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
@@ -145,6 +147,10 @@ impl Shared {
     }
 
     fn run(&self) {
+        // A packet that is due must not wait for the programs that are measured. Without the right
+        // to it, on a host with more threads than cores, delays are less exact.
+        // SAFETY: takes no pointers; in Linux, process 0 is this thread alone.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
         self.thread.store(nix::unistd::gettid().as_raw(), Ordering::Relaxed);
         let mut events = [EpollEvent::empty(); 64];
         let mut packet = vec![0_u8; PACKET_BYTES_MAX];

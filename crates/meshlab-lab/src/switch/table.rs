@@ -174,13 +174,17 @@ impl Table {
             changed.push((id, state));
         }
         let mut cut = false;
-        for (id, state) in &changed {
-            cut |= self.links.get_mut(*id).is_some_and(|link| link.pair.set(*state, now));
+        let mut hurried = Vec::new();
+        for (id, state) in changed {
+            let Some(link) = self.links.get_mut(id) else { continue };
+            let change = link.pair.set(state, now);
+            cut |= change.cut;
+            hurried.extend(change.times.then_some(id));
         }
         if cut {
             self.ground(DropReason::Cut, |link| link.pair.state().cut);
         }
-        self.hurry(changed.into_iter().map(|(id, _)| id), now);
+        self.hurry(hurried, now);
         outcome
     }
 
@@ -214,12 +218,15 @@ impl Table {
             Side::Sends => link.from == id,
             Side::Receives => link.to == id,
         };
-        if shaper.set(state, now) {
+        let change = shaper.set(state, now);
+        if change.cut {
             self.ground(DropReason::Cut, concerns);
         }
-        let links = self.links.iter().enumerate().filter(|(_, link)| concerns(link));
-        let links: Vec<usize> = links.map(|(id, _)| id).collect();
-        self.hurry(links, now);
+        if change.times {
+            let links = self.links.iter().enumerate().filter(|(_, link)| concerns(link));
+            let links: Vec<usize> = links.map(|(id, _)| id).collect();
+            self.hurry(links, now);
+        }
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Impairments of links, as programs see them.
 
 use super::*;
-use crate::{Checksum, Corruption, Jitter, Rate, RecentSettings, Side, capture::pcapng::read};
+use crate::{
+    CaptureFilter, Checksum, Corruption, Jitter, Rate, RecentSettings, Side, capture::pcapng::read,
+};
 
 /// Sends once and waits until it is there; how long that took.
 fn travels(from: &UdpSocket, to: &UdpSocket) -> Duration {
@@ -101,13 +103,40 @@ fn more_than_the_rate_waits_and_more_than_its_queue_is_dropped() {
 }
 
 #[test]
+fn a_capture_is_written_to_its_file_and_may_outlive_its_lab() {
+    let lab = Lab::new(1).unwrap();
+    let [(a, net_a), (b, net_b)] = pair(&lab);
+    let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("none").join("a.pcapng");
+    let error = lab.capture(&nowhere, CaptureFilter::default()).err().unwrap().to_string();
+    assert!(error.contains("none/a.pcapng"), "{error}");
+    let path = folder.path().join("a.pcapng");
+    let capture = lab.capture(&path, CaptureFilter::default()).unwrap();
+    lab.set_loss(&b, &a, 1.0).unwrap();
+    travels(&at_a, &at_b);
+    at_b.send_to(b"lost", at_a.local_addr().unwrap()).unwrap();
+    let back = (b, a);
+    until("it is lost", || lab.counters().get(&back).is_some_and(|link| !link.dropped.is_empty()));
+    drop(lab);
+    let report = capture.finish().unwrap();
+    let file = std::fs::read(&path).unwrap();
+    assert_eq!((report.packets, report.lost, report.bytes), (3, 0, file.len() as u64));
+    let packets = read::packets(&file);
+    let comments: Vec<&str> = packets.iter().map(|packet| &*packet.comment).collect();
+    assert_eq!(comments, ["to b: forwarded", "from a: arrived", "to a: dropped: loss"]);
+    assert!(packets[0].bytes.ends_with(b"hello"));
+    assert!(packets[0].at <= packets[1].at && packets[1].at <= packets[2].at);
+}
+
+#[test]
 fn the_last_packets_are_dumped() {
     let lab = Lab::new(1).unwrap();
     let [(_, net_a), (_, net_b)] = pair(&lab);
     let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     assert!(lab.dump_recent_to(Vec::new()).is_err(), "none are kept");
     lab.keep_recent(Some(RecentSettings { bytes: 1 << 20, age: DEADLINE })).unwrap();
-    let capture = lab.capture_to(Box::new(io::sink()), crate::CaptureFilter::default()).unwrap();
+    let capture = lab.capture_to(Box::new(io::sink()), CaptureFilter::default()).unwrap();
     travels(&at_a, &at_b);
     let mut file = Vec::new();
     // The packet is handed over just before it is told of; the table's lock orders the two.
