@@ -162,6 +162,12 @@ impl Link {
         latest
     }
 
+    /// Forgets what was in flight: it does not arrive, and nothing waits behind it.
+    pub(crate) fn ground(&mut self) {
+        self.last_due = 0;
+        self.pair.clock = RateClock::default();
+    }
+
     /// Not before the packet that was sent before.
     fn in_order(&mut self, due: Nanos) -> Nanos {
         self.last_due = self.last_due.max(due);

@@ -21,6 +21,8 @@ const TIME_MAX: Duration = Duration::from_secs(3600);
 /// [`reorder`](Self::reorder). So jitter is bounded from below by the packet before. When a delay
 /// or a rate is changed, what is in flight arrives when it was to, but not later than what is sent
 /// after the change: a link whose impairment is taken back is whole at once.
+/// Of one pair, 16 MiB or 16,384 packets are in flight at most; what is more is dropped and counted
+/// ([`DelayQueue`](crate::DropReason::DelayQueue)).
 ///
 /// What is drawn depends on the lab's seed and the pair's names. Each impairment has a stream of
 /// its own, and draws for every packet that is sent while it is on, also for those that another
@@ -125,8 +127,8 @@ pub struct Corruption {
 }
 
 /// How much crosses in a second. Packets are sent one after the other at this pace, IP headers
-/// included, by a virtual clock (Zhang, "VirtualClock", 1990) that gives no credit for silence; they
-/// wait in a queue, and what finds it full is dropped (drop-tail).
+/// included, by a virtual clock (Zhang, "VirtualClock", 1990) that gives no credit for silence;
+/// they wait in a queue, and what finds it full is dropped (drop-tail).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Bytes in a second, at least 1.

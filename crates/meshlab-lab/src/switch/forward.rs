@@ -10,7 +10,8 @@ use nix::errno::Errno;
 
 use super::{
     queue::Flying,
-    table::{Mtu, Port, PortId, Table},
+    settings::Mtu,
+    table::{Port, PortId, Table},
 };
 use crate::{
     address::ROUTER,

@@ -3,10 +3,12 @@
 //! One thread, asleep in `epoll` while nobody sends and nothing is in flight. The table of ports
 //! and links (`table.rs`) is behind one lock that is taken once for each batch of packets, so a
 //! change to a link takes effect between two packets. `forward.rs` is what happens to a packet,
-//! `queue.rs` holds those that arrive later; a timer on the same `epoll` tells when.
+//! `settings.rs` what is put in front of nodes, `queue.rs` holds the packets that arrive later; a
+//! timer on the same `epoll` tells when.
 
 mod forward;
 mod queue;
+mod settings;
 mod table;
 
 use std::{
@@ -32,7 +34,7 @@ use nix::{
     },
 };
 
-pub use table::Mtu;
+pub use settings::Mtu;
 pub(crate) use table::{PortId, Table};
 
 use crate::clock::{self, Nanos};
