@@ -108,6 +108,27 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_checksum_of_zero_is_sent_as_its_other_zero() {
+        for six in [false, true] {
+            let mut packet = Packet::udp(six, 3).bytes();
+            let transport = Transport::of(&packet).unwrap();
+            let at = transport.at + 6;
+            let to = crate::packet::build::address(six, 9);
+            // One port of all gives zero, by the difference as by the whole.
+            let mut zeroes = 0;
+            for port in 0..=u16::MAX {
+                rewrite(&mut packet, &transport, End::Source, SocketAddr::new(to, port));
+                let by_difference = [packet[at], packet[at + 1]];
+                checksum::fix(&mut packet, &transport);
+                assert_eq!(by_difference, [packet[at], packet[at + 1]]);
+                assert_ne!(by_difference, [0, 0]);
+                zeroes += u32::from(by_difference == [0xff, 0xff]);
+            }
+            assert_eq!(zeroes, 1);
+        }
+    }
+
+    #[test]
     fn what_was_wrong_or_absent_stays_so() {
         let mut packet = Packet::udp(false, 30).bytes();
         let transport = Transport::of(&packet).unwrap();

@@ -447,4 +447,43 @@ fn nothing_waits_behind_what_a_cut_has_dropped() {
     assert_eq!(bed.table.queue.next_due(), Some(clock::SECOND + 5 * MILLISECOND), "128 bytes");
 }
 
+/// A switch with two nodes whose devices never have anything to say: only its timer can wake it.
+#[test]
+fn the_timer_alone_hands_on_what_is_due_and_what_is_brought_forward() {
+    let switch = Switch::start(1).unwrap();
+    let pair = [node(1), node(2)];
+    for (number, name) in [1, 2].into_iter().zip(&pair) {
+        let addresses = vec![address(false, number)];
+        switch.table().add_port(name, Arc::new(tempfile().into()), addresses);
+    }
+    let set = |state: LinkState| {
+        let links = [(&pair[0], &pair[1])];
+        switch.change(|table, now| table.change_links(now, links, |link| *link = state)).unwrap();
+    };
+    let send = || {
+        let mut packet = Packet::udp(false, 9).bytes();
+        switch.change(|table, now| table.forward(0, &mut packet, now));
+    };
+    let forwarded = |packets| {
+        let deadline = clock::now() + 20 * clock::SECOND;
+        let pair = (pair[0].clone(), pair[1].clone());
+        while switch.table().counters()[&pair].forwarded_packets < packets {
+            assert!(clock::now() < deadline, "nobody woke up");
+            thread::yield_now();
+        }
+    };
+    for packets in 1..4 {
+        set(LinkState { delay: Duration::from_millis(20), ..nothing() });
+        send();
+        forwarded(packets);
+    }
+    set(LinkState { delay: Duration::from_secs(3600), ..nothing() });
+    send();
+    send();
+    assert!(switch.shared.timer.get().unwrap().is_some());
+    set(nothing());
+    forwarded(5);
+    assert_eq!(switch.table().queue.next_due(), None);
+}
+
 mod properties;
