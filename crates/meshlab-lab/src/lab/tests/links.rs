@@ -126,6 +126,8 @@ fn a_capture_is_written_to_its_file_and_may_outlive_its_lab() {
     let comments: Vec<&str> = packets.iter().map(|packet| &*packet.comment).collect();
     assert_eq!(comments, ["to b: forwarded", "from a: arrived", "to a: dropped: loss"]);
     assert!(packets[0].bytes.ends_with(b"hello"));
+    let age = crate::clock::wall().abs_diff(packets[0].at);
+    assert!(age < 3600 * crate::clock::SECOND, "stamped by the calendar: {age} ns ago");
     assert!(packets[0].at <= packets[1].at && packets[1].at <= packets[2].at);
 }
 
