@@ -484,6 +484,7 @@ fn the_timer_alone_hands_on_what_is_due_and_what_is_brought_forward() {
     set(nothing());
     forwarded(5);
     assert_eq!(switch.table().queue.next_due(), None);
+    assert!(switch.shared.timer.get().unwrap().is_none(), "asleep when nothing is in flight");
 }
 
 mod properties;
