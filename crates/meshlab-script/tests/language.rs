@@ -92,9 +92,9 @@ fn every_fault_takes_its_target_its_options_and_a_body() {
     let others = "[NodeId(\"node-2\"), NodeId(\"node-3\")]";
     for line in [
         "fault wedge_node [NodeId(\"node-1\")] [] hold=2s".to_owned(),
-        "fault restart_node [NodeId(\"node-1\")] [] ".to_owned(),
-        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 % ".to_owned(),
-        format!("fault partition [NodeId(\"node-1\")] {others} "),
+        "fault restart_node [NodeId(\"node-1\")] []".to_owned(),
+        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 %".to_owned(),
+        format!("fault partition [NodeId(\"node-1\")] {others}"),
         "note restart_node 1 true".to_owned(),
         "note partition 3 true".to_owned(),
     ] {
