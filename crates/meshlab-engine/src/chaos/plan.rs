@@ -1,4 +1,4 @@
-//! The schedule of a chaos: drawn from the run's seed before its first fault, and from nothing else.
+//! The schedule of a chaos: drawn from the run's seed before its first fault, from nothing else.
 
 use std::time::Duration;
 

@@ -10,7 +10,8 @@ use crate::{
 pub(super) fn chaos(view: &RunView) -> Markup {
     html! { @for (id, chaos) in &view.chaos { section {
         h3 { "Schedule " (id) ", drawn from seed " (chaos.seed) }
-        p { @if let Some(found) = &chaos.tally { (tally(found)) (late(chaos)) } @else { "it did not end" }
+        p { @if let Some(found) = &chaos.tally { (tally(found)) (late(chaos)) }
+            @else { "it did not end" }
             @if let Some(early) = &chaos.early { "; ended early: " (clean(early)) } }
         (schedule(view, chaos))
     } } }
@@ -30,7 +31,8 @@ fn schedule(view: &RunView, chaos: &ChaosView) -> Markup {
                     @match &fired.what {
                         Err(why) => { td {} td { "skipped: " (clean(why)) } }
                         Ok(fault) => { @if let Some(fault) = view.faults.get(fault) {
-                            td { @for node in fault.targets.iter().take(1) { (clean(node.as_str())) } }
+                            td { (fault.targets.first().map_or(String::new(), |node|
+                                clean(node.as_str()))) }
                             td { (fault.judged().word()) }
                         } }
                     }

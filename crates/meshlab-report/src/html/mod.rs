@@ -202,16 +202,29 @@ fn faults(view: &RunView) -> Markup {
                     td { (fault.planned) }
                     td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": "
                         (clean(how)) } @else { "never" } }
-                    td { @for (at, by, how) in &fault.noticed { div { (by) " after " (after(at))
-                        ": " (clean(how)) } }
-                        @if fault.noticed.is_empty() { "by nobody" } }
+                    td { (each(&fault.noticed.iter().map(|(at, by, how)|
+                        (after(at), format!("{}: {}", clean(by.as_str()), clean(how))))
+                        .collect::<Vec<_>>())) }
                     td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "
                         (clean(how)) } @else { "not undone" } }
-                    td { @for (at, by) in &fault.healed { div { (by) " after " (after(at)) } } }
+                    td { (each(&fault.healed.iter().map(|(at, by)|
+                        (after(at), clean(by.as_str()))).collect::<Vec<_>>())) }
                 }
             }
         } } }
     }
+}
+
+/// What several nodes told, and when: from the first to the last, and each by itself on demand.
+fn each(told: &[(String, String)]) -> Markup {
+    let (Some((first, _)), Some((last, _))) = (told.first(), told.last()) else {
+        return html! { "by nobody" };
+    };
+    html! { details {
+        summary { (told.len()) @if told.len() == 1 { " node" } @else { " nodes" } ", after " (first)
+            @if first != last { " to " (last) } }
+        @for (after, what) in told { div { (after) " " (what) } }
+    } }
 }
 
 fn resources(record: &RunRecord, view: &RunView) -> Markup {
