@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity, SourceLine,
-    SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ChaosTally, ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity,
+    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 
+use tokio::sync::watch;
+
 use crate::{
-    Answered, Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Grant, Host, HostError,
-    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Grant, Host,
+    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -197,6 +200,15 @@ impl Host for Engine {
 
     async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
         self.undo_fault(fault).await
+    }
+
+    async fn chaos(
+        &self,
+        options: ChaosOptions,
+        over: watch::Receiver<bool>,
+        at: SourceLine,
+    ) -> Result<ChaosTally, HostError> {
+        self.run_chaos(options, over, at).await
     }
 
     fn open_scope(&self) {

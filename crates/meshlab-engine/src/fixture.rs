@@ -110,7 +110,8 @@ impl Bench {
             against: ids(against),
             settings: FaultSettings::default(),
             hold,
-            has_body: false,
+            detect_within: None,
+            chaos: None,
         };
         self.engine.fault(call, here()).await
     }
@@ -129,6 +130,26 @@ impl Bench {
             attributes,
         };
         self.engine.shared.store.add(&from.into(), vec![span]);
+    }
+
+    /// Ends the test and the run; what came of each claim, in order.
+    pub(crate) async fn finish_with_claims(self) -> Vec<(String, Verdict)> {
+        self.engine.end_test(TestId(0), TestOutcome::Completed).await.unwrap();
+        assert_eq!(self.engine.finish(EndReason::Completed).await, None);
+        let mut texts = BTreeMap::new();
+        let mut claims = Vec::new();
+        for event in self.events.try_iter() {
+            match &event.kind {
+                RunEventKind::ClaimStarted { claim, text, .. } => {
+                    texts.insert(*claim, text.clone());
+                }
+                RunEventKind::ClaimFinished { claim, verdict, .. } => {
+                    claims.push((texts[claim].clone(), verdict.clone()));
+                }
+                _ => {}
+            }
+        }
+        claims
     }
 
     /// Ends the test and the run; what came of each fault, in order, and what the witnesses said.

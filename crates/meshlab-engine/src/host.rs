@@ -7,10 +7,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ByteSize, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity, SourceLine, SpanRecord,
-    StepId, TestId, TestOutcome, Verdict,
+    ByteSize, ChaosPlace, ChaosTally, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity,
+    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 use meshlab_wire::{Order, Outcome, State, TrafficKind};
+use tokio::sync::watch;
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -324,8 +325,46 @@ pub struct FaultCall {
     pub settings: FaultSettings,
     /// Take it back after this long.
     pub hold: Option<Duration>,
-    /// Whether the script will call [`Host::undo`] when its body ended.
-    pub has_body: bool,
+    /// How soon others must notice; `None` for what their failure detection takes.
+    pub detect_within: Option<Duration>,
+    /// The schedule that it belongs to.
+    pub chaos: Option<ChaosPlace>,
+}
+
+/// Faults by a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChaosOptions {
+    /// Whom it may hurt.
+    pub on: Vec<NodeId>,
+    /// What may be drawn.
+    pub kinds: Vec<ChaosKind>,
+    /// Time from one fault to the next, before jitter.
+    pub every: Duration,
+    /// Most that a fault is earlier or later than that.
+    pub jitter: Duration,
+    /// How long; `None` for as long as the body lasts.
+    pub duration: Option<Duration>,
+    /// Faults that may act at the same time, at least 1.
+    pub at_once: usize,
+    /// How soon a fault must be noticed.
+    pub detect_within: Duration,
+    /// Share of the judged faults that may be missed.
+    pub flake_budget: Percent,
+    /// Share of the drawn faults that may be skipped or undecided.
+    pub skip_budget: Percent,
+}
+
+/// A kind of fault that a chaos may draw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChaosKind {
+    /// Its name in the catalogue.
+    pub fault: String,
+    /// How often, beside the others; 0 is never.
+    pub weight: f64,
+    /// What the fault is told.
+    pub settings: FaultSettings,
+    /// Take it back after this long; `None` for as soon as it was noticed.
+    pub hold: Option<Duration>,
 }
 
 /// What a fault can be told, beside whom it hurts and how long it lasts.
@@ -430,6 +469,14 @@ pub trait Host: Send + Sync {
     /// Takes a fault back and waits until that is done. One that has nothing to be taken back is
     /// left alone.
     async fn undo(&self, fault: FaultId) -> Result<(), HostError>;
+    /// Draws faults and applies them by their schedule until its end, or until `over` is true;
+    /// then judges what came of them.
+    async fn chaos(
+        &self,
+        options: ChaosOptions,
+        over: watch::Receiver<bool>,
+        at: SourceLine,
+    ) -> Result<ChaosTally, HostError>;
     /// Opens a scope for evidence that starts now: the body of a fault.
     fn open_scope(&self);
     /// Closes the innermost such scope.

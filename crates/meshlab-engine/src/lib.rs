@@ -2,7 +2,8 @@
 //! events, and the results format that keeps it.
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`.
+//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
+//! their schedules in `chaos/`.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -10,6 +11,7 @@ mod audit;
 mod binaries;
 mod calls;
 mod cancel;
+mod chaos;
 mod claims;
 mod commands;
 mod config;
@@ -32,7 +34,7 @@ pub use binaries::{BinaryError, build, inspect};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
-    Answered, AttributeValue, Claim, ClaimOutcome, FaultCall, FaultSettings, FaultStarted, Grant,
-    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
-    SpanQuery, TrafficCall, Usage, Via,
+    Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
+    FaultSettings, FaultStarted, Grant, Host, HostError, MeshOptions, MetricValue, NodeAct,
+    NodeInfo, NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };

@@ -17,7 +17,7 @@ use meshlab_spans::Receiver;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{HostError, MeshOptions, NodeInfo};
+use crate::{HostError, MeshOptions, NodeInfo, faults::Healing};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -32,6 +32,7 @@ pub(crate) struct State {
     pub(crate) nodes_named: u32,
     pub(crate) last_claim: u32,
     pub(crate) last_fault: u32,
+    pub(crate) last_chaos: u32,
     pub(crate) last_step: u32,
     /// Public key of the run's operator, once one was needed.
     pub(crate) operator: Option<String>,
@@ -113,6 +114,14 @@ pub(crate) struct OpenFault {
     /// When it had been taken back.
     pub(crate) taken_back: Option<RunTime>,
     pub(crate) judging: Judging,
+    /// What must be so again; taken when the wait for it begins.
+    pub(crate) healing: Option<Healing>,
+    /// Somebody waits until it is so again.
+    pub(crate) heals: Option<JoinHandle<Verdict>>,
+    /// True once others noticed or it is clear that they will not; `None` if nobody has to.
+    pub(crate) judged: Option<watch::Receiver<bool>>,
+    /// Whether its verdict is in the record.
+    pub(crate) settled: bool,
     /// Takes the fault back after its hold.
     pub(crate) timer: Option<JoinHandle<()>>,
 }
@@ -125,6 +134,13 @@ pub(crate) enum Judging {
     Known(Verdict),
     /// It is in the record.
     Done,
+}
+
+impl OpenFault {
+    /// Whether it went all its way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
 }
 
 impl Life {

@@ -20,6 +20,12 @@ pub trait Fault: Send + Sync {
     /// What shows that others noticed.
     fn evidence(&self) -> Evidence;
 
+    /// How soon after it was taken back, or acted if there is nothing to take back, every node of
+    /// the mesh must hold every other one to be there again that it held to be there before.
+    fn heals_within(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+
     /// Applies it and waits, up to a deadline, until its witness has seen it act.
     ///
     /// There is no `revert`: what takes the fault back comes from here. A fault that fails leaves

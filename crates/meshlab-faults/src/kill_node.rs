@@ -22,6 +22,10 @@ impl Fault for KillNode {
         NAME
     }
 
+    fn heals_within(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
     fn hurts(&self) -> Hurts {
         Hurts::Life
     }

@@ -38,6 +38,10 @@ impl Fault for RestartNode {
         NAME
     }
 
+    fn heals_within(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
     fn hurts(&self) -> Hurts {
         Hurts::Life
     }

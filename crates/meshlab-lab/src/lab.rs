@@ -1,24 +1,28 @@
 //! The lab: places for nodes, and the switch between them.
+//!
+//! `links.rs` changes links, `nodes.rs` what is in front of a node, `captures.rs` watches.
+
+mod captures;
+mod links;
+mod nodes;
 
 use std::{
     collections::BTreeMap,
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::fd::OwnedFd,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use meshlab_model::NodeId;
 
 use crate::{
-    counters::{LinkCounters, StrayCounters},
-    link::LinkState,
+    address,
+    counters::{LinkCounters, NodeCounters, StrayCounters},
+    error::LabError,
     place::{self, Failure},
     switch::Switch,
 };
-
-/// Addresses in 198.18.0.0/15 that this scheme can give out.
-const PLACES_MAX: u32 = 250 * 250;
 
 /// The network of a run. Dropping it stops the switch and closes every device that it holds.
 pub struct Lab {
@@ -29,7 +33,7 @@ pub struct Lab {
 /// What a node needs to live in the lab.
 #[derive(Debug)]
 pub struct NodeNet {
-    /// Its IPv4 address, in 198.18.0.0/15 (RFC 2544, for tests, never routed).
+    /// Its IPv4 address, in 198.18.0.0/16 (RFC 2544, for tests, never routed).
     pub ipv4: Ipv4Addr,
     /// Its IPv6 address, in 2001:db8::/32 (RFC 3849); `None` if the kernel has no IPv6.
     pub ipv6: Option<Ipv6Addr>,
@@ -44,47 +48,9 @@ pub struct NodeNet {
     pub otlp_grpc: TcpListener,
 }
 
-/// Why the lab cannot do something. Completes "failed to ...".
-#[derive(Debug, thiserror::Error)]
-pub enum LabError {
-    /// The switch cannot be started.
-    #[error("start the switch: {0}")]
-    Switch(io::Error),
-    /// A node's network cannot be made.
-    #[error("make the network of {node}: {what}: {error}")]
-    Place {
-        /// Which node.
-        node: NodeId,
-        /// What could not be made.
-        what: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The lab has no more addresses.
-    #[error("make the network of {0}: all {PLACES_MAX} addresses are given out")]
-    Full(NodeId),
-    /// A loss that is no share.
-    #[error("set the loss from {from} to {to}: {share} is no share, give 0.0 (none) to 1.0 (all)")]
-    Loss {
-        /// Sender.
-        from: NodeId,
-        /// Receiver.
-        to: NodeId,
-        /// What was asked for.
-        share: f64,
-    },
-    /// A node that is not in the lab.
-    #[error("change the link from {from} to {to}: one of them is not in the lab")]
-    NoLink {
-        /// Sender.
-        from: NodeId,
-        /// Receiver.
-        to: NodeId,
-    },
-}
-
 impl Lab {
-    /// Makes an empty lab. What its lossy links lose depends on `seed`, the run's.
+    /// Makes an empty lab. What its links lose, delay, corrupt and so on depends on `seed`, the
+    /// run's.
     ///
     /// # Errors
     /// The switch's thread or its descriptors cannot be made.
@@ -99,11 +65,7 @@ impl Lab {
     /// The host refuses a part of it; [`crate::probe`] tells which and what to do.
     pub fn add_node(&self, node: &NodeId) -> Result<NodeNet, LabError> {
         let index = self.given_out.fetch_add(1, Ordering::Relaxed);
-        if index >= PLACES_MAX {
-            return Err(LabError::Full(node.clone()));
-        }
-        let ipv4 = Ipv4Addr::from(0xc612_0000 + (index / 250) * 256 + index % 250 + 1);
-        let ipv6 = Ipv6Addr::from((0x2001_0db8_u128 << 96) + u128::from(index) + 1);
+        let (ipv4, ipv6) = address::of_node(index).ok_or_else(|| LabError::Full(node.clone()))?;
         let failed = |Failure { what, error }| LabError::Place { node: node.clone(), what, error };
         let place = place::make(ipv4, ipv6).map_err(failed)?;
         let ipv6 = place.has_ipv6.then_some(ipv6);
@@ -126,53 +88,25 @@ impl Lab {
         self.switch.unplug(node);
     }
 
-    /// Cuts or mends the link from one node to another, in this direction only, from the next
-    /// packet on.
-    ///
-    /// # Errors
-    /// One of the nodes is not in the lab.
-    pub fn set_cut(&self, from: &NodeId, to: &NodeId, cut: bool) -> Result<(), LabError> {
-        if self.switch.set_cut(from, to, cut) {
-            Ok(())
-        } else {
-            Err(LabError::NoLink { from: from.clone(), to: to.clone() })
-        }
-    }
-
-    /// Loses a share of the packets from one node to another, in this direction only, from the
-    /// next packet on: 0.0 none, 1.0 all. Each packet is drawn by itself, from a stream that the
-    /// lab's seed and the pair's names decide.
-    ///
-    /// # Errors
-    /// The share is not within 0.0 to 1.0, or one of the nodes is not in the lab.
-    pub fn set_loss(&self, from: &NodeId, to: &NodeId, share: f64) -> Result<(), LabError> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(LabError::Loss { from: from.clone(), to: to.clone(), share });
-        }
-        if self.switch.set_loss(from, to, share) {
-            Ok(())
-        } else {
-            Err(LabError::NoLink { from: from.clone(), to: to.clone() })
-        }
-    }
-
-    /// What is set on the link from one node to another.
-    ///
-    /// # Errors
-    /// One of the nodes is not in the lab.
-    pub fn link(&self, from: &NodeId, to: &NodeId) -> Result<LinkState, LabError> {
-        let state = self.switch.link(from, to);
-        state.ok_or_else(|| LabError::NoLink { from: from.clone(), to: to.clone() })
-    }
-
     /// Packets so far by directed pair; pairs that never sent are absent.
     pub fn counters(&self) -> BTreeMap<(NodeId, NodeId), LinkCounters> {
-        self.switch.counters()
+        self.switch.table().counters()
+    }
+
+    /// What each node's end of the lab did so far: its NAT, its firewall, answers to packets that
+    /// were too large. Of nodes of the same name, the last.
+    pub fn node_counters(&self) -> BTreeMap<NodeId, NodeCounters> {
+        self.switch.table().node_counters()
+    }
+
+    /// The time that the switch has been on a CPU; `None` where the system does not tell.
+    pub fn switch_cpu_time(&self) -> Option<Duration> {
+        self.switch.cpu_time()
     }
 
     /// Packets so far that were for nobody in the lab, by sender.
     pub fn stray(&self) -> BTreeMap<NodeId, StrayCounters> {
-        self.switch.stray()
+        self.switch.table().stray()
     }
 }
 

@@ -3,14 +3,17 @@
 use std::{
     fs::File,
     io, mem,
-    net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     thread,
+    time::{Duration, Instant},
 };
 
 /// Ethernet's; QUIC finds out by itself what fits.
 const MTU: libc::c_int = 1500;
 const DEVICE: &[u8] = b"lab0";
+/// Usually a millisecond; a busy host may take its time.
+const IPV6_WITHIN: Duration = Duration::from_secs(5);
 const OTLP_HTTP_PORT: u16 = 4318;
 const OTLP_GRPC_PORT: u16 = 4317;
 
@@ -74,7 +77,10 @@ fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
     bring_up(&control, DEVICE).doing("the device")?;
     route_all(&control).doing("a default route")?;
     // A kernel without IPv6 is told by the missing address family, here or at the address.
-    let has_ipv6 = socket(libc::AF_INET6).and_then(|six| set_ipv6(&six, &control, ipv6)).is_ok();
+    let has_ipv6 = socket(libc::AF_INET6)
+        .and_then(|six| set_ipv6(&six, &control, ipv6))
+        .and_then(|()| await_ipv6(ipv6))
+        .is_ok();
     let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     Ok(Place {
         net: net.into(),
@@ -186,6 +192,23 @@ fn set_ipv6(six: &OwnedFd, control: &OwnedFd, address: Ipv6Addr) -> io::Result<(
         device: set.ifr6_ifindex,
     };
     ioctl(six, libc::SIOCADDRT, &mut route)
+}
+
+/// Waits until the address can be used. The kernel takes it as tentative and makes it a full one
+/// in its own time, also on a device that has no neighbours to ask; a program that binds to it
+/// before is refused.
+fn await_ipv6(address: Ipv6Addr) -> io::Result<()> {
+    let deadline = Instant::now() + IPV6_WITHIN;
+    loop {
+        match UdpSocket::bind((address, 0)) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrNotAvailable && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_micros(200));
+            }
+            other => return other.map(drop),
+        }
+    }
 }
 
 /// `struct in6_rtmsg` of linux/ipv6_route.h; libc keeps its fields to itself.

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClaimId, FaultId, MeshId, NodeId, RunTime, StepId, TelemetryCount, TestId, Verdict};
+use crate::{
+    ChaosId, ClaimId, FaultId, MeshId, NodeId, RunTime, StepId, TelemetryCount, TestId, Verdict,
+};
 
 /// One line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,6 +195,9 @@ pub enum RunEventKind {
         name: String,
         /// Whom it hurts.
         targets: Vec<NodeId>,
+        /// Its place in the schedule that drew it; `None` if the scenario asked for it by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chaos: Option<ChaosPlace>,
     },
     /// A fault went one stage further.
     FaultReached {
@@ -208,6 +213,37 @@ pub enum RunEventKind {
         fault: FaultId,
         /// How it came out.
         verdict: Verdict,
+    },
+    /// A schedule of faults was drawn; its times count from here.
+    ChaosPlanned {
+        /// Which.
+        chaos: ChaosId,
+        /// The test it belongs to.
+        test: TestId,
+        /// The seed that it was drawn from.
+        seed: u64,
+        /// Whom it may hurt.
+        on: Vec<NodeId>,
+        /// The faults, in order.
+        plan: Vec<ChaosFault>,
+    },
+    /// A fault of a schedule was not applied, because nobody was fit for it.
+    ChaosSkipped {
+        /// Its place.
+        #[serde(flatten)]
+        place: ChaosPlace,
+        /// Why nobody was.
+        why: String,
+    },
+    /// A schedule is over, and what was hurt is healed or given up.
+    ChaosFinished {
+        /// Which.
+        chaos: ChaosId,
+        /// What came of its faults.
+        tally: ChaosTally,
+        /// Why it ended before its schedule did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        early: Option<String>,
     },
     /// A node was asked to do something, and what came of it.
     NodeActed {
@@ -370,6 +406,43 @@ impl fmt::Display for NodeExit {
     }
 }
 
+/// A fault as it was drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChaosFault {
+    /// Microseconds from the drawing of the schedule to the fault.
+    pub at_micros: u64,
+    /// Its name in the catalogue.
+    pub name: String,
+    /// Whom it hurts; if that one is not fit when it is due, the next one of the list that is.
+    pub target: NodeId,
+}
+
+/// The place of a fault in a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ChaosPlace {
+    /// Which schedule.
+    pub chaos: ChaosId,
+    /// Which of its faults, from 0.
+    pub place: u32,
+}
+
+/// What came of the faults of a schedule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChaosTally {
+    /// Drawn.
+    pub planned: u64,
+    /// Acted, and were noticed and healed as they must.
+    pub detected: u64,
+    /// Acted, and were not.
+    pub missed: u64,
+    /// Were not applied: nobody was fit, or this run cannot do them.
+    pub skipped: u64,
+    /// Acted, and could not be judged.
+    pub inconclusive: u64,
+    /// Could not be applied or taken back.
+    pub broken: u64,
+}
+
 /// A stage in the life of a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
@@ -390,6 +463,11 @@ pub enum FaultStage {
     Undone {
         /// What was done.
         how: String,
+    },
+    /// After that, a node holds everybody to be there again that it held to be there before.
+    Healed {
+        /// Who.
+        by: NodeId,
     },
 }
 

@@ -70,6 +70,10 @@ number_id! {
     FaultId
 }
 number_id! {
+    /// One `chaos` of a run, from 1.
+    ChaosId
+}
+number_id! {
     /// One entry into a `step`.
     StepId
 }

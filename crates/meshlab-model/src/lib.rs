@@ -14,10 +14,10 @@ mod record;
 mod verdict;
 
 pub use event::{
-    ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit, RunEvent, RunEventKind, Severity,
-    SourceLine, StrayCount, Tally, TestOutcome, TrafficMeasure,
+    ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
+    RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome, TrafficMeasure,
 };
-pub use ids::{ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
+pub use ids::{ChaosId, ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
 pub use record::{Sample, SampleSource, SpanRecord, TelemetryCount};

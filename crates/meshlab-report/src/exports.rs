@@ -35,6 +35,11 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
             "verdict": claim.judged(), "evidence": claim.evidence })
         })
         .collect();
+    let chaos = view.chaos.iter().map(|(id, chaos)| {
+        json!({ "chaos": id, "test": chaos.test, "seed": chaos.seed, "tally": chaos.tally,
+            "early": chaos.early, "late_micros": chaos.lateness() })
+    });
+    let chaos: Vec<Value> = chaos.collect();
     let faults: Vec<Value> = view
         .faults
         .iter()
@@ -44,9 +49,13 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
                 .iter()
                 .map(|(at, by, evidence)| json!({ "at": at, "by": by, "evidence": evidence }))
                 .collect();
-            json!({ "fault": id, "test": fault.test, "name": fault.name, "targets": fault.targets,
-            "planned": fault.planned, "acted": fault.acted.as_ref().map(|acted| acted.0),
+            let healed = fault.healed.iter().map(|(at, by)| json!({ "at": at, "by": by }));
+            let healed: Vec<Value> = healed.collect();
+            json!({ "fault": id, "chaos": fault.chaos, "test": fault.test, "name": fault.name,
+            "targets": fault.targets, "planned": fault.planned,
+            "acted": fault.acted.as_ref().map(|acted| acted.0),
             "noticed": noticed, "undone": fault.undone.as_ref().map(|undone| undone.0),
+            "healed": healed,
             "verdict": fault.judged() })
         })
         .collect();
@@ -67,6 +76,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "tests": tests,
         "claims": claims,
         "faults": faults,
+        "chaos": chaos,
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,

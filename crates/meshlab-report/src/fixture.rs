@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{
-    ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, HostFacts,
-    MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId, RunEvent, RunEventKind as K, RunTime,
-    Sample, SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId,
-    TestOutcome, TrafficMeasure, Verdict,
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, DeclaredTest, EndReason,
+    FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId,
+    RunEvent, RunEventKind as K, RunTime, Sample, SampleSource, Severity, SourceLine, SpanRecord,
+    Tally, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
@@ -32,6 +32,21 @@ pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
     (1..).zip(kinds).map(one).collect()
 }
 
+/// A schedule of two faults, of which the first one acts.
+fn schedule(test: TestId) -> Vec<(u64, K)> {
+    let chaos = ChaosId(1);
+    let fault =
+        |at_micros, name: &str, n| ChaosFault { at_micros, name: name.into(), target: node(n) };
+    let plan = vec![fault(49_000, "kill_node", 4), fault(4_140_000, HOSTILE, 1)];
+    let place = ChaosPlace { chaos, place: 1 };
+    let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };
+    vec![
+        (950, K::ChaosPlanned { chaos, test, seed: 42, on: vec![node(1), node(4)], plan }),
+        (5110, K::ChaosSkipped { place, why: HOSTILE.into() }),
+        (5120, K::ChaosFinished { chaos, tally, early: Some(HOSTILE.into()) }),
+    ]
+}
+
 /// Four nodes; a claim that holds and one that does not; a fault; an exit that nobody asked for.
 pub fn run(folder: &Path) -> RunRecord {
     let (test, fault) = (TestId(0), FaultId(1));
@@ -52,14 +67,23 @@ pub fn run(folder: &Path) -> RunRecord {
         ));
     }
     all.extend(claim(1, 600, 900, Verdict::Passed));
+    all.extend(schedule(test));
     all.push((
         1000,
-        K::FaultPlanned { fault, test, name: "kill_node".into(), targets: vec![node(4)] },
+        K::FaultPlanned {
+            fault,
+            test,
+            name: "kill_node".into(),
+            targets: vec![node(4)],
+            chaos: Some(ChaosPlace { chaos: ChaosId(1), place: 0 }),
+        },
     ));
     for (ms, stage) in [
         (1010, FaultStage::Acted { witness: "the kernel reaped it".into() }),
         (4000, FaultStage::Noticed { by: node(1), evidence: HOSTILE.into() }),
         (5000, FaultStage::Undone { how: "started again".into() }),
+        (5040, FaultStage::Healed { by: node(2) }),
+        (5070, FaultStage::Healed { by: node(1) }),
     ] {
         all.push((ms, K::FaultReached { fault, stage }));
     }
@@ -102,6 +126,7 @@ pub fn run(folder: &Path) -> RunRecord {
     };
     let script = "test(\"four nodes\", function()\n  expect.spans(\"x\", {})\nend)\n".to_owned();
     let (spans, samples) = (spans(), samples());
+    all.sort_by_key(|(ms, _)| *ms);
     RunRecord {
         folder: folder.to_owned(),
         manifest,

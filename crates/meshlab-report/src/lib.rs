@@ -18,4 +18,7 @@ mod view;
 
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
-pub use view::{ClaimView, FaultView, Life, NodeView, ProblemView, RunView, StepView, TestView};
+pub use view::{
+    ChaosView, ClaimView, FaultView, Fired, Life, NodeView, ProblemView, RunView, StepView,
+    TestView,
+};

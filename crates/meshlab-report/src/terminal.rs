@@ -14,6 +14,9 @@ use crate::{
     view::{ClaimView, RunView},
 };
 
+/// Faults of a schedule that are printed; the whole of it is in the report.
+const PLAN_SHOWN: usize = 40;
+
 /// How to write.
 #[derive(Debug, Clone, Copy)]
 pub struct TerminalStyle {
@@ -88,6 +91,40 @@ impl<W: Write> Terminal<W> {
                     self.claim(event, &claim)?;
                 }
             }
+            K::ChaosPlanned { chaos, seed, plan, .. } => {
+                let last = plan.last().map_or(String::new(), |last| {
+                    format!(", the last after {}", took(last.at_micros))
+                });
+                let count = plan.len();
+                writeln!(
+                    self.out,
+                    "{at}  chaos    {chaos}: {count} faults from seed {seed}{last}"
+                )?;
+                for fault in plan.iter().take(PLAN_SHOWN) {
+                    let (name, target) = (clean(&fault.name), clean(fault.target.as_str()));
+                    let when = took(fault.at_micros);
+                    writeln!(self.out, "{:11}{when:>10} {name} {target}", "")?;
+                }
+                if count > PLAN_SHOWN {
+                    writeln!(self.out, "{:22}and {} more", "", count - PLAN_SHOWN)?;
+                }
+            }
+            K::ChaosSkipped { place, why } => {
+                let (chaos, number) = (place.chaos, place.place + 1);
+                writeln!(
+                    self.out,
+                    "{at}  chaos    {chaos}: fault {number} skipped: {}",
+                    clean(why)
+                )?;
+            }
+            K::ChaosFinished { chaos, tally, early } => {
+                let found = crate::text::tally(tally);
+                let early = early.as_ref().map(|early| format!("; ended early: {}", clean(early)));
+                let early = early.unwrap_or_default();
+                let view = self.view.chaos.get(chaos);
+                let late = view.map(crate::text::late).unwrap_or_default();
+                writeln!(self.out, "{at}  chaos    {chaos}: {found}{late}{early}")?;
+            }
             K::FaultReached { fault, stage } => {
                 let name = self.fault_name(*fault);
                 let (what, how) = match stage {
@@ -96,6 +133,7 @@ impl<W: Write> Terminal<W> {
                         ("noticed", format!("{by}: {evidence}"))
                     }
                     FaultStage::Undone { how } => ("undone", how.clone()),
+                    FaultStage::Healed { .. } => return Ok(()),
                 };
                 writeln!(self.out, "{at}  fault    {name} {what}: {}", clean(&how))?;
             }
@@ -236,7 +274,7 @@ impl<W: Write> Terminal<W> {
             let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
             writeln!(
                 self.out,
-                "  {:<12} {} {} at {}: {}, {}, {}",
+                "  {:<12} {} {} at {}: {}, {}, {}{}",
                 fault.judged().word(),
                 clean(&fault.name),
                 targets.join(", "),
@@ -244,6 +282,9 @@ impl<W: Write> Terminal<W> {
                 stage("acted", fault.acted.as_ref().map(|acted| acted.0)),
                 stage("noticed", fault.noticed.iter().map(|noticed| noticed.0).min()),
                 stage("undone", fault.undone.as_ref().map(|undone| undone.0)),
+                fault.healed_after().map_or(String::new(), |micros| {
+                    format!(", healed {} after that", took(micros))
+                }),
             )?;
         }
         Ok(())

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use meshlab_model::{ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration};
+use meshlab_model::{
+    ChaosTally, ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration,
+};
 use meshlab_stats::Latency;
+
+use crate::view::ChaosView;
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -109,6 +113,29 @@ pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
         "{kind} {from} to {to}{streams}: {round_trips} round trips in {in_all}, \
          {errors} errors{why}{times}"
     )
+}
+
+/// What came of the faults of a schedule, in a line.
+pub(crate) fn tally(tally: &ChaosTally) -> String {
+    let ChaosTally { planned, detected, missed, skipped, inconclusive, broken } = tally;
+    let rare = [(inconclusive, "undecided"), (broken, "broken")];
+    let rare = rare.iter().filter(|(count, _)| **count > 0);
+    let rare: String = rare.map(|(count, what)| format!(", {count} {what}")).collect();
+    format!(
+        "{planned} planned, {detected} noticed and healed, {missed} missed, {skipped} skipped{rare}"
+    )
+}
+
+/// How much later than drawn the faults of a schedule were applied.
+pub(crate) fn late(chaos: &ChaosView) -> String {
+    let late = chaos.lateness();
+    // The nearest rank (Hyndman and Fan, "Sample quantiles in statistical packages", type 1).
+    let rank = |share: f64| (late.len() as f64 * share).ceil().max(1.0) as usize - 1;
+    let at = |share| late.get(rank(share)).copied().map(took);
+    match at(0.5).zip(at(0.99)) {
+        Some((half, most)) => format!("; applied p50 {half}, p99 {most} after the time drawn"),
+        None => String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -40,9 +40,19 @@ impl RunView {
         }
         for fault in self.faults.values().filter(|fault| fault.test == test) {
             verdict = verdict.worse(match fault.judged() {
+                // What a schedule drew may go wrong as often as its budget says, and the claims
+                // of the schedule hold it to that. A broken fault is the harness's, and no flake.
+                broken @ Verdict::Broken(_) => broken,
+                _ if fault.chaos.is_some() => Verdict::Passed,
                 Verdict::Failed(why) => Verdict::Failed(format!("fault.{}: {why}", fault.name)),
                 other => other,
             });
+        }
+        for chaos in self.chaos.values().filter(|chaos| chaos.test == test) {
+            if chaos.tally.is_none() {
+                let why = "a schedule of faults was begun and never ended".to_owned();
+                verdict = verdict.worse(Verdict::Inconclusive(why));
+            }
         }
         for problem in self.problems.iter().filter(|problem| problem.test == Some(test)) {
             verdict = verdict.worse(problem.verdict());

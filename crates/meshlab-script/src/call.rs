@@ -379,14 +379,24 @@ impl Options {
 
     /// Options within an option, with only these keys. Absent is empty.
     pub(crate) fn nested(&self, key: &str, allowed: &'static [&'static str]) -> Outcome<Self> {
+        let nested = self.within(key)?;
+        nested.known(allowed)?;
+        Ok(nested)
+    }
+
+    /// The table of an option, whatever its keys.
+    pub(crate) fn within(&self, key: &str) -> Outcome<Self> {
         let table = match self.get(key) {
             Value::Nil => None,
             Value::Table(table) => Some(table),
             _ => return Err(self.wrong(key, "a table")),
         };
-        let nested = Self { call: self.call.clone(), table };
-        nested.known(allowed)?;
-        Ok(nested)
+        Ok(Self { call: self.call.clone(), table })
+    }
+
+    /// The keys of the table of an option, in their order.
+    pub(crate) fn names(&self, key: &str) -> Outcome<Vec<String>> {
+        self.within(key)?.keys()
     }
 
     /// What to say of an option that is needed and not there.

@@ -91,10 +91,10 @@ fn every_fault_takes_its_target_its_options_and_a_body() {
     let said = fake.said();
     let others = "[NodeId(\"node-2\"), NodeId(\"node-3\")]";
     for line in [
-        "fault wedge_node [NodeId(\"node-1\")] [] hold=2s body=false".to_owned(),
-        "fault restart_node [NodeId(\"node-1\")] [] body=true".to_owned(),
-        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 % body=true".to_owned(),
-        format!("fault partition [NodeId(\"node-1\")] {others} body=true"),
+        "fault wedge_node [NodeId(\"node-1\")] [] hold=2s".to_owned(),
+        "fault restart_node [NodeId(\"node-1\")] []".to_owned(),
+        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 %".to_owned(),
+        format!("fault partition [NodeId(\"node-1\")] {others}"),
         "note restart_node 1 true".to_owned(),
         "note partition 3 true".to_owned(),
     ] {
@@ -330,6 +330,45 @@ fn mistakes_in_acts_and_traffic_are_shown_with_their_cure() {
         "  operator.grant(swarm:node(1), { may = { \"fly\" } })",
         "  swarm:relay()",
         "  swarm:node(1):shutdwon(swarm:node(2))",
+    ];
+    let errors: Vec<String> = bodies.iter().map(|body| error_of(&inside(body))).collect();
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
+
+#[test]
+fn a_chaos_lasts_its_time_or_its_body() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local storm = chaos { on = swarm, every = \"20s\", jitter = \"5s\", \
+             duration = \"5m\", flake_budget = \"15%\",\n    faults = { kill_node = 1, \
+             wedge_node = { weight = 2, hold = \"3s\" }, lossy_link = { loss = \"10%\" } } }\n  \
+             print(storm.planned, storm.detected, storm.missed, storm.skipped)\n  \
+             local report, result = chaos({ on = swarm:node(1), every = \"2s\", at_once = 3,\n    \
+             detect_within = \"9s\", faults = { restart_node = 0.5 } }, function()\n    \
+             sleep \"4s\"\n    return \"done\"\n  end)\n  print(report.injected, result)\n  \
+             expect.formed(swarm, { within = \"3s\" })",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn mistakes_in_a_chaos_are_shown_with_their_cure() {
+    let bodies = [
+        "  chaos { on = swarm, every = \"2s\", faults = { kill_node = 1 } }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\" }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\", faults = { kil_node = 1 } }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\", faults = { lossy_link = 1 } }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\", faults = { kill_node = -1 } }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\", faults = { \
+         restart_node = { hold = \"1s\" } } }",
+        "  chaos { every = \"2s\", duration = \"1m\", faults = { kill_node = 1 } }",
+        "  chaos { on = swarm, every = 2, duration = \"1m\", faults = { kill_node = 1 } }",
+        "  chaos { on = swarm, every = \"2s\", duration = \"1m\", flake_budget = \"150%\", \
+         faults = { kill_node = 1 } }",
     ];
     let errors: Vec<String> = bodies.iter().map(|body| error_of(&inside(body))).collect();
     insta::assert_snapshot!(errors.join("\n\n"));

@@ -315,3 +315,27 @@ fn orders_and_traffic_are_in_the_record_and_a_broken_limit_is_red() {
         .collect();
     assert_eq!(failed, ["p50 at most 1 µs"], "{summary}");
 }
+
+const CHAOS: &str = r#"
+test("chaos", function()
+  local swarm = mesh { nodes = 3, digest_every = "200ms" }
+  expect.formed(swarm, { within = "20s" })
+  chaos { on = swarm, every = "1s", duration = "2500ms", detect_within = "WITHIN",
+    faults = { wedge_node = 1 } }
+end)
+"#;
+
+#[test]
+fn a_chaos_is_green_when_all_is_noticed_and_red_when_it_is_not() {
+    let bench = Bench::new();
+    let run = bench.run("chaos.lua", &CHAOS.replace("WITHIN", "20s"), &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    let summary: serde_json::Value =
+        serde_json::from_str(&bench.read("chaos", "summary.json")).unwrap();
+    assert_eq!(summary["chaos"][0]["tally"]["detected"], 2, "{summary}");
+    // Nobody can hold a node for dead so soon.
+    let run = bench.run("chaos.lua", &CHAOS.replace("WITHIN", "250ms"), &[]);
+    assert_eq!(run.code, Some(1), "{}", run.all());
+    assert!(run.stdout.contains("1 of 1 of the judged faults: 100.00 %"), "{}", run.all());
+    assert!(run.stdout.contains("the budget of 0.00 % cannot be met any more"), "{}", run.all());
+}

@@ -125,7 +125,7 @@ impl Engine {
         Ok(claim)
     }
 
-    fn judge_compared(
+    pub(crate) fn judge_compared(
         &self,
         call: &'static str,
         holds: bool,

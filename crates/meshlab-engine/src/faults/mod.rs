@@ -1,7 +1,9 @@
 //! Applies faults, takes them back, and closes what is open at the end of a test.
 //!
-//! `plan.rs` says what may be done to whom and who has to notice, `judge.rs` waits for them.
+//! `plan.rs` says what may be done to whom and who has to notice, `judge.rs` waits for them, and
+//! `heal.rs` until the mesh is as it was.
 
+mod heal;
 mod judge;
 mod plan;
 
@@ -13,6 +15,7 @@ use meshlab_model::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
+pub(crate) use self::heal::Healing;
 use self::plan::Noticing;
 use crate::{
     Engine, FaultCall, FaultStarted, HostError,
@@ -48,6 +51,10 @@ impl Engine {
             undone: watch::Sender::new(false),
             taken_back: None,
             judging: Judging::Done,
+            healing: None,
+            heals: None,
+            judged: None,
+            settled: false,
             timer: None,
         };
         let lab = lock(&self.shared.lab).clone();
@@ -62,6 +69,8 @@ impl Engine {
         }
         let target = Target { lab, ..self.target(kind.hurts(), &call)? };
         let noticing = self.noticing(fault, kind, &call, open.applied)?;
+        let hurt = call.targets.iter().chain(&call.against).collect();
+        let healing = Healing::new(&self.shared, fault, &hurt, kind.heals_within());
         let applied = match self.shared.cancel.or(kind.apply(&target)).await? {
             Ok(applied) => applied,
             Err(error) => {
@@ -80,14 +89,24 @@ impl Engine {
         open.judging = match noticing {
             Noticing::By(watch) => {
                 let (shared, undone) = (Arc::clone(&self.shared), open.undone.subscribe());
-                let judge = async move { judge::judge(&shared, watch, undone).await };
-                Judging::Waiting(self.shared.runtime.spawn(judge))
+                let (told, judged) = watch::channel(false);
+                open.judged = Some(judged);
+                Judging::Waiting(self.shared.runtime.spawn(async move {
+                    let verdict = judge::judge(&shared, watch, undone).await;
+                    told.send_replace(true);
+                    verdict
+                }))
             }
             Noticing::ByNobody => Judging::Known(Verdict::Skipped(
                 "no other node of its mesh was there to notice it".to_owned(),
             )),
             Noticing::NotNeeded(_) => Judging::Known(Verdict::Passed),
         };
+        open.healing = Some(healing);
+        if applied.undo.is_none() {
+            // It was over as soon as it acted.
+            self.start_healing(&mut open);
+        }
         open.undo = applied.undo;
         self.shared.state().faults.insert(fault, open);
         let timer = call.hold.map(|hold| self.undo_later(fault, hold));
@@ -167,6 +186,9 @@ impl Engine {
         match done {
             Ok(Ok(())) => {
                 self.reached(fault, FaultStage::Undone { how });
+                if let Some(open) = self.shared.state().faults.get_mut(&fault) {
+                    self.start_healing(open);
+                }
                 Ok(())
             }
             Ok(Err(error)) => Err(HostError::Harness(format!("failed to {error}"))),
@@ -177,39 +199,68 @@ impl Engine {
         }
     }
 
-    /// At the end of a test: waits for the judgement of each fault, then takes back what must be.
+    /// Waits until others noticed a fault, or had their time to; false if nobody has to.
+    pub(crate) async fn noticed(&self, fault: FaultId) -> Result<bool, HostError> {
+        let judged = {
+            let state = self.shared.state();
+            state.faults.get(&fault).and_then(|open| open.judged.clone())
+        };
+        let Some(mut judged) = judged else { return Ok(false) };
+        // A judge that broke says so when it is asked for its verdict.
+        let _ = self.shared.cancel.or(judged.wait_for(|judged| *judged)).await?;
+        Ok(true)
+    }
+
+    /// Waits, beside everything else, until the mesh is as it was before the fault.
+    fn start_healing(&self, open: &mut OpenFault) {
+        let Some(healing) = open.healing.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        open.heals = Some(self.shared.runtime.spawn(async move { healing.wait(&shared).await }));
+    }
+
+    /// At the end of a test: waits for the judgement of each fault, takes back what must be, and
+    /// waits until what was taken back is healed.
     pub(crate) async fn close_faults(&self) -> Result<(), HostError> {
         let mut outcome = Ok(());
         let open: Vec<FaultId> = self.shared.state().faults.keys().copied().collect();
-        for fault in open.iter().copied() {
-            let (judging, needed) = {
-                let mut state = self.shared.state();
-                let Some(open) = state.faults.get_mut(&fault) else { continue };
-                let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
-                // The test is over before the hold is: what must be taken back is, below.
-                if let Some(timer) = open.timer.take() {
-                    timer.abort();
-                }
-                (std::mem::replace(&mut open.judging, Judging::Done), needed)
-            };
-            let verdict =
-                match judging {
-                    Judging::Waiting(judge) => Some(judge.await.unwrap_or_else(|error| {
-                        Verdict::Broken(format!("its judge broke: {error}"))
-                    })),
-                    Judging::Known(verdict) => Some(verdict),
-                    Judging::Done => None,
-                };
-            if let Some(verdict) = verdict {
-                self.finish_fault(fault, verdict);
-            }
-            if needed {
-                outcome = outcome.and(self.undo_fault(fault).await);
-            }
+        for fault in &open {
+            outcome = outcome.and(self.settle_fault(*fault).await.map(drop));
         }
         // Only now: until then, each is asked when others were taken back.
         self.shared.state().faults.retain(|fault, _| !open.contains(fault));
         outcome
+    }
+
+    /// Waits for the judgement of a fault, takes it back if it must be, and records the verdict on
+    /// all of it. One that was settled before is left alone.
+    pub(crate) async fn settle_fault(&self, fault: FaultId) -> Result<Verdict, HostError> {
+        let gone = || Verdict::Broken("this fault belongs to a test that has ended".to_owned());
+        let (judging, needed) = {
+            let mut state = self.shared.state();
+            let Some(open) = state.faults.get_mut(&fault) else { return Ok(gone()) };
+            let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
+            // The test is over before the hold is: what must be taken back is, below.
+            if let Some(timer) = open.timer.take() {
+                timer.abort();
+            }
+            (std::mem::replace(&mut open.judging, Judging::Done), needed)
+        };
+        let noticed = match judging {
+            Judging::Waiting(judge) => finished(judge).await,
+            Judging::Known(verdict) => verdict,
+            Judging::Done => return Ok(gone()),
+        };
+        let undone = if needed { self.undo_fault(fault).await } else { Ok(()) };
+        let heals = self.shared.state().faults.get_mut(&fault).and_then(|open| open.heals.take());
+        let verdict = match heals {
+            Some(heals) => noticed.worse(finished(heals).await),
+            None => noticed,
+        };
+        self.finish_fault(fault, verdict.clone());
+        if let Some(open) = self.shared.state().faults.get_mut(&fault) {
+            open.settled = true;
+        }
+        undone.map(|()| verdict)
     }
 
     fn reached(&self, fault: FaultId, stage: FaultStage) {
@@ -219,6 +270,10 @@ impl Engine {
     fn finish_fault(&self, fault: FaultId, verdict: Verdict) {
         self.shared.event(RunEventKind::FaultFinished { fault, verdict });
     }
+}
+
+async fn finished(judge: JoinHandle<Verdict>) -> Verdict {
+    judge.await.unwrap_or_else(|error| Verdict::Broken(format!("its judge broke: {error}")))
 }
 
 #[cfg(test)]

@@ -60,8 +60,8 @@ impl Engine {
         let fault = FaultId(state.last_fault);
         drop(state);
         let targets = call.targets.iter().chain(&call.against).cloned().collect();
-        let name = call.name.clone();
-        self.shared.event_at(RunEventKind::FaultPlanned { fault, test, name, targets }, at);
+        let (name, chaos) = (call.name.clone(), call.chaos);
+        self.shared.event_at(RunEventKind::FaultPlanned { fault, test, name, targets, chaos }, at);
         Ok(fault)
     }
 
@@ -118,7 +118,7 @@ impl Engine {
             .filter_map(|node| Some(state.nodes.get(node)?.ready()?.dead_after_ms))
             .max();
         let Some(slowest) = slowest else { return Ok(Noticing::ByNobody) };
-        let within = Duration::from_millis(slowest) + slack;
+        let within = call.detect_within.unwrap_or(Duration::from_millis(slowest) + slack);
         Ok(Noticing::By(Watch { fault, any_of, applied, within, expected }))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meshlab_model::{NetworkMode::Host as HostNetwork, NetworkMode::Lab, NodeId, Verdict};
-use meshlab_wire::span::{PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
+use meshlab_wire::span::{PEER_CONNECTED, PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
 
 use crate::{Host, fixture::Bench};
 
@@ -144,6 +144,35 @@ async fn a_restart_is_noticed_by_its_incarnation_or_by_a_return_from_death() {
     let (verdicts, acted) = bench.finish().await;
     assert_eq!(verdicts, [Verdict::Passed]);
     assert!(acted[0].contains("is ready with the same key"), "{acted:?}");
+}
+
+#[tokio::test]
+async fn what_was_there_before_a_fault_must_be_there_again_after_it() {
+    for whole in [true, false] {
+        let bench = Bench::start(HostNetwork, 3).await;
+        let nodes = ["node-1", "node-2", "node-3"];
+        for (observer, subject) in nodes.iter().flat_map(|a| nodes.map(|b| (*a, b))) {
+            if observer != subject {
+                bench.says(observer, PEER_CONNECTED, subject, None);
+            }
+        }
+        bench.fault("restart_node", &["node-2"], &[], None).await.unwrap();
+        for observer in ["node-1", "node-3"] {
+            bench.says(observer, PEER_RESTARTED, "node-2", None);
+        }
+        // The new process knows nobody until it says so.
+        bench.says("node-2", PEER_CONNECTED, "node-1", None);
+        if whole {
+            bench.says("node-2", PEER_CONNECTED, "node-3", None);
+        }
+        let (verdicts, _) = bench.finish().await;
+        if whole {
+            assert_eq!(verdicts, [Verdict::Passed]);
+        } else {
+            let why = "not healed within 5.00 s: node-2 does not hold node-3 to be there";
+            assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,13 +2,21 @@
 //! a lab that was not tried is not a lab that works.
 
 use std::{
-    net::UdpSocket,
+    io,
+    net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
-    time::{Duration, Instant},
+    sync::atomic::AtomicU64,
+    time::Instant,
 };
 
 use super::*;
-use crate::counters::DropReason;
+use crate::{DropReason, LinkState};
+
+mod links;
+mod nodes;
+
+/// A wait that takes longer has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Does `work` on a thread inside the node's network.
 fn inside<T: Send>(net: &NodeNet, work: impl FnOnce() -> T + Send) -> T {
@@ -32,11 +40,42 @@ fn socket(net: &NodeNet, address: IpAddr) -> UdpSocket {
 
 /// Sends until the other side has it; `false` if it never does.
 fn reaches(from: &UdpSocket, to: &UdpSocket, tries: u32) -> bool {
-    let mut buffer = [0_u8; 64];
-    (0..tries).any(|_| {
-        from.send_to(b"hello", to.local_addr().unwrap()).unwrap();
-        to.recv_from(&mut buffer).is_ok_and(|(bytes, _)| &buffer[..bytes] == b"hello")
+    crosses(from, to, to.local_addr().unwrap(), 8, tries).is_some()
+}
+
+/// Sends so many bytes to an address until a socket has them: where they seem to come from. Each
+/// try is told apart from all before it, which may arrive late.
+fn crosses(
+    from: &UdpSocket,
+    to: &UdpSocket,
+    address: SocketAddr,
+    bytes: usize,
+    tries: u32,
+) -> Option<SocketAddr> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let mut heard = [0_u8; 2000];
+    (0..tries).find_map(|_| {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut packet = vec![7; bytes];
+        packet[..8].copy_from_slice(&number);
+        // A kernel that has just heard of a small MTU refuses once.
+        let _ = from.send_to(&packet, address);
+        loop {
+            let (_, source) = to.recv_from(&mut heard).ok()?;
+            if heard.starts_with(&number) {
+                return Some(source);
+            }
+        }
     })
+}
+
+/// Waits for a state of the lab.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
 }
 
 fn pair(lab: &Lab) -> [(NodeId, NodeNet); 2] {
@@ -83,7 +122,7 @@ fn a_lossy_link_loses_in_one_direction_and_is_counted() {
     let [(a, net_a), (b, net_b)] = pair(&lab);
     let (at_a, at_b) = (socket(&net_a, net_a.ipv4.into()), socket(&net_b, net_b.ipv4.into()));
     lab.set_loss(&a, &b, 1.0).unwrap();
-    assert_eq!(lab.link(&a, &b).unwrap(), LinkState { cut: false, loss: 1.0 });
+    assert_eq!(lab.link(&a, &b).unwrap(), LinkState { loss: 1.0, ..LinkState::default() });
     assert!(!reaches(&at_a, &at_b, 3), "all of it is lost");
     assert!(reaches(&at_b, &at_a, 20), "b to a is whole");
     assert_eq!(lab.counters()[&(a.clone(), b.clone())].dropped[&DropReason::Loss], 3);
@@ -105,11 +144,7 @@ fn what_goes_outside_goes_nowhere_and_is_shown() {
     for away in ["192.0.2.1:9", "198.19.255.1:9"] {
         at_a.send_to(b"x", away).unwrap();
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while lab.stray()[&a].outside < 2 {
-        assert!(Instant::now() < deadline, "never counted: {:?}", lab.stray());
-        std::thread::yield_now();
-    }
+    until("both are counted", || lab.stray()[&a].outside >= 2);
     for away in ["192.0.2.1", "198.19.255.1"] {
         let away: IpAddr = away.parse().unwrap();
         assert_eq!(lab.stray()[&a].destinations.get(&away), Some(&1));

@@ -1,6 +1,7 @@
 //! The page: one file without anything from outside. This file owns its order and its tables;
 //! `charts` draws from events and spans, `plots` from samples, `work` lists what nodes were asked.
 
+mod chaos;
 mod charts;
 mod packets;
 mod plots;
@@ -78,7 +79,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
             body {
                 (header(record, view))
                 h2 { "Verdicts" } (verdicts(record, view))
-                h2 { "Faults" } (faults(view))
+                h2 { "Faults" } (chaos::chaos(view)) (faults(view))
                 h2 { "Timeline" } (charts::timeline(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))
@@ -189,7 +190,7 @@ fn faults(view: &RunView) -> Markup {
     html! {
         @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" { table {
             tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
-                th { "noticed" } th { "undone" } }
+                th { "noticed" } th { "undone" } th { "healed" } }
             @for fault in view.faults.values() {
                 @let after = |at: &meshlab_model::RunTime|
                     took(at.since(fault.planned).as_micros() as u64);
@@ -201,15 +202,29 @@ fn faults(view: &RunView) -> Markup {
                     td { (fault.planned) }
                     td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": "
                         (clean(how)) } @else { "never" } }
-                    td { @for (at, by, how) in &fault.noticed { div { (by) " after " (after(at))
-                        ": " (clean(how)) } }
-                        @if fault.noticed.is_empty() { "by nobody" } }
+                    td { (each(&fault.noticed.iter().map(|(at, by, how)|
+                        (after(at), format!("{}: {}", clean(by.as_str()), clean(how))))
+                        .collect::<Vec<_>>())) }
                     td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "
                         (clean(how)) } @else { "not undone" } }
+                    td { (each(&fault.healed.iter().map(|(at, by)|
+                        (after(at), clean(by.as_str()))).collect::<Vec<_>>())) }
                 }
             }
         } } }
     }
+}
+
+/// What several nodes told, and when: from the first to the last, and each by itself on demand.
+fn each(told: &[(String, String)]) -> Markup {
+    let (Some((first, _)), Some((last, _))) = (told.first(), told.last()) else {
+        return html! { "by nobody" };
+    };
+    html! { details {
+        summary { (told.len()) @if told.len() == 1 { " node" } @else { " nodes" } ", after " (first)
+            @if first != last { " to " (last) } }
+        @for (after, what) in told { div { (after) " " (what) } }
+    } }
 }
 
 fn resources(record: &RunRecord, view: &RunView) -> Markup {

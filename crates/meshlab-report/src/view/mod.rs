@@ -1,12 +1,16 @@
 //! The fold of the event stream: what is known of a run so far.
 
+mod chaos;
+
 use std::collections::BTreeMap;
 
 use meshlab_model::{
-    ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage, NodeExit, NodeId,
-    RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId, TestOutcome,
-    TrafficMeasure, Verdict,
+    ChaosId, ChaosPlace, ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage,
+    NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId,
+    TestOutcome, TrafficMeasure, Verdict,
 };
+
+pub use self::chaos::{ChaosView, Fired};
 
 /// What is known of the run so far. The same fold serves live and afterwards.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +21,8 @@ pub struct RunView {
     pub claims: BTreeMap<ClaimId, ClaimView>,
     /// In order of their planning.
     pub faults: BTreeMap<FaultId, FaultView>,
+    /// Schedules of faults.
+    pub chaos: BTreeMap<ChaosId, ChaosView>,
     /// In order of their start.
     pub steps: BTreeMap<StepId, StepView>,
     /// By id.
@@ -122,6 +128,8 @@ pub struct FaultView {
     pub name: String,
     /// Whom it hurts.
     pub targets: Vec<NodeId>,
+    /// Its place in the schedule that drew it.
+    pub chaos: Option<ChaosPlace>,
     /// Where it stands.
     pub source: Option<SourceLine>,
     /// When it was planned.
@@ -132,8 +140,20 @@ pub struct FaultView {
     pub noticed: Vec<(RunTime, NodeId, String)>,
     /// When it was undone, and how.
     pub undone: Option<(RunTime, String)>,
+    /// Who held everybody to be there again after that, and when.
+    pub healed: Vec<(RunTime, NodeId)>,
     /// How it came out, and when it was judged.
     pub verdict: Option<(RunTime, Verdict)>,
+}
+
+impl FaultView {
+    /// From when it was taken back, or acted if there was nothing to take back, until the last of
+    /// those who told it so was whole again, in microseconds.
+    pub fn healed_after(&self) -> Option<u64> {
+        let last = self.healed.iter().map(|(at, _)| *at).max()?;
+        let from = self.undone.as_ref().or(self.acted.as_ref())?.0;
+        Some(u64::try_from(last.since(from).as_micros()).unwrap_or(u64::MAX))
+    }
 }
 
 /// A named part of a test.
@@ -259,6 +279,7 @@ impl RunView {
                 self.apply_node(event);
                 self.apply_claim(event);
                 self.apply_fault(event);
+                self.apply_chaos(event);
             }
         }
     }
@@ -355,16 +376,18 @@ impl RunView {
     fn apply_fault(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::FaultPlanned { fault, test, name, targets } => {
+            K::FaultPlanned { fault, test, name, targets, chaos } => {
                 let view = FaultView {
                     test: *test,
                     name: name.clone(),
                     targets: targets.clone(),
+                    chaos: *chaos,
                     source: event.source.clone(),
                     planned: event.at,
                     acted: None,
                     noticed: Vec::new(),
                     undone: None,
+                    healed: Vec::new(),
                     verdict: None,
                 };
                 self.faults.insert(*fault, view);
@@ -381,6 +404,7 @@ impl RunView {
                         view.noticed.push((at, by.clone(), evidence.clone()));
                     }
                     FaultStage::Undone { how } => view.undone = Some((at, how.clone())),
+                    FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
             K::FaultFinished { fault, verdict } => match self.faults.get_mut(fault) {

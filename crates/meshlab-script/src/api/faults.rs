@@ -33,7 +33,7 @@ impl UserData for Hit {
 }
 
 /// A fault as the language has it: `fault.name(target, options, body)`.
-struct Entry {
+pub(super) struct Entry {
     /// With its module, for errors: `fault.kill_node`.
     full: &'static str,
     options: &'static [&'static str],
@@ -41,20 +41,59 @@ struct Entry {
     sides: bool,
     /// Whether it is over as soon as it acted, and so cannot be held.
     instant: bool,
+    /// Its options in a `chaos`.
+    pub(super) chaos: &'static [&'static str],
 }
 
+const HELD: &[&str] = &["weight", "hold"];
+const LOSSY: &[&str] = &["weight", "hold", "loss"];
+
 const ENTRIES: &[Entry] = &[
-    Entry { full: "fault.kill_node", options: &["hold"], sides: false, instant: false },
-    Entry { full: "fault.lossy_link", options: &["hold", "loss"], sides: false, instant: false },
-    Entry { full: "fault.partition", options: &["hold"], sides: true, instant: false },
-    Entry { full: "fault.restart_node", options: &["hold"], sides: false, instant: true },
-    Entry { full: "fault.wedge_node", options: &["hold"], sides: false, instant: false },
+    Entry {
+        full: "fault.kill_node",
+        options: &["hold"],
+        sides: false,
+        instant: false,
+        chaos: HELD,
+    },
+    Entry {
+        full: "fault.lossy_link",
+        options: &["hold", "loss"],
+        sides: false,
+        instant: false,
+        chaos: LOSSY,
+    },
+    Entry { full: "fault.partition", options: &["hold"], sides: true, instant: false, chaos: HELD },
+    Entry {
+        full: "fault.restart_node",
+        options: &["hold"],
+        sides: false,
+        instant: true,
+        chaos: &["weight"],
+    },
+    Entry {
+        full: "fault.wedge_node",
+        options: &["hold"],
+        sides: false,
+        instant: false,
+        chaos: HELD,
+    },
 ];
 
 impl Entry {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         self.full.split_once('.').map_or(self.full, |(_, name)| name)
     }
+}
+
+/// The fault of that name.
+pub(super) fn entry(name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name() == name)
+}
+
+/// The names of all faults.
+pub(super) fn entry_names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(Entry::name)
 }
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
@@ -89,8 +128,15 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
     };
     let name = entry.name();
     let hurt = targets.iter().chain(&against).cloned().collect();
-    let has_body = body.is_some();
-    let wanted = FaultCall { name: name.to_owned(), targets, against, settings, hold, has_body };
+    let wanted = FaultCall {
+        name: name.to_owned(),
+        targets,
+        against,
+        settings,
+        hold,
+        detect_within: None,
+        chaos: None,
+    };
     let started = call.answer(host.fault(wanted, call.at()).await)?;
     let hit = Hit { fault: started.fault, name, targets: hurt, acted: started.acted };
     // What a body looks for comes of the fault; without the fault it would look in vain.
@@ -101,7 +147,7 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
 }
 
 /// `loss`, where the fault has it; it cannot do without.
-fn loss(entry: &Entry, call: &Call, options: &Options) -> Outcome<Option<Percent>> {
+pub(super) fn loss(entry: &Entry, call: &Call, options: &Options) -> Outcome<Option<Percent>> {
     if !entry.options.contains(&"loss") {
         return Ok(None);
     }

@@ -1,5 +1,6 @@
 //! The functions of the language, a file a family.
 
+mod chaos;
 mod claims;
 mod compare;
 mod declare;
@@ -29,6 +30,7 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     spans::install(lua, context, globals)?;
     claims::install(lua, context, globals)?;
     faults::install(lua, context, globals)?;
+    chaos::install(lua, context, globals)?;
     traffic::install(lua, context, globals)?;
     operator::install(lua, context, globals)?;
     record::install(lua, context, globals)

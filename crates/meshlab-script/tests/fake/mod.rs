@@ -15,15 +15,16 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host, HostError, MeshOptions,
-    MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host, HostError,
+    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    ByteSize, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine, SpanRecord, StepId,
-    TestId, TestOutcome, Verdict,
+    ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
+    SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 use meshlab_script::{RunOutcome, Script, ScriptError};
 use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
+use tokio::sync::watch;
 
 /// A thousand round trips of 1 to 1000 ms.
 const HISTOGRAM: &str = concat!(
@@ -266,11 +267,21 @@ impl Host for Fake {
     async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultStarted, HostError> {
         let hold = call.hold.map(|hold| format!(" hold={hold:?}")).unwrap_or_default();
         let loss = call.settings.loss.map(|loss| format!(" loss={loss}")).unwrap_or_default();
-        self.say(format!(
-            "fault {} {:?} {:?}{hold}{loss} body={}",
-            call.name, call.targets, call.against, call.has_body
-        ));
+        self.say(format!("fault {} {:?} {:?}{hold}{loss}", call.name, call.targets, call.against));
         Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
+    }
+    async fn chaos(
+        &self,
+        options: ChaosOptions,
+        mut over: watch::Receiver<bool>,
+        _: SourceLine,
+    ) -> Result<ChaosTally, HostError> {
+        self.say(format!("chaos {options:?}"));
+        if options.duration.is_none() {
+            let _ = over.wait_for(|over| *over).await;
+        }
+        self.say("chaos ends".to_owned());
+        Ok(ChaosTally { planned: 9, detected: 6, missed: 1, skipped: 2, ..ChaosTally::default() })
     }
     async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
         self.say(format!("undo {fault}"));

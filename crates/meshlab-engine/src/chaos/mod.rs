@@ -1,0 +1,366 @@
+//! Chaos: faults by a schedule that is drawn before the first of them (`plan.rs`).
+//!
+//! Each fault goes the whole way by itself: it acts, is noticed or its hold is over, is taken back,
+//! and heals. Its verdict is in the record like any other's; what fails the test is the budget.
+
+mod plan;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use meshlab_model::{
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, RunEventKind, Severity,
+    SourceLine, Verdict, format_duration,
+};
+use meshlab_stats::Proportion;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use crate::{ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError};
+
+/// How long a fault acts that nobody has to notice, where no hold was given.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// How soon after the last fault the mesh must be whole.
+const FORMED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A chaos that is going on.
+struct Storm {
+    engine: Engine,
+    chaos: ChaosId,
+    options: Arc<ChaosOptions>,
+    at: SourceLine,
+    acting: JoinSet<Result<Verdict, HostError>>,
+    tally: ChaosTally,
+    early: Option<String>,
+}
+
+/// Why a wait ended.
+enum Woken {
+    /// It is time.
+    Due,
+    /// The body is over.
+    Over,
+}
+
+impl Engine {
+    pub(crate) async fn run_chaos(
+        &self,
+        options: ChaosOptions,
+        over: watch::Receiver<bool>,
+        at: SourceLine,
+    ) -> Result<ChaosTally, HostError> {
+        let length = self.check_chaos(&options)?;
+        let (chaos, test) = {
+            let mut state = self.shared.state();
+            let test = state.test.ok_or_else(|| {
+                HostError::Misuse("`chaos` can only be used inside a `test`".to_owned())
+            })?;
+            state.last_chaos += 1;
+            (ChaosId(state.last_chaos), test)
+        };
+        let seed = self.shared.config.seed;
+        let plan = plan::draw(seed, chaos, &options, length);
+        let event = RunEventKind::ChaosPlanned {
+            chaos,
+            test,
+            seed,
+            on: options.on.clone(),
+            plan: plan.clone(),
+        };
+        self.shared.event_at(event, at.clone());
+        let mut storm = Storm {
+            engine: self.clone(),
+            chaos,
+            options: Arc::new(options),
+            at,
+            acting: JoinSet::new(),
+            tally: ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
+            early: None,
+        };
+        let raged = storm.rage(&plan, length, over).await;
+        // Also when it was stopped: what acts goes its way to the end.
+        let rest = storm.wait_for_all().await;
+        let (tally, early) = (storm.tally, storm.early.clone());
+        self.shared.event(RunEventKind::ChaosFinished { chaos, tally, early });
+        raged.and(rest)?;
+        storm.judge().await?;
+        Ok(tally)
+    }
+
+    /// Whether there is anything to draw, and for how long.
+    fn check_chaos(&self, options: &ChaosOptions) -> Result<Duration, HostError> {
+        let misuse = |text: String| Err(HostError::Misuse(text));
+        if options.on.is_empty() {
+            return misuse("`chaos` has nobody to hurt: `on` is empty".to_owned());
+        }
+        if !options.kinds.iter().any(|kind| kind.weight > 0.0) {
+            return misuse("`chaos` has no fault to draw: no weight is more than 0".to_owned());
+        }
+        let length = options.duration.unwrap_or(self.shared.config.timeout);
+        let turns = plan::count(options, length);
+        if turns > plan::FAULTS_MAX {
+            return misuse(format!(
+                "`chaos` would draw {turns} faults, and {} are possible; give a longer `every` or \
+                 a shorter `duration`",
+                plan::FAULTS_MAX
+            ));
+        }
+        if turns == 0 && options.duration.is_some() {
+            return misuse(format!(
+                "`chaos` over {} draws no fault at one each {}",
+                format_duration(length),
+                format_duration(options.every)
+            ));
+        }
+        let state = self.shared.state();
+        for node in &options.on {
+            state.node(node)?;
+        }
+        Ok(length)
+    }
+}
+
+impl Storm {
+    /// Applies each fault when it is due and a place is free, until the end, the end of the body,
+    /// or a budget that cannot be met any more.
+    async fn rage(
+        &mut self,
+        plan: &[ChaosFault],
+        length: Duration,
+        mut over: watch::Receiver<bool>,
+    ) -> Result<(), HostError> {
+        let started = Instant::now();
+        for (place, planned) in plan.iter().enumerate() {
+            let due = started + Duration::from_micros(planned.at_micros);
+            if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
+                return Ok(());
+            }
+            while self.acting.len() >= self.options.at_once {
+                self.wait_for_one().await?;
+            }
+            if *over.borrow() {
+                return Ok(());
+            }
+            if self.budget_is_gone(plan.len() - place) {
+                return Ok(());
+            }
+            self.begin(place, planned);
+        }
+        // With a body, its end is the end; without one, the time is.
+        self.wait_until(started + length, &mut over).await.map(drop)
+    }
+
+    async fn wait_until(
+        &mut self,
+        due: Instant,
+        over: &mut watch::Receiver<bool>,
+    ) -> Result<Woken, HostError> {
+        loop {
+            let engine = self.engine.clone();
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => return Ok(Woken::Due),
+                () = ended(over) => return Ok(Woken::Over),
+                Some(done) = self.acting.join_next() => self.count(done)?,
+                reason = engine.shared.cancel.stopped() => {
+                    return Err(HostError::Cancelled(crate::cancel::describe(&reason)));
+                }
+            }
+        }
+    }
+
+    async fn wait_for_one(&mut self) -> Result<(), HostError> {
+        match self.acting.join_next().await {
+            Some(done) => self.count(done),
+            None => Ok(()),
+        }
+    }
+
+    async fn wait_for_all(&mut self) -> Result<(), HostError> {
+        let mut outcome = Ok(());
+        while let Some(done) = self.acting.join_next().await {
+            outcome = outcome.and(self.count(done));
+        }
+        outcome
+    }
+
+    fn count(
+        &mut self,
+        done: Result<Result<Verdict, HostError>, tokio::task::JoinError>,
+    ) -> Result<(), HostError> {
+        let verdict = done.map_err(|error| {
+            HostError::Harness(format!("failed to carry a fault through: {error}"))
+        })?;
+        match &verdict {
+            Ok(Verdict::Passed) => self.tally.detected += 1,
+            Ok(Verdict::Failed(_)) => self.tally.missed += 1,
+            Ok(Verdict::Skipped(_)) => self.tally.skipped += 1,
+            Ok(Verdict::Inconclusive(_)) => self.tally.inconclusive += 1,
+            Ok(Verdict::Broken(_)) | Err(_) => self.tally.broken += 1,
+        }
+        verdict.map(drop)
+    }
+
+    /// Whether more were missed already than may be if all that are left are noticed.
+    fn budget_is_gone(&mut self, left: usize) -> bool {
+        let ChaosTally { detected, missed, .. } = self.tally;
+        let most = (detected + missed + left as u64) as f64 * self.options.flake_budget.0;
+        let gone = missed as f64 > most;
+        if gone {
+            self.early = Some(format!(
+                "{missed} faults went unnoticed or did not heal, and the budget of {} cannot be \
+                 met any more",
+                self.options.flake_budget
+            ));
+        }
+        gone
+    }
+
+    fn begin(&mut self, place: usize, planned: &ChaosFault) {
+        let place =
+            ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        let kind = self.options.kinds.iter().find(|kind| kind.fault == planned.name).cloned();
+        let call = kind.and_then(|kind| self.call(&kind, planned, place).map(|call| (kind, call)));
+        let Some((kind, call)) = call else {
+            self.tally.skipped += 1;
+            let why = "nobody whom it may hurt runs and is free of other faults".to_owned();
+            self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
+            return;
+        };
+        let (engine, at) = (self.engine.clone(), self.at.clone());
+        self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
+    }
+
+    /// The fault on the node that was drawn, or on the next of the list that is fit for it.
+    fn call(&self, kind: &ChaosKind, planned: &ChaosFault, place: ChaosPlace) -> Option<FaultCall> {
+        let on = &self.options.on;
+        let first = on.iter().position(|node| *node == planned.target)?;
+        let state = self.engine.shared.state();
+        let hurt: BTreeSet<&NodeId> = state
+            .faults
+            .values()
+            .filter(|open| !open.is_settled())
+            .flat_map(|open| &open.targets)
+            .collect();
+        let fit = |node: &&NodeId| {
+            let ready =
+                state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
+            ready && !hurt.contains(*node)
+        };
+        let target = on.iter().cycle().skip(first).take(on.len()).find(fit)?.clone();
+        let against = match kind.fault.as_str() {
+            "partition" => {
+                let mesh = &state.nodes.get(&target)?.mesh;
+                state.live(mesh).into_iter().filter(|node| *node != target).collect()
+            }
+            _ => Vec::new(),
+        };
+        Some(FaultCall {
+            name: kind.fault.clone(),
+            targets: vec![target],
+            against,
+            settings: kind.settings,
+            // The chaos takes it back itself, when it is time.
+            hold: None,
+            detect_within: Some(self.options.detect_within),
+            chaos: Some(place),
+        })
+    }
+
+    /// The claims that a chaos makes.
+    async fn judge(&self) -> Result<(), HostError> {
+        let ChaosTally { planned, detected, missed, skipped, inconclusive, broken } = self.tally;
+        let judged = detected + missed;
+        let drawn = judged + skipped + inconclusive + broken;
+        let budget = self.options.flake_budget;
+        let held = missed as f64 <= judged as f64 * budget.0;
+        self.compare(
+            held,
+            format!("at most {budget} of the judged faults go unnoticed or do not heal"),
+            rate(missed, judged, "of the judged faults"),
+        )?;
+        let (left, limit) = (skipped + inconclusive, self.options.skip_budget);
+        self.compare(
+            left as f64 <= drawn as f64 * limit.0,
+            format!("at most {limit} of the drawn faults are skipped or undecided"),
+            rate(left, drawn, "of the drawn faults"),
+        )?;
+        self.compare(
+            judged > 0,
+            "at least one fault acts and is judged".to_owned(),
+            format!("{judged} of {planned} planned ones"),
+        )?;
+        for mesh in self.meshes() {
+            let claim = Claim::Formed { mesh, within: FORMED_WITHIN };
+            self.engine.judge_claim(claim, Severity::Check, self.at.clone()).await?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, holds: bool, text: String, found: String) -> Result<(), HostError> {
+        let (severity, at) = (Severity::Check, self.at.clone());
+        self.engine.judge_compared("chaos", holds, text, found, severity, at).map(drop)
+    }
+
+    /// Meshes with at least two nodes that run: a node alone has nobody to form with.
+    fn meshes(&self) -> Vec<MeshId> {
+        let state = self.engine.shared.state();
+        let meshes: BTreeSet<MeshId> = self
+            .options
+            .on
+            .iter()
+            .filter_map(|node| Some(state.nodes.get(node)?.mesh.clone()))
+            .collect();
+        meshes.into_iter().filter(|mesh| state.live(mesh).len() > 1).collect()
+    }
+}
+
+impl Engine {
+    /// One fault, from its application to its verdict.
+    async fn carry_through(
+        &self,
+        call: FaultCall,
+        kind: &ChaosKind,
+        at: SourceLine,
+    ) -> Result<Verdict, HostError> {
+        let started = self.apply_fault(call, at).await?;
+        if started.acted {
+            match kind.hold {
+                Some(hold) => self.shared.cancel.or(tokio::time::sleep(hold)).await?,
+                None => {
+                    let noticed = self.noticed(started.fault);
+                    let waited = noticed.await?;
+                    if !waited {
+                        // Nobody has to notice it.
+                        self.shared.cancel.or(tokio::time::sleep(HOLD)).await?;
+                    }
+                }
+            }
+            self.undo_fault(started.fault).await?;
+        }
+        self.settle_fault(started.fault).await
+    }
+}
+
+/// Waits for the end of the body; for ever, if nobody is left who could tell of it.
+async fn ended(over: &mut watch::Receiver<bool>) {
+    if over.wait_for(|over| *over).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn rate(count: u64, of: u64, what: &str) -> String {
+    match Proportion::new(count, of) {
+        None => format!("{count} of {of} {what}"),
+        Some(proportion) => {
+            let (low, high) = proportion.interval();
+            format!(
+                "{count} of {of} {what}: {}, 95 % interval {} to {}",
+                Percent(proportion.share()),
+                Percent(low),
+                Percent(high)
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Waits until the mesh is as it was before a fault that was taken back, by its nodes' own word.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, Verdict, format_duration};
+use tokio::time::Instant;
+
+use crate::{
+    cancel::describe,
+    claims::names,
+    engine::{Shared, lock},
+    state::{Node, State},
+};
+
+/// Who must hold whom to be there again: the pairs that did when the fault was applied.
+#[derive(Debug, Clone)]
+pub(crate) struct Healing {
+    pub(super) fault: FaultId,
+    /// By observer: the nodes that it held to be there, with their keys.
+    pub(super) before: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
+    /// How long it may take from the moment that the fault was taken back.
+    pub(super) within: Duration,
+}
+
+impl Healing {
+    /// What the nodes of these meshes hold now.
+    pub(super) fn new(
+        shared: &Shared,
+        fault: FaultId,
+        hurt: &BTreeSet<&NodeId>,
+        within: Duration,
+    ) -> Self {
+        let state = shared.state();
+        let meshes: BTreeSet<_> =
+            hurt.iter().filter_map(|id| Some(state.nodes.get(*id)?.mesh.clone())).collect();
+        let views = lock(&shared.views);
+        let mut before: BTreeMap<NodeId, BTreeMap<NodeId, String>> = BTreeMap::new();
+        for mesh in &meshes {
+            let live = state.live(mesh);
+            for observer in &live {
+                for subject in live.iter().filter(|subject| *subject != observer) {
+                    let Some(key) = state.key(subject) else { continue };
+                    if views.opinion(observer, &key).is_some_and(|opinion| opinion.present) {
+                        before.entry(observer.clone()).or_default().insert(subject.clone(), key);
+                    }
+                }
+            }
+        }
+        Self { fault, before, within }
+    }
+
+    /// Waits until everybody holds everybody to be there again, and records when each does.
+    pub(super) async fn wait(self, shared: &Shared) -> Verdict {
+        let mut told = BTreeSet::new();
+        let healed = shared.store.wait_for(Instant::now() + self.within, |_| {
+            let missing = self.missing(shared);
+            let live = self.before.keys().filter(|node| runs(&shared.state(), node)).cloned();
+            for by in live.collect::<Vec<_>>() {
+                if !missing.contains_key(&by) && told.insert(by.clone()) {
+                    let stage = FaultStage::Healed { by };
+                    shared.event(RunEventKind::FaultReached { fault: self.fault, stage });
+                }
+            }
+            missing.is_empty().then_some(())
+        });
+        let ended = tokio::select! {
+            healed = healed => Ok(healed),
+            reason = shared.cancel.stopped() => Err(describe(&reason)),
+        };
+        match ended {
+            Ok(Some(())) => Verdict::Passed,
+            Err(why) => Verdict::Inconclusive(format!("not healed when {why}")),
+            Ok(None) => self.unhealed(shared),
+        }
+    }
+
+    fn unhealed(&self, shared: &Shared) -> Verdict {
+        let missing = self.missing(shared);
+        let Some((observer, subjects)) = missing.first_key_value() else { return Verdict::Passed };
+        let more = match missing.len() {
+            1 => String::new(),
+            count => format!(", and {} more are not whole", count - 1),
+        };
+        Verdict::Failed(format!(
+            "not healed within {}: {observer} does not hold {} to be there{more}",
+            format_duration(self.within),
+            names(&subjects.iter().cloned().collect::<Vec<_>>()),
+        ))
+    }
+
+    /// Who does not hold whom to be there, of those that run and that no other fault hurts.
+    fn missing(&self, shared: &Shared) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
+        let state = shared.state();
+        let views = lock(&shared.views);
+        let fit = |node: &NodeId| runs(&state, node) && !hurt_by_other(&state, self.fault, node);
+        let mut missing: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+        for (observer, subjects) in self.before.iter().filter(|(observer, _)| fit(observer)) {
+            for (subject, key) in subjects.iter().filter(|(subject, _)| fit(subject)) {
+                if !views.opinion(observer, key).is_some_and(|opinion| opinion.present) {
+                    missing.entry(observer.clone()).or_default().insert(subject.clone());
+                }
+            }
+        }
+        missing
+    }
+}
+
+fn runs(state: &State, node: &NodeId) -> bool {
+    state.nodes.get(node).is_some_and(Node::runs)
+}
+
+/// Whether another fault that still acts hurts the node.
+fn hurt_by_other(state: &State, fault: FaultId, node: &NodeId) -> bool {
+    let mut others = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
+    others.any(|(_, open)| open.targets.contains(node) || open.against.contains(node))
+}

@@ -1,0 +1,43 @@
+//! The schedules of a run: planned beside done.
+
+use maud::{Markup, html};
+
+use crate::{
+    text::{clean, late, tally, took},
+    view::{ChaosView, RunView},
+};
+
+pub(super) fn chaos(view: &RunView) -> Markup {
+    html! { @for (id, chaos) in &view.chaos { section {
+        h3 { "Schedule " (id) ", drawn from seed " (chaos.seed) }
+        p { @if let Some(found) = &chaos.tally { (tally(found)) (late(chaos)) }
+            @else { "it did not end" }
+            @if let Some(early) = &chaos.early { "; ended early: " (clean(early)) } }
+        (schedule(view, chaos))
+    } } }
+}
+
+fn schedule(view: &RunView, chaos: &ChaosView) -> Markup {
+    html! { div class="scroll" { table {
+        tr { th { "planned" } th { "fault" } th { "target" } th { "done" } th { "on" }
+            th { "verdict" } }
+        @for (place, planned) in (0_u32..).zip(&chaos.plan) { tr {
+            td { (took(planned.at_micros)) } td { (clean(&planned.name)) }
+            td { (clean(planned.target.as_str())) }
+            @match chaos.fired.get(&place) {
+                None => { td { "not reached" } td {} td {} }
+                Some(fired) => {
+                    td { (took(fired.at.micros.saturating_sub(chaos.began.micros))) }
+                    @match &fired.what {
+                        Err(why) => { td {} td { "skipped: " (clean(why)) } }
+                        Ok(fault) => { @if let Some(fault) = view.faults.get(fault) {
+                            td { (fault.targets.first().map_or(String::new(), |node|
+                                clean(node.as_str()))) }
+                            td { (fault.judged().word()) }
+                        } }
+                    }
+                }
+            }
+        } }
+    } } }
+}
