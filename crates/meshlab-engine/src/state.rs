@@ -14,6 +14,7 @@ use meshlab_faults::{Hurts, Undo};
 use meshlab_fleet::Process;
 use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
+use meshlab_stats::Stream;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -207,16 +208,10 @@ impl State {
     }
 }
 
-/// A number in `0..bound` for the `index`-th choice of a run: SplitMix64 (Steele, Lea and Flood,
-/// "Fast splittable pseudorandom number generators", 2014) of seed and index, so that each choice
-/// has its own stream and a choice that is not made does not shift the others.
+/// A number in `0..bound` for the `index`-th choice of a run, which depends on seed and index only:
+/// a choice that is not made does not shift the others.
 pub(crate) fn choose(seed: u64, index: u64, bound: usize) -> usize {
-    let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    // Multiply and shift instead of a remainder: no bias towards small numbers worth speaking of.
-    ((u128::from(z) * bound as u128) >> 64) as usize
+    Stream::after(seed, index).below(bound)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("meshlab-faults", &["meshlab-fleet", "meshlab-lab", "meshlab-model", "meshlab-wire"]),
     ("meshlab-fleet", &["meshlab-model", "meshlab-wire"]),
-    ("meshlab-lab", &["meshlab-model", "meshlab-wire"]),
+    ("meshlab-lab", &["meshlab-model", "meshlab-stats", "meshlab-wire"]),
     ("meshlab-spans", &["meshlab-model", "meshlab-wire"]),
     ("meshlab-sampler", &["meshlab-model"]),
     ("meshlab-model", &[]),

@@ -1,10 +1,9 @@
 //! Chances: what each packet draws, from a stream of its own for each impairment.
 
+use meshlab_stats::Stream;
+
 use super::{Bursts, Flip, Jitter, LinkState, Reordering};
-use crate::{
-    clock::{Nanos, nanos},
-    random::Stream,
-};
+use crate::clock::{Nanos, nanos};
 
 /// The streams of one place on the way of one direction of a pair.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Streams {
     /// The streams of the place with this number below a pair's root. The loss of place 0 has the
     /// first stream.
     pub(super) fn new(root: u64, place: u64) -> Self {
-        let stream = |number| Stream::new(root, place * 16 + number);
+        let stream = |number| Stream::numbered(root, place * 16 + number);
         Self {
             loss: stream(0),
             burst: stream(1),
@@ -64,7 +63,7 @@ impl Streams {
             },
             twice: self.duplicate.happens(state.duplicate),
             reordered: reordered.is_some(),
-            flip: flip.map(|corrupt| Flip { checksum: corrupt.checksum, bit: self.bit.next() }),
+            flip: flip.map(|corrupt| Flip { checksum: corrupt.checksum, bit: self.bit.draw() }),
         }
     }
 
@@ -77,7 +76,7 @@ impl Streams {
         // enter / (enter + leave), is what was asked for.
         let leave = 1.0 / mean_packets;
         let enter = if share >= 1.0 { 1.0 } else { leave * share / (1.0 - share) };
-        let drawn = self.burst.unit();
+        let drawn = self.burst.share();
         self.in_burst = if self.in_burst { share >= 1.0 || drawn >= leave } else { drawn < enter };
         self.in_burst
     }
@@ -85,7 +84,7 @@ impl Streams {
     fn delayed(&mut self, state: &LinkState) -> Nanos {
         let varies = match state.jitter {
             Jitter::None => return nanos(state.delay),
-            Jitter::Uniform(spread) => spread.as_secs_f64() * (2.0 * self.jitter.unit() - 1.0),
+            Jitter::Uniform(spread) => spread.as_secs_f64() * (2.0 * self.jitter.share() - 1.0),
             Jitter::Normal(deviation) => deviation.as_secs_f64() * self.jitter.normal(),
         };
         // A float to an integer saturates, below zero at zero.

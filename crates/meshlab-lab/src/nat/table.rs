@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use meshlab_stats::Stream;
+
 use super::{NatBehaviour, NatSettings};
 use crate::{
     clock::{Nanos, SECOND, nanos},
     counters::{DropReason, NatCounters},
     fading::{Fading, Kept},
     packet::TCP,
-    random::Stream,
 };
 
 /// Mappings of one NAT: as many as a small router's.
@@ -68,7 +69,7 @@ fn seen(behaviour: NatBehaviour, far: SocketAddr) -> Option<(IpAddr, u16)> {
 impl Mappings {
     pub(super) fn new(settings: NatSettings, root: u64) -> Self {
         // The remainder fits.
-        let next = Stream::new(root, 64).next() % u64::from(PORTS);
+        let next = Stream::numbered(root, 64).draw() % u64::from(PORTS);
         Self {
             settings,
             by_key: HashMap::new(),
