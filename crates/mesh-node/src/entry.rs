@@ -24,11 +24,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Asks each of `peers` by itself: one that is not there must not hold up the others. Who
-    /// does not answer is asked again at the next try.
-    pub(crate) async fn ask(&self, topic: &GossipSender, peers: Vec<PublicKey>) {
-        self.greeter.before_joining(&peers).await;
-        n0_future::join_all(peers.into_iter().map(|peer| self.ask_one(topic, peer))).await;
+    /// Asks each of `peers` by itself, beside whoever calls: one that is not there must not hold
+    /// up the others, nor the loop. Who does not answer is asked again at the next try.
+    pub(crate) fn ask(&self, topic: &GossipSender, peers: Vec<PublicKey>) {
+        let (entry, topic) = (self.clone(), topic.clone());
+        let task = self.dialer.counters.task();
+        tokio::spawn(async move {
+            entry.greeter.before_joining(&peers).await;
+            n0_future::join_all(peers.into_iter().map(|peer| entry.ask_one(&topic, peer))).await;
+            drop(task);
+        });
     }
 
     async fn ask_one(&self, topic: &GossipSender, peer: PublicKey) {

@@ -137,13 +137,6 @@ pub(crate) enum Judging {
     Done,
 }
 
-impl OpenFault {
-    /// Whether it went all its way.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled
-    }
-}
-
 impl Life {
     pub(crate) fn runs(&self) -> bool {
         self.process.exit().is_none()
@@ -192,10 +185,15 @@ impl State {
         self.meshes.get(id).ok_or_else(|| HostError::Misuse(format!("there is no mesh {id}")))
     }
 
+    /// Whether there is such a node, and it runs now.
+    pub(crate) fn runs(&self, id: &NodeId) -> bool {
+        self.nodes.get(id).is_some_and(Node::runs)
+    }
+
     /// Nodes of the mesh that run now, in the order they were started.
     pub(crate) fn live(&self, mesh: &MeshId) -> Vec<NodeId> {
         let nodes = self.meshes.get(mesh).map(|mesh| mesh.nodes.as_slice()).unwrap_or_default();
-        nodes.iter().filter(|id| self.nodes.get(id).is_some_and(Node::runs)).cloned().collect()
+        nodes.iter().filter(|id| self.runs(id)).cloned().collect()
     }
 
     /// Public key of a node, once it has been ready.

@@ -213,12 +213,7 @@ impl Backbone {
         }
         if self.seeds.due().is_some_and(|due| due <= now) {
             let attempt = self.seeds.take_try(now);
-            let (entry, topic) = (self.entry.clone(), self.sender.clone());
-            let task = self.counters.task();
-            tokio::spawn(async move {
-                entry.ask(&topic, attempt.peers).await;
-                drop(task);
-            });
+            self.entry.ask(&self.sender, attempt.peers);
         }
     }
 

@@ -290,7 +290,7 @@ impl Membership {
         info_span!(parent: None, "node.state_changed", state = state.as_str()).in_scope(|| ());
     }
 
-    /// Asks who is to be asked, beside the loop: a dead seed must not hold it up.
+    /// Asks who is to be asked.
     fn ask_for_entry(&mut self, now: Instant) {
         let attempt = self.seeds.take_try(now);
         if let Some(wait) = attempt.retry_after {
@@ -300,12 +300,7 @@ impl Membership {
         for peer in &attempt.peers {
             info_span!(parent: None, "seed.dialed", peer.id = hex(peer)).in_scope(|| ());
         }
-        let (entry, topic) = (self.entry.clone(), self.sender.clone());
-        let task = self.counters.task();
-        tokio::spawn(async move {
-            entry.ask(&topic, attempt.peers).await;
-            drop(task);
-        });
+        self.entry.ask(&self.sender, attempt.peers);
     }
 
     async fn send_digest(&mut self) -> anyhow::Result<()> {

@@ -237,7 +237,7 @@ impl Storm {
         let hurt: BTreeSet<&NodeId> = state
             .faults
             .values()
-            .filter(|open| !open.is_settled())
+            .filter(|open| !open.settled)
             .flat_map(|open| &open.targets)
             .collect();
         let fit = |node: &&NodeId| {
@@ -325,14 +325,9 @@ impl Engine {
         if started.acted {
             match kind.hold {
                 Some(hold) => self.shared.cancel.or(tokio::time::sleep(hold)).await?,
-                None => {
-                    let noticed = self.noticed(started.fault);
-                    let waited = noticed.await?;
-                    if !waited {
-                        // Nobody has to notice it.
-                        self.shared.cancel.or(tokio::time::sleep(HOLD)).await?;
-                    }
-                }
+                None if self.noticed(started.fault).await? => {}
+                // Nobody has to notice it.
+                None => self.shared.cancel.or(tokio::time::sleep(HOLD)).await?,
             }
             self.undo_fault(started.fault).await?;
         }

@@ -12,7 +12,7 @@ use crate::{
     cancel::describe,
     claims::names,
     engine::{Shared, lock},
-    state::{Node, State},
+    state::State,
 };
 
 /// Who must hold whom to be there again: the pairs that did when the fault was applied.
@@ -57,7 +57,7 @@ impl Healing {
         let mut told = BTreeSet::new();
         let healed = shared.store.wait_for(Instant::now() + self.within, |_| {
             let missing = self.missing(shared);
-            let live = self.before.keys().filter(|node| runs(&shared.state(), node)).cloned();
+            let live = self.before.keys().filter(|node| shared.state().runs(node)).cloned();
             for by in live.collect::<Vec<_>>() {
                 if !missing.contains_key(&by) && told.insert(by.clone()) {
                     let stage = FaultStage::Healed { by };
@@ -95,7 +95,7 @@ impl Healing {
     fn missing(&self, shared: &Shared) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
         let state = shared.state();
         let views = lock(&shared.views);
-        let fit = |node: &NodeId| runs(&state, node) && !hurt_by_other(&state, self.fault, node);
+        let fit = |node: &NodeId| state.runs(node) && !hurt_by_other(&state, self.fault, node);
         let mut missing: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
         for (observer, subjects) in self.before.iter().filter(|(observer, _)| fit(observer)) {
             for (subject, key) in subjects.iter().filter(|(subject, _)| fit(subject)) {
@@ -106,10 +106,6 @@ impl Healing {
         }
         missing
     }
-}
-
-fn runs(state: &State, node: &NodeId) -> bool {
-    state.nodes.get(node).is_some_and(Node::runs)
 }
 
 /// Whether another fault that still acts hurts the node.

@@ -13,7 +13,7 @@ use crate::{
     Engine, FaultCall, HostError,
     claims::names,
     engine::lock,
-    state::{Node, OpenFault, State},
+    state::{OpenFault, State},
 };
 
 /// Who has to notice a fault.
@@ -175,9 +175,8 @@ pub(super) fn can_notice(
     observer: &NodeId,
     subject: &NodeId,
 ) -> bool {
-    let runs = state.nodes.get(observer).is_some_and(Node::runs);
     let mut acting = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
-    runs && !acting.any(|(_, open)| open.blinds(observer, subject))
+    state.runs(observer) && !acting.any(|(_, open)| open.blinds(observer, subject))
 }
 
 /// When the last fault but this one that kept `observer` from noticing `subject` was taken back.
