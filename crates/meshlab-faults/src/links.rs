@@ -1,8 +1,8 @@
-//! Witnesses of links: what the switch counts.
+//! Which links, and what the switch counts on them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use meshlab_lab::{DropReason, Lab};
+use meshlab_lab::{DropReason, LinkCounters};
 use meshlab_model::NodeId;
 use tokio::time::Instant;
 
@@ -11,6 +11,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sender and receiver.
 pub(crate) type Pair = (NodeId, NodeId);
+
+/// What the switch has counted, by link.
+pub(crate) type Counters = BTreeMap<Pair, LinkCounters>;
 
 /// Every pair from one of `from` to one of `to`.
 pub(crate) fn pairs(from: &[NodeId], to: &[NodeId]) -> Vec<Pair> {
@@ -38,10 +41,9 @@ pub fn cut_links(left: &[NodeId], right: &[NodeId]) -> Vec<(NodeId, NodeId)> {
         .collect()
 }
 
-/// Packets of these links that were dropped so far for that reason.
-pub(crate) fn dropped(lab: &Lab, links: &[Pair], reason: DropReason) -> u64 {
-    let counters = lab.counters();
-    links.iter().filter_map(|link| counters.get(link)?.dropped.get(&reason)).sum()
+/// Packets of this link that were dropped so far for that reason.
+pub(crate) fn dropped(counters: &Counters, link: &Pair, reason: DropReason) -> u64 {
+    counters.get(link).and_then(|link| link.dropped.get(&reason)).copied().unwrap_or(0)
 }
 
 /// Looks until `seen` has an answer; `None` if it never does within `within`.
