@@ -323,7 +323,7 @@ pub struct FaultCall {
     /// The right side of a fault between two sides, or the far ends of a fault of links; empty for
     /// every other node, and for a fault of a process.
     pub against: Vec<NodeId>,
-    /// The group of the targets that is parted from the others; the first target is where it begins.
+    /// The group of the targets that is parted from the others; it begins with the first target.
     pub group: Option<Group>,
     /// What the fault itself can be told.
     pub settings: FaultSettings,

@@ -1,8 +1,8 @@
 //! Applies faults, takes them back, and closes what is open at the end of a test.
 //!
-//! `aim.rs` says who a group is, `plan.rs` what may be done to whom and who has to notice (`parted.rs`: whom a cut parts),
-//! `judge.rs` waits for them, `quiet.rs` watches that nobody takes it for more than it is, and
-//! `heal.rs` waits until the mesh is as it was.
+//! `aim.rs` says who a group is, `plan.rs` what may be done to whom and who has to notice
+//! (`parted.rs`: whom a cut parts), `judge.rs` waits for them, `quiet.rs` watches that nobody takes
+//! it for more than it is, and `heal.rs` waits until the mesh is as it was.
 
 mod aim;
 mod heal;
