@@ -287,6 +287,9 @@ impl<W: Write> Terminal<W> {
                 }),
             )?;
         }
+        if let Some(recovery) = crate::text::recovery(&self.view.recovery) {
+            writeln!(self.out, "  recovery     {recovery}")?;
+        }
         Ok(())
     }
 

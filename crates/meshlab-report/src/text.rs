@@ -7,7 +7,7 @@ use meshlab_model::{
 };
 use meshlab_stats::Latency;
 
-use crate::view::ChaosView;
+use crate::view::{ChaosView, Recovery, percentiles};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -124,6 +124,32 @@ pub(crate) fn tally(tally: &ChaosTally) -> String {
     format!(
         "{planned} planned, {detected} noticed and healed, {missed} missed, {skipped} skipped{rare}"
     )
+}
+
+/// How long a stage took, in a few words; empty where nothing was counted.
+pub(crate) fn spread(times: &Latency) -> String {
+    let shown = |[p50, _, p99, max]: [Duration; 4]| {
+        let [p50, p99, max] = [p50, p99, max].map(short);
+        format!("p50 {p50} p99 {p99} max {max} (n={})", times.count())
+    };
+    percentiles(times).map(shown).unwrap_or_default()
+}
+
+/// A length of time to at most three digits, as a histogram knows it.
+pub(crate) fn short(length: Duration) -> String {
+    took(u64::try_from(length.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The recovery of all faults of a run, in a line; `None` where none acted.
+pub(crate) fn recovery(recovery: &Recovery) -> Option<String> {
+    let all = recovery.all();
+    let told = all.stages().map(|(name, times)| (name, spread(times)));
+    let told: Vec<String> = told
+        .into_iter()
+        .filter(|(_, spread)| !spread.is_empty())
+        .map(|(name, spread)| format!("{name} {spread}"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// How much later than drawn the faults of a schedule were applied.

@@ -114,6 +114,10 @@ fn the_files_escape_what_nodes_say() {
         page.len() < 2_000_000 && page.contains("&lt;script&gt;") && !page.contains("https://")
     );
     assert!(read("junit.xml").contains("<failure"));
+    // A cell a line; the plot is looked at by eye.
+    let (_, table) = page.split_once("<h2>Recovery</h2>").unwrap();
+    let table = table.split_once("</table>").unwrap().0.replace("</t", "\n</t");
+    insta::assert_snapshot!("recovery_html", table.replace("\n</tr", "</tr"));
     insta::assert_snapshot!("summary_md", read("summary.md"));
     insta::assert_snapshot!("summary_json", read("summary.json"));
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod charts;
 mod packets;
 mod plots;
+mod recovery;
 mod work;
 
 use std::collections::BTreeMap;
@@ -80,6 +81,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
                 (header(record, view))
                 h2 { "Verdicts" } (verdicts(record, view))
                 h2 { "Faults" } (chaos::chaos(view)) (faults(view))
+                h2 { "Recovery" } (recovery::section(&view.recovery))
                 h2 { "Timeline" } (charts::timeline(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))

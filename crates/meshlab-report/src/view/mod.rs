@@ -1,6 +1,7 @@
 //! The fold of the event stream: what is known of a run so far.
 
 mod chaos;
+mod recovery;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,11 @@ use meshlab_model::{
     TestOutcome, TrafficMeasure, Verdict,
 };
 
-pub use self::chaos::{ChaosView, Fired};
+pub(crate) use self::recovery::percentiles;
+pub use self::{
+    chaos::{ChaosView, Fired},
+    recovery::{Recovery, RecoveryTimes},
+};
 
 /// What is known of the run so far. The same fold serves live and afterwards.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +28,8 @@ pub struct RunView {
     pub faults: BTreeMap<FaultId, FaultView>,
     /// Schedules of faults.
     pub chaos: BTreeMap<ChaosId, ChaosView>,
+    /// How fast faults acted, were noticed and healed.
+    pub recovery: Recovery,
     /// In order of their start.
     pub steps: BTreeMap<StepId, StepView>,
     /// By id.
@@ -398,6 +405,7 @@ impl RunView {
                     return;
                 };
                 let at = event.at;
+                self.recovery.reached(view, stage, at);
                 match stage {
                     FaultStage::Acted { witness } => view.acted = Some((at, witness.clone())),
                     FaultStage::Noticed { by, evidence } => {
