@@ -1,11 +1,14 @@
 //! The page: one file without anything from outside. This file owns its order and its tables;
-//! `charts` draws from events and spans, `plots` from samples, `work` lists what nodes were asked.
+//! `timeline` and `charts` draw from events and spans, `plots` from samples, `work` lists what
+//! nodes were asked.
 
 mod chaos;
 mod charts;
+mod lanes;
 mod packets;
 mod plots;
 mod recovery;
+mod timeline;
 mod work;
 
 use std::collections::BTreeMap;
@@ -82,7 +85,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
                 h2 { "Verdicts" } (verdicts(record, view))
                 h2 { "Faults" } (chaos::chaos(view)) (faults(view))
                 h2 { "Recovery" } (recovery::section(&view.recovery))
-                h2 { "Timeline" } (charts::timeline(record, view))
+                h2 { "Timeline" } (timeline::section(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))
                 h2 { "Network" } (packets::section(record, view))

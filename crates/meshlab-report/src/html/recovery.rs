@@ -27,7 +27,8 @@ pub(super) fn section(recovery: &Recovery) -> Markup {
                 @for stage in ["onset", "noticed", "healed"] { th class="mid" colspan="4" {
                     (stage) } }
             }
-            tr { @for _ in 0..3 { th { "n" } th { "p50" } th { "p99" } th { "max" } } }
+            tr { @for _ in 0..3 { @for name in ["n", "p50", "p99", "max"] { th class="n" {
+                (name) } } } }
             @for (name, times) in &recovery.kinds { (row(&clean(name), times)) }
             @if recovery.kinds.len() > 1 { (row("all", &all)) }
         } }
@@ -102,7 +103,7 @@ fn draw(svg: &mut String, times: &RecoveryTimes) -> Result<(), String> {
     }
     let labels = chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .draw();
     labels.map_err(|error| told(&error))?;
