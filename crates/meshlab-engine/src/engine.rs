@@ -126,6 +126,7 @@ impl Engine {
         shared.event(RunEventKind::RunStarted {
             run: shared.folder.name.clone(),
             seed: shared.config.seed,
+            replays: shared.config.replay.as_ref().map(|replay| replay.run.clone()),
         });
         let engine = Self { shared };
         engine.begin();
@@ -220,6 +221,8 @@ fn manifest(config: &RunConfig, folder: &RunFolder, clock: &RunClock) -> Manifes
         timeout_secs: config.timeout.as_secs_f64(),
         network: config.network,
         binaries: config.binaries.clone(),
+        duration_secs: config.duration.map(|duration| duration.as_secs_f64()),
+        replays: config.replay.as_ref().map(|replay| replay.run.clone()),
         node_env: config.node_env.clone(),
         host: meshlab_sampler::host_facts(),
     }

@@ -22,7 +22,8 @@ use tokio::runtime::Handle;
 
 use crate::{
     Engine, FaultCall, FaultSettings, FaultStarted, Host, HostError, MeshOptions, NODE_BINARY,
-    RunConfig,
+    Replay, RunConfig,
+    results::{RunRecord, read_run},
 };
 
 /// A subject that says it is ready, sends a packet to each of the first addresses of the lab
@@ -52,6 +53,15 @@ pub(crate) fn here() -> SourceLine {
 impl Bench {
     /// A run with a mesh of so many nodes, inside its first test.
     pub(crate) async fn start(network: NetworkMode, nodes: usize) -> Self {
+        Self::start_again(network, nodes, None).await
+    }
+
+    /// The same, with the schedules of another run.
+    pub(crate) async fn start_again(
+        network: NetworkMode,
+        nodes: usize,
+        replay: Option<Replay>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("subject");
         fs::write(&program, SUBJECT).unwrap();
@@ -77,6 +87,8 @@ impl Bench {
             network,
             binaries: BTreeMap::from([(NODE_BINARY.to_owned(), binary)]),
             node_env: BTreeMap::new(),
+            duration: None,
+            replay,
             commit: None,
             listener: Some(listener),
         };
@@ -94,6 +106,13 @@ impl Bench {
         };
         engine.start_mesh(options, here()).await.unwrap();
         Self { engine, events, _folder: folder }
+    }
+
+    /// Ends the test and the run; what is in its record.
+    pub(crate) async fn finish_with_record(self) -> RunRecord {
+        self.engine.end_test(TestId(0), TestOutcome::Completed).await.unwrap();
+        assert_eq!(self.engine.finish(EndReason::Completed).await, None);
+        read_run(&self.engine.folder().results).unwrap()
     }
 
     pub(crate) async fn fault(

@@ -3,7 +3,7 @@
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
 //! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
-//! their schedules in `chaos/`.
+//! their schedules in `chaos/`, and what another run's came to be in `replay.rs`.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -24,13 +24,14 @@ mod nodes;
 mod operator;
 mod packets;
 mod relay;
+mod replay;
 pub mod results;
 mod state;
 mod subject;
 mod usage;
 mod views;
 
-pub use binaries::{BinaryError, build, inspect};
+pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
@@ -38,3 +39,4 @@ pub use host::{
     FaultSettings, FaultStarted, Grant, Host, HostError, MeshOptions, MetricValue, NodeAct,
     NodeInfo, NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
+pub use replay::{Replay, ReplayError};

@@ -51,6 +51,9 @@ pub enum RunEventKind {
         run: String,
         /// Seed of every random choice.
         seed: u64,
+        /// The run whose schedules of faults, as they came to be, this one carries out again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replays: Option<String>,
     },
     /// A test begins.
     TestStarted {
@@ -415,6 +418,28 @@ pub struct ChaosFault {
     pub name: String,
     /// Whom it hurts; if that one is not fit when it is due, the next one of the list that is.
     pub target: NodeId,
+    /// What became of it in the run that is replayed; then the time is the one at which it was
+    /// applied there, and nobody else is hurt in the target's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realised: Option<Realised>,
+}
+
+/// What became of a fault of a schedule, in the run that is replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "was", rename_all = "snake_case")]
+pub enum Realised {
+    /// It acted.
+    Acted {
+        /// Microseconds from the beginning of the schedule until a witness saw it.
+        onset_micros: u64,
+    },
+    /// It was applied and no witness saw it act.
+    Unseen,
+    /// It was not applied.
+    Skipped {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The place of a fault in a schedule.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     text::{clean, tallies, took},
-    view::{NodeView, Recovery, RecoveryTimes, RunView, percentiles},
+    view::{Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
 };
 
 /// Version of `summary.json`.
@@ -79,6 +79,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "faults": faults,
         "chaos": chaos,
         "recovery": recovery(&view.recovery),
+        "replay": replay(view),
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,
@@ -101,6 +102,13 @@ fn recovery(recovery: &Recovery) -> Value {
         "all": times(&recovery.all()),
         "without_beginning": recovery.without_beginning,
     })
+}
+
+/// How far the onsets are from those of the run that is replayed, in seconds, without their sign.
+fn replay(view: &RunView) -> Value {
+    let Some(run) = &view.replays else { return Value::Null };
+    let Deviation { realised, again, micros } = view.deviation();
+    json!({ "of": run, "realised": realised, "again": again, "deviation": spread(&micros) })
 }
 
 fn spread(times: &Latency) -> Value {
@@ -171,6 +179,9 @@ pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
         let verdict = view.test_verdict(*id);
         let reason = plain(verdict.reason().unwrap_or(""));
         text.push_str(&format!("| {} | {} | {reason} |\n", verdict.word(), plain(&test.title)));
+    }
+    if let Some(replay) = crate::text::replay(view) {
+        text.push_str(&format!("\nReplay {}.\n", plain(&replay)));
     }
     text.push_str(&recovery_markdown(&view.recovery));
     for claim in view.claims.values().filter(|claim| !claim.judged().is_passed()) {

@@ -230,6 +230,9 @@ impl<W: Write> Terminal<W> {
             }
         }
         self.faults()?;
+        if let Some(replay) = crate::text::replay(&self.view) {
+            writeln!(self.out, "\nreplay {replay}")?;
+        }
         let passed = self.view.claims.values().filter(|claim| claim.judged().is_passed()).count();
         let (claims, nodes) = (self.view.claims.len(), self.view.nodes.len());
         let (faults, last) = (self.view.faults.len(), took(self.view.last.micros));

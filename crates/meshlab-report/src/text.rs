@@ -7,7 +7,7 @@ use meshlab_model::{
 };
 use meshlab_stats::Latency;
 
-use crate::view::{ChaosView, Recovery, percentiles};
+use crate::view::{ChaosView, Deviation, Recovery, RunView, percentiles};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -137,7 +137,7 @@ pub(crate) fn spread(times: &Latency) -> String {
 
 /// A length of time to at most three digits, as a histogram knows it.
 pub(crate) fn short(length: Duration) -> String {
-    took(u64::try_from(length.as_micros()).unwrap_or(u64::MAX))
+    format_duration(length)
 }
 
 /// The recovery of all faults of a run, in a line; `None` where none acted.
@@ -150,6 +150,18 @@ pub(crate) fn recovery(recovery: &Recovery) -> Option<String> {
         .map(|(name, spread)| format!("{name} {spread}"))
         .collect();
     (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// How far a replay was from the run that it carried out again, in a line; `None` for a run that is
+/// no replay.
+pub(crate) fn replay(view: &RunView) -> Option<String> {
+    let run = clean(view.replays.as_ref()?);
+    let Deviation { realised, again, micros } = view.deviation();
+    let off = percentiles(&micros).map_or(String::new(), |[p50, _, p99, max]| {
+        let [p50, p99, max] = [p50, p99, max].map(short);
+        format!("; their onsets differ by p50 {p50}, p99 {p99}, max {max}")
+    });
+    Some(format!("of {run}: {again} of the {realised} faults that acted there acted again{off}"))
 }
 
 /// How much later than drawn the faults of a schedule were applied.

@@ -2,14 +2,19 @@
 //!
 //! Each fault goes the whole way by itself: it acts, is noticed or its hold is over, is taken back,
 //! and heals. Its verdict is in the record like any other's; what fails the test is the budget.
+//!
+//! A replay carries out what a schedule of another run came to be: the same faults on the same
+//! nodes at the times at which they were applied there, and what was skipped is skipped. It never
+//! has more at once than the scenario allows, hurts nobody else in a target's place, and does not
+//! end early: it is there to see all of it again.
 
 mod plan;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use meshlab_model::{
-    ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, RunEventKind, Severity,
-    SourceLine, Verdict, format_duration,
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, Realised, RunEventKind,
+    Severity, SourceLine, Verdict, format_duration,
 };
 use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -58,7 +63,10 @@ impl Engine {
             (ChaosId(state.last_chaos), test)
         };
         let seed = self.shared.config.seed;
-        let plan = plan::draw(seed, chaos, &options, length);
+        let plan = match self.replayed(chaos) {
+            Some(plan) => plan,
+            None => plan::draw(seed, chaos, &options, length),
+        };
         let event = RunEventKind::ChaosPlanned {
             chaos,
             test,
@@ -84,6 +92,19 @@ impl Engine {
         raged.and(rest)?;
         storm.judge().await?;
         Ok(tally)
+    }
+
+    /// What the schedule came to be in the run that this one replays, if it does.
+    fn replayed(&self, chaos: ChaosId) -> Option<Vec<ChaosFault>> {
+        let replay = self.shared.config.replay.as_ref()?;
+        let plan = replay.schedules.get(&chaos).cloned();
+        if plan.is_none() {
+            self.shared.warn(format!(
+                "{} never came to schedule {chaos}: it is drawn from the seed",
+                replay.run
+            ));
+        }
+        plan
     }
 
     /// Whether there is anything to draw, and for how long.
@@ -134,13 +155,15 @@ impl Storm {
             if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
                 return Ok(());
             }
-            while self.acting.len() >= self.options.at_once {
+            while self.acting.len() >= self.options.at_once
+                || (planned.realised.is_some() && self.is_hurt(&planned.target))
+            {
                 self.wait_for_one().await?;
             }
             if *over.borrow() {
                 return Ok(());
             }
-            if self.budget_is_gone(plan.len() - place) {
+            if planned.realised.is_none() && self.budget_is_gone(plan.len() - place) {
                 return Ok(());
             }
             self.begin(place, planned);
@@ -217,16 +240,35 @@ impl Storm {
     fn begin(&mut self, place: usize, planned: &ChaosFault) {
         let place =
             ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        if let Some(Realised::Skipped { why }) = &planned.realised {
+            return self.skip(place, format!("as in the run that is replayed: {why}"));
+        }
         let kind = self.options.kinds.iter().find(|kind| kind.fault == planned.name).cloned();
         let call = kind.and_then(|kind| self.call(&kind, planned, place).map(|call| (kind, call)));
         let Some((kind, call)) = call else {
-            self.tally.skipped += 1;
-            let why = "nobody whom it may hurt runs and is free of other faults".to_owned();
-            self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
-            return;
+            let why = match &planned.realised {
+                None => "nobody whom it may hurt runs and is free of other faults".to_owned(),
+                Some(_) => format!(
+                    "{} was hurt by it in the run that is replayed, and is not fit for it now",
+                    planned.target
+                ),
+            };
+            return self.skip(place, why);
         };
         let (engine, at) = (self.engine.clone(), self.at.clone());
         self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
+    }
+
+    fn skip(&mut self, place: ChaosPlace, why: String) {
+        self.tally.skipped += 1;
+        self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
+    }
+
+    /// Whether a fault that this schedule began still hurts the node.
+    fn is_hurt(&self, node: &NodeId) -> bool {
+        let state = self.engine.shared.state();
+        let mut open = state.faults.values().filter(|open| !open.settled);
+        !self.acting.is_empty() && open.any(|open| open.targets.contains(node))
     }
 
     /// The fault on the node that was drawn, or on the next of the list that is fit for it.
@@ -245,7 +287,8 @@ impl Storm {
                 state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
             ready && !hurt.contains(*node)
         };
-        let target = on.iter().cycle().skip(first).take(on.len()).find(fit)?.clone();
+        let others = if planned.realised.is_some() { 1 } else { on.len() };
+        let target = on.iter().cycle().skip(first).take(others).find(fit)?.clone();
         let against = match kind.fault.as_str() {
             "partition" => {
                 let mesh = &state.nodes.get(&target)?.mesh;

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod recovery;
+mod replay;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub(crate) use self::recovery::percentiles;
 pub use self::{
     chaos::{ChaosView, Fired},
     recovery::{Recovery, RecoveryTimes},
+    replay::Deviation,
 };
 
 /// What is known of the run so far. The same fold serves live and afterwards.
@@ -30,6 +32,8 @@ pub struct RunView {
     pub chaos: BTreeMap<ChaosId, ChaosView>,
     /// How fast faults acted, were noticed and healed.
     pub recovery: Recovery,
+    /// The run whose schedules this one carries out again.
+    pub replays: Option<String>,
     /// In order of their start.
     pub steps: BTreeMap<StepId, StepView>,
     /// By id.
@@ -281,7 +285,8 @@ impl RunView {
             }),
             K::Audited { leftovers, .. } => self.leftovers = Some(leftovers.clone()),
             K::RunFinished { reason } => self.end = Some(reason.clone()),
-            K::RunStarted { .. } | K::MeshStarting { .. } | K::MeshReady { .. } => {}
+            K::RunStarted { replays, .. } => self.replays.clone_from(replays),
+            K::MeshStarting { .. } | K::MeshReady { .. } => {}
             _ => {
                 self.apply_node(event);
                 self.apply_claim(event);
