@@ -133,27 +133,33 @@ fn schedules(record: &RunRecord) -> Result<BTreeMap<ChaosId, Vec<ChaosFault>>, S
                 let schedule = Schedule { began, plan, fired: BTreeMap::new(), ended: false };
                 schedules.insert(*chaos, schedule);
             }
-            K::FaultPlanned { fault, name, targets, chaos: Some(place), .. } => {
-                let schedule = schedule(&mut schedules, *place)?;
-                let target = targets.first().ok_or(format!("fault {fault} has no target"))?;
-                schedule.fire(*place, event.at, (name, target), Realised::Unseen);
+            K::FaultPlanned { fault, name, targets, against, chaos: Some(place), .. } => {
+                let near = targets.len().saturating_sub(*against as usize);
+                let (targets, against) = targets.split_at(near);
+                let (targets, against) = (targets.to_vec(), against.to_vec());
+                let target = targets.first().cloned();
+                let target = target.ok_or_else(|| format!("fault {fault} has no target"))?;
+                let realised = Realised { targets, against, ..Realised::default() };
+                schedule(&mut schedules, *place)?.fire(*place, event.at, (name, &target), realised);
                 places.insert(*fault, *place);
                 unjudged.insert(*fault);
             }
             K::ChaosSkipped { place, why } => {
                 let schedule = schedule(&mut schedules, *place)?;
                 let planned = schedule.plan.get(place.place as usize).cloned();
+                let number = place.place;
                 let planned =
-                    planned.ok_or(format!("skipped number {} is not in its plan", place.place))?;
-                let realised = Realised::Skipped { why: why.clone() };
+                    planned.ok_or_else(|| format!("skipped number {number} is not in its plan"))?;
+                let realised = Realised { skipped: Some(why.clone()), ..Realised::default() };
                 schedule.fire(*place, event.at, (&planned.name, &planned.target), realised);
             }
             K::FaultReached { fault, stage: FaultStage::Acted { .. } } => {
                 let Some(place) = places.get(fault) else { continue };
                 let schedule = schedule(&mut schedules, *place)?;
-                let onset_micros = event.at.micros.saturating_sub(schedule.began.micros);
-                if let Some(fired) = schedule.fired.get_mut(&place.place) {
-                    fired.realised = Some(Realised::Acted { onset_micros });
+                let onset = event.at.micros.saturating_sub(schedule.began.micros);
+                let fired = schedule.fired.get_mut(&place.place);
+                if let Some(realised) = fired.and_then(|fired| fired.realised.as_mut()) {
+                    realised.onset_micros = Some(onset);
                 }
             }
             K::FaultFinished { fault, .. } => drop(unjudged.remove(fault)),

@@ -196,8 +196,11 @@ pub enum RunEventKind {
         test: TestId,
         /// Its name in the catalogue: `kill_node`.
         name: String,
-        /// Whom it hurts.
+        /// Whom it hurts; of a fault with two sides, those of the near one first.
         targets: Vec<NodeId>,
+        /// How many of them, the last ones, are on the far side; 0 where there is none.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        against: u32,
         /// Its place in the schedule that drew it; `None` if the scenario asked for it by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         chaos: Option<ChaosPlace>,
@@ -425,21 +428,21 @@ pub struct ChaosFault {
 }
 
 /// What became of a fault of a schedule, in the run that is replayed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "was", rename_all = "snake_case")]
-pub enum Realised {
-    /// It acted.
-    Acted {
-        /// Microseconds from the beginning of the schedule until a witness saw it.
-        onset_micros: u64,
-    },
-    /// It was applied and no witness saw it act.
-    Unseen,
-    /// It was not applied.
-    Skipped {
-        /// Why.
-        why: String,
-    },
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Realised {
+    /// Whom it hurt, on the near side where it had two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<NodeId>,
+    /// Whom it hurt on the far side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<NodeId>,
+    /// Microseconds from the beginning of the schedule until a witness saw it act; `None` where
+    /// none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset_micros: Option<u64>,
+    /// Why it was not applied; `None` where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
 }
 
 /// The place of a fault in a schedule.
@@ -538,4 +541,8 @@ pub enum EndReason {
     ScriptError,
     /// The harness could not go on.
     HarnessFailed,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

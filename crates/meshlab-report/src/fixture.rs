@@ -44,9 +44,14 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
         target: node(n),
         realised: Some(realised),
     };
-    let skipped = Realised::Skipped { why: HOSTILE.into() };
+    let skipped = Realised { skipped: Some(HOSTILE.into()), ..Realised::default() };
     let plan = vec![
-        fault(49_000, "kill_node", 4, Realised::Acted { onset_micros: 58_500 }),
+        fault(
+            49_000,
+            "kill_node",
+            4,
+            Realised { onset_micros: Some(58_500), ..Realised::default() },
+        ),
         fault(4_140_000, HOSTILE, 1, skipped),
     ];
     let place = ChaosPlace { chaos, place: 1 };
@@ -86,6 +91,7 @@ pub fn run(folder: &Path) -> RunRecord {
             test,
             name: "kill_node".into(),
             targets: vec![node(4)],
+            against: 0,
             chaos: Some(ChaosPlace { chaos: ChaosId(1), place: 0 }),
         },
     ));

@@ -2,24 +2,26 @@
 //!
 //! Each fault goes the whole way by itself: it acts, is noticed or its hold is over, is taken back,
 //! and heals. Its verdict is in the record like any other's; what fails the test is the budget.
-//!
-//! A replay carries out what a schedule of another run came to be: the same faults on the same
-//! nodes at the times at which they were applied there, and what was skipped is skipped. It never
-//! has more at once than the scenario allows, hurts nobody else in a target's place, and does not
-//! end early: it is there to see all of it again.
+//! `replay.rs` carries out what a schedule of another run came to be.
 
 mod plan;
+mod replay;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use meshlab_faults::by_name;
 use meshlab_model::{
-    ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, Realised, RunEventKind,
-    Severity, SourceLine, Verdict, format_duration,
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, RunEventKind, Severity,
+    SourceLine, Verdict, format_duration,
 };
 use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use crate::{ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError};
+use crate::{
+    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError,
+    faults::{collides, resolve},
+    state::State,
+};
 
 /// How long a fault acts that nobody has to notice, where no hold was given.
 const HOLD: Duration = Duration::from_secs(10);
@@ -94,19 +96,6 @@ impl Engine {
         Ok(tally)
     }
 
-    /// What the schedule came to be in the run that this one replays, if it does.
-    fn replayed(&self, chaos: ChaosId) -> Option<Vec<ChaosFault>> {
-        let replay = self.shared.config.replay.as_ref()?;
-        let plan = replay.schedules.get(&chaos).cloned();
-        if plan.is_none() {
-            self.shared.warn(format!(
-                "{} never came to schedule {chaos}: it is drawn from the seed",
-                replay.run
-            ));
-        }
-        plan
-    }
-
     /// Whether there is anything to draw, and for how long.
     fn check_chaos(&self, options: &ChaosOptions) -> Result<Duration, HostError> {
         let misuse = |text: String| Err(HostError::Misuse(text));
@@ -155,9 +144,7 @@ impl Storm {
             if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
                 return Ok(());
             }
-            while self.acting.len() >= self.options.at_once
-                || (planned.realised.is_some() && self.is_hurt(&planned.target))
-            {
+            while self.acting.len() >= self.options.at_once || self.still_hurt(planned) {
                 self.wait_for_one().await?;
             }
             if *over.borrow() {
@@ -240,11 +227,15 @@ impl Storm {
     fn begin(&mut self, place: usize, planned: &ChaosFault) {
         let place =
             ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
-        if let Some(Realised::Skipped { why }) = &planned.realised {
+        if let Some(why) = planned.realised.as_ref().and_then(|was| was.skipped.as_ref()) {
             return self.skip(place, format!("as in the run that is replayed: {why}"));
         }
         let kind = self.options.kinds.iter().find(|kind| kind.fault == planned.name).cloned();
-        let call = kind.and_then(|kind| self.call(&kind, planned, place).map(|call| (kind, call)));
+        let call = |kind: ChaosKind| match &planned.realised {
+            None => self.call(&kind, planned, place).map(|call| (kind, call)),
+            Some(realised) => self.call_again(&kind, realised, place).map(|call| (kind, call)),
+        };
+        let call = kind.and_then(call);
         let Some((kind, call)) = call else {
             let why = match &planned.realised {
                 None => "nobody whom it may hurt runs and is free of other faults".to_owned(),
@@ -264,42 +255,61 @@ impl Storm {
         self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
     }
 
-    /// Whether a fault that this schedule began still hurts the node.
-    fn is_hurt(&self, node: &NodeId) -> bool {
-        let state = self.engine.shared.state();
-        let mut open = state.faults.values().filter(|open| !open.settled);
-        !self.acting.is_empty() && open.any(|open| open.targets.contains(node))
-    }
-
     /// The fault on the node that was drawn, or on the next of the list that is fit for it.
     fn call(&self, kind: &ChaosKind, planned: &ChaosFault, place: ChaosPlace) -> Option<FaultCall> {
         let on = &self.options.on;
         let first = on.iter().position(|node| *node == planned.target)?;
         let state = self.engine.shared.state();
-        let hurt: BTreeSet<&NodeId> = state
-            .faults
-            .values()
-            .filter(|open| !open.settled)
-            .flat_map(|open| &open.targets)
-            .collect();
-        let fit = |node: &&NodeId| {
-            let ready =
-                state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
-            ready && !hurt.contains(*node)
-        };
-        let others = if planned.realised.is_some() { 1 } else { on.len() };
-        let target = on.iter().cycle().skip(first).take(others).find(fit)?.clone();
-        let against = match kind.fault.as_str() {
-            "partition" => {
-                let mesh = &state.nodes.get(&target)?.mesh;
-                state.live(mesh).into_iter().filter(|node| *node != target).collect()
+        let hurt = hurt(&state);
+        let fit = |node: &&NodeId| is_ready(&state, node) && !hurt.contains(*node);
+        let fit: Vec<&NodeId> = on.iter().cycle().skip(first).take(on.len()).filter(fit).collect();
+        // Two that would undo each other do not act at once.
+        let fault = by_name(&kind.fault)?;
+        let free = |call: &FaultCall| !state.faults.values().any(|o| collides(o, fault, call));
+        let aimed = |first: usize| self.aimed(kind, fit.get(first..)?, place, &state);
+        (0..fit.len())
+            .filter_map(aimed)
+            // A group that there is not parts nobody.
+            .filter_map(|call| resolve(&state, call).ok())
+            .find(free)
+    }
+
+    /// The fault on the first of these nodes, and on whom else it hurts; `None` if they are not
+    /// there.
+    fn aimed(
+        &self,
+        kind: &ChaosKind,
+        fit: &[&NodeId],
+        place: ChaosPlace,
+        state: &State,
+    ) -> Option<FaultCall> {
+        let target = *fit.first()?;
+        let mesh = &state.nodes.get(target)?.mesh;
+        let live = state.live(mesh);
+        let first = live.iter().position(|node| node == target)?;
+        let from_here: Vec<NodeId> =
+            live.iter().cycle().skip(first).take(live.len()).cloned().collect();
+        let others = from_here.get(1..)?.to_vec();
+        let one = vec![target.clone()];
+        let (targets, against, group) = match &kind.aim {
+            Aim::Node => (one, Vec::new(), None),
+            Aim::Several(count) => {
+                let several = fit.get(..*count)?.iter().map(|node| (*node).clone()).collect();
+                (several, Vec::new(), None)
             }
-            _ => Vec::new(),
+            Aim::Pair => (one, vec![others.first()?.clone()], None),
+            Aim::Rest => (one, Some(others).filter(|others| !others.is_empty())?, None),
+            Aim::Group(group) => (from_here, Vec::new(), Some(group.clone())),
+            Aim::Relay => {
+                let relay = state.meshes.get(mesh)?.relay.clone();
+                (vec![relay.filter(|relay| state.runs(relay))?], Vec::new(), None)
+            }
         };
         Some(FaultCall {
             name: kind.fault.clone(),
-            targets: vec![target],
+            targets,
             against,
+            group,
             settings: kind.settings,
             // The chaos takes it back itself, when it is time.
             hold: None,
@@ -376,6 +386,16 @@ impl Engine {
         }
         self.settle_fault(started.fault).await
     }
+}
+
+/// Whom faults hurt that are not over.
+fn hurt(state: &State) -> BTreeSet<&NodeId> {
+    let open = state.faults.values().filter(|open| !open.settled);
+    open.flat_map(|open| &open.targets).collect()
+}
+
+fn is_ready(state: &State, node: &NodeId) -> bool {
+    state.nodes.get(node).is_some_and(|found| found.runs() && found.ready().is_some())
 }
 
 /// Waits for the end of the body; for ever, if nobody is left who could tell of it.

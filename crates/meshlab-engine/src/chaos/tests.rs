@@ -5,12 +5,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use meshlab_model::NetworkMode::Host as HostNetwork;
+use meshlab_model::{NetworkMode::Host as HostNetwork, Realised};
 use meshlab_wire::span::{PEER_CONNECTED, STATE_INFERRED};
 
 use super::*;
 use crate::{
-    FaultSettings, Host, Replay,
+    Aim, FaultSettings, Host, Replay,
     fixture::{Bench, here},
     results::RunRecord,
 };
@@ -19,6 +19,7 @@ fn options(on: &[&str]) -> ChaosOptions {
     let wedge = ChaosKind {
         fault: "wedge_node".to_owned(),
         weight: 1.0,
+        aim: Aim::Node,
         settings: FaultSettings::default(),
         hold: None,
     };
@@ -149,8 +150,11 @@ async fn a_replay_does_what_was_done_and_not_what_would_be_drawn() {
     let mut changed = first.clone();
     let plan = changed.schedules.get_mut(&ChaosId(1)).unwrap();
     // Not what the seed draws, so nothing but the schedule can have brought it about.
-    plan.iter_mut().for_each(|fault| fault.target = "node-3".into());
-    plan[1].realised = Some(Realised::Skipped { why: "nobody".to_owned() });
+    for fault in plan.iter_mut() {
+        fault.target = "node-3".into();
+        fault.realised.as_mut().unwrap().targets = vec!["node-3".into()];
+    }
+    plan[1].realised.as_mut().unwrap().skipped = Some("nobody".to_owned());
     assert_ne!(what_and_whom(&first), what_and_whom(&changed));
     let record = recorded(options(&NODES), 0, Some(changed.clone())).await;
     let run = changed.run.clone();
@@ -161,7 +165,7 @@ async fn a_replay_does_what_was_done_and_not_what_would_be_drawn() {
     assert_eq!(what_and_whom(&again), what_and_whom(&changed));
     for (asked, done) in changed.schedules[&ChaosId(1)].iter().zip(&again.schedules[&ChaosId(1)]) {
         assert!(done.at_micros >= asked.at_micros, "{asked:?} {done:?}");
-        let skipped = |fault: &ChaosFault| matches!(fault.realised, Some(Realised::Skipped { .. }));
+        let skipped = |fault: &ChaosFault| fault.realised.as_ref().unwrap().skipped.is_some();
         assert_eq!(skipped(asked), skipped(done), "{asked:?} {done:?}");
     }
 }
@@ -172,7 +176,11 @@ async fn a_replay_goes_on_where_the_budget_is_gone_and_hurts_nobody_else() {
         at_micros,
         name: "wedge_node".to_owned(),
         target: target.into(),
-        realised: Some(Realised::Acted { onset_micros: at_micros }),
+        realised: Some(Realised {
+            targets: vec![target.into()],
+            onset_micros: Some(at_micros),
+            ..Realised::default()
+        }),
     };
     // The second one is no node of the schedule, so nobody is fit for it.
     let plan = vec![wedge(1000, "node-1"), wedge(2000, "node-9"), wedge(3000, "node-2")];

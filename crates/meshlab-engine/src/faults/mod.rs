@@ -1,15 +1,19 @@
 //! Applies faults, takes them back, and closes what is open at the end of a test.
 //!
-//! `plan.rs` says what may be done to whom and who has to notice, `judge.rs` waits for them, and
-//! `heal.rs` until the mesh is as it was.
+//! `aim.rs` says who a group is, `plan.rs` what may be done to whom and who has to notice
+//! (`parted.rs`: whom a cut parts), `judge.rs` waits for them, `quiet.rs` watches that nobody takes
+//! it for more than it is, and `heal.rs` waits until the mesh is as it was.
 
+mod aim;
 mod heal;
 mod judge;
+mod parted;
 mod plan;
+mod quiet;
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_faults::{Hurts, Revive, Revived, Settings, Target, Undo, Victim, by_name, catalogue};
+use meshlab_faults::{Hurts, Revive, Revived, Target, Undo, Victim, by_name, catalogue};
 use meshlab_model::{
     FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
 };
@@ -17,6 +21,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use self::heal::Healing;
 use self::plan::Noticing;
+pub(crate) use self::{aim::resolve, plan::collides};
 use crate::{
     Engine, FaultCall, FaultStarted, HostError,
     engine::lock,
@@ -40,15 +45,18 @@ impl Engine {
                 names.join(", ")
             ))
         })?;
+        let call = resolve(&self.shared.state(), call)?;
         let fault = self.plan_fault(kind, &call, at)?;
         let mut open = OpenFault {
-            name: kind.name(),
             hurts: kind.hurts(),
+            freezes: kind.freezes(),
+            sets: kind.sets(),
             targets: call.targets.clone(),
             against: call.against.clone(),
             applied: self.shared.clock.now(),
             undo: None,
             undone: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
             taken_back: None,
             judging: Judging::Done,
             healing: None,
@@ -68,6 +76,13 @@ impl Engine {
             return Ok(FaultStarted { fault, acted: false });
         }
         let target = Target { lab, ..self.target(kind.hurts(), &call)? };
+        if kind.hurts() == Hurts::LinksOfNode && target.far.is_empty() {
+            open.judging = Judging::Known(Verdict::Skipped(
+                "there is no other node that a link of it leads to".to_owned(),
+            ));
+            self.shared.state().faults.insert(fault, open);
+            return Ok(FaultStarted { fault, acted: false });
+        }
         let noticing = self.noticing(fault, kind, &call, open.applied)?;
         let hurt = call.targets.iter().chain(&call.against).collect();
         let healing = Healing::new(&self.shared, fault, &hurt, kind.heals_within());
@@ -79,32 +94,19 @@ impl Engine {
                 return Err(HostError::Harness(format!("failed to {why}")));
             }
         };
-        let witness = match &noticing {
-            Noticing::NotNeeded(why) => {
-                format!("{}; judged by this alone: {why}", applied.witness)
+        let witness = match &noticing.why {
+            Some(why) if noticing.quiet.is_some() => {
+                format!("{}; nobody may take it for more: {why}", applied.witness)
             }
-            Noticing::By(_) | Noticing::ByNobody => applied.witness,
+            Some(why) => format!("{}; judged by this alone: {why}", applied.witness),
+            None => applied.witness,
         };
         self.reached(fault, FaultStage::Acted { witness });
-        open.judging = match noticing {
-            Noticing::By(watch) => {
-                let (shared, undone) = (Arc::clone(&self.shared), open.undone.subscribe());
-                let (told, judged) = watch::channel(false);
-                open.judged = Some(judged);
-                Judging::Waiting(self.shared.runtime.spawn(async move {
-                    let verdict = judge::judge(&shared, watch, undone).await;
-                    told.send_replace(true);
-                    verdict
-                }))
-            }
-            Noticing::ByNobody => Judging::Known(Verdict::Skipped(
-                "no other node of its mesh was there to notice it".to_owned(),
-            )),
-            Noticing::NotNeeded(_) => Judging::Known(Verdict::Passed),
-        };
+        self.start_judging(&mut open, noticing);
         open.healing = Some(healing);
         if applied.undo.is_none() {
             // It was over as soon as it acted.
+            open.ending.send_replace(true);
             self.start_healing(&mut open);
         }
         open.undo = applied.undo;
@@ -114,6 +116,43 @@ impl Engine {
             open.timer = timer;
         }
         Ok(FaultStarted { fault, acted: true })
+    }
+
+    /// Has somebody wait for those who must notice, and watch those who may not.
+    fn start_judging(&self, open: &mut OpenFault, noticing: Noticing) {
+        let Noticing { watch, quiet, why } = noticing;
+        if watch.is_none() && why.is_none() {
+            let why = "no other node of its mesh was there to notice it".to_owned();
+            open.judging = Judging::Known(Verdict::Skipped(why));
+            return;
+        }
+        if watch.is_none() && quiet.is_none() {
+            open.judging = Judging::Known(Verdict::Passed);
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let (undone, ending) = (open.undone.subscribe(), open.ending.subscribe());
+        let (told, judged) = watch::channel(false);
+        open.judged = watch.is_some().then_some(judged);
+        let judging = async move {
+            let noticed = async {
+                let verdict = match watch {
+                    Some(watch) => judge::judge(&shared, watch, undone).await,
+                    None => Verdict::Passed,
+                };
+                told.send_replace(true);
+                verdict
+            };
+            let quiet = async {
+                match quiet {
+                    Some(quiet) => quiet::stay_quiet(&shared, quiet, ending).await,
+                    None => Verdict::Passed,
+                }
+            };
+            let (noticed, quiet) = tokio::join!(noticed, quiet);
+            noticed.worse(quiet)
+        };
+        open.judging = Judging::Waiting(self.shared.runtime.spawn(judging));
     }
 
     fn target(&self, hurts: Hurts, call: &FaultCall) -> Result<Target, HostError> {
@@ -128,11 +167,15 @@ impl Engine {
             nodes.push(Victim { node: id.clone(), process: life.process, key: state.key(id) });
         }
         let far = match hurts {
-            Hurts::LinksOfNode => {
-                let others = state.nodes.keys().filter(|id| !call.targets.contains(id));
-                others.cloned().collect()
+            Hurts::LinksOfNode if call.against.is_empty() => {
+                let others = state.nodes.iter().filter(|(id, _)| !call.targets.contains(id));
+                // One that runs is the first: it is the one that is probed.
+                let (live, gone): (Vec<_>, Vec<_>) = others.partition(|(_, node)| node.runs());
+                live.into_iter().chain(gone).map(|(id, _)| id.clone()).collect()
             }
-            Hurts::Life | Hurts::Process | Hurts::LinksBetween => call.against.clone(),
+            Hurts::Life | Hurts::Process | Hurts::LinksOfNode | Hurts::LinksBetween => {
+                call.against.clone()
+            }
         };
         drop(state);
         let engine = self.clone();
@@ -140,8 +183,9 @@ impl Engine {
             let engine = engine.clone();
             Box::pin(async move { engine.revive(&node).await.map_err(|error| error.to_string()) })
         });
-        let settings = Settings { loss: call.settings.loss };
-        Ok(Target { nodes, far, lab: None, settings, revive })
+        let settings = call.settings;
+        let everywhere = call.against.is_empty();
+        Ok(Target { nodes, far, everywhere, lab: None, settings, revive })
     }
 
     async fn revive(&self, node: &NodeId) -> Result<Revived, HostError> {
@@ -176,6 +220,7 @@ impl Engine {
             })?;
             let Some(undo) = open.undo.take() else { return Ok(()) };
             open.undone.send_replace(true);
+            open.ending.send_replace(true);
             undo
         };
         let how = undo.how().to_owned();
@@ -243,6 +288,7 @@ impl Engine {
             if let Some(timer) = open.timer.take() {
                 timer.abort();
             }
+            open.ending.send_replace(true);
             (std::mem::replace(&mut open.judging, Judging::Done), needed)
         };
         let noticed = match judging {

@@ -26,6 +26,7 @@ fn kinds() -> Vec<(u64, RunEventKind)> {
         test,
         name: "wedge_node".to_owned(),
         targets: vec!["node-2".into(), "node-3".into()],
+        against: 1,
         chaos: Some(place(0)),
     };
     vec![
@@ -81,10 +82,16 @@ fn refused(record: &RunRecord) -> String {
 #[test]
 fn what_a_schedule_came_to_be_is_in_its_record() {
     let replay = Replay::of(&record(kinds())).unwrap();
-    let first =
-        ChaosFault { realised: Some(Realised::Acted { onset_micros: 19 }), ..drawn(15, "node-2") };
-    let why = "nobody is fit".to_owned();
-    let second = ChaosFault { realised: Some(Realised::Skipped { why }), ..drawn(30, "node-2") };
+    let acted = Realised {
+        targets: vec!["node-2".into()],
+        against: vec!["node-3".into()],
+        onset_micros: Some(19),
+        skipped: None,
+    };
+    let first = ChaosFault { realised: Some(acted), ..drawn(15, "node-2") };
+    let skipped = Some("nobody is fit".to_owned());
+    let realised = Some(Realised { skipped, ..Realised::default() });
+    let second = ChaosFault { realised, ..drawn(30, "node-2") };
     let schedules = BTreeMap::from([(ChaosId(1), vec![first, second])]);
     assert_eq!(replay, Replay { run: "x/1".to_owned(), schedules });
 }

@@ -388,7 +388,7 @@ impl RunView {
     fn apply_fault(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::FaultPlanned { fault, test, name, targets, chaos } => {
+            K::FaultPlanned { fault, test, name, targets, chaos, .. } => {
                 let view = FaultView {
                     test: *test,
                     name: name.clone(),

@@ -94,7 +94,7 @@ mod tests {
 
     fn planned(fault: u32, name: &str) -> K {
         let (fault, test, targets) = (FaultId(fault), TestId(0), vec![NodeId::from("node-1")]);
-        K::FaultPlanned { fault, test, name: name.to_owned(), targets, chaos: None }
+        K::FaultPlanned { fault, test, name: name.to_owned(), targets, against: 0, chaos: None }
     }
 
     fn reached(fault: u32, stage: u8, by: u8) -> K {

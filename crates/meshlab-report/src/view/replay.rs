@@ -25,11 +25,13 @@ impl RunView {
         let mut deviation = Deviation::default();
         for chaos in self.chaos.values() {
             for (place, planned) in (0_u32..).zip(&chaos.plan) {
-                let Some(Realised::Acted { onset_micros }) = &planned.realised else { continue };
+                let Some(Realised { onset_micros: Some(before), .. }) = &planned.realised else {
+                    continue;
+                };
                 deviation.realised += 1;
                 if let Some(again) = self.onset(chaos, place) {
                     deviation.again += 1;
-                    let between = Duration::from_micros(again.abs_diff(*onset_micros));
+                    let between = Duration::from_micros(again.abs_diff(*before));
                     deviation.micros.record(between);
                 }
             }
