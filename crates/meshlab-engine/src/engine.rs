@@ -18,6 +18,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::{
     EngineError, NODE_BINARY, RunConfig,
     cancel::{Cancel, describe},
+    captures::Captures,
     results::{Recorder, RunFolder},
     state::State,
     usage::Samples,
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
+    pub(crate) captures: Mutex<Captures>,
     pub(crate) cancel: Cancel,
     pub(crate) clock: RunClock,
     ticks: Mutex<Vec<JoinHandle<()>>>,
@@ -118,6 +120,7 @@ impl Engine {
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
+            captures: Mutex::default(),
             cancel: Cancel::new(),
             clock,
             ticks: Mutex::default(),

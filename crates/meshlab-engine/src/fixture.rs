@@ -43,7 +43,7 @@ done
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     events: Receiver<Arc<RunEvent>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(crate) fn here() -> SourceLine {
@@ -105,14 +105,14 @@ impl Bench {
             relay: false,
         };
         engine.start_mesh(options, here()).await.unwrap();
-        Self { engine, events, _folder: folder }
+        Self { engine, events, folder }
     }
 
-    /// Ends the test and the run; what is in its record.
-    pub(crate) async fn finish_with_record(self) -> RunRecord {
+    /// Ends the test and the run; what is in its record, and the folder that it lies in.
+    pub(crate) async fn finish_with_record(self) -> (RunRecord, tempfile::TempDir) {
         self.engine.end_test(TestId(0), TestOutcome::Completed).await.unwrap();
         assert_eq!(self.engine.finish(EndReason::Completed).await, None);
-        read_run(&self.engine.folder().results).unwrap()
+        (read_run(&self.engine.folder().results).unwrap(), self.folder)
     }
 
     pub(crate) async fn fault(

@@ -3,7 +3,8 @@
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
 //! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
-//! their schedules in `chaos/`, and what another run's came to be in `replay.rs`.
+//! their schedules in `chaos/`, and what another run's came to be in `replay.rs`;
+//! `captures.rs` keeps the packets around a fault that was missed.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -11,6 +12,7 @@ mod audit;
 mod binaries;
 mod calls;
 mod cancel;
+mod captures;
 mod chaos;
 mod claims;
 mod commands;

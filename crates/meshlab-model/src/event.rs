@@ -213,6 +213,17 @@ pub enum RunEventKind {
         #[serde(flatten)]
         stage: FaultStage,
     },
+    /// The packets before a fault went wrong were written to a file.
+    FaultCaptured {
+        /// Which.
+        fault: FaultId,
+        /// The file, from the run's folder: pcapng.
+        file: String,
+        /// Packets in it; each is there as it was sent and as it arrived.
+        packets: u64,
+        /// Its size.
+        bytes: u64,
+    },
     /// A fault was judged.
     FaultFinished {
         /// Which.

@@ -57,6 +57,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
             "acted": fault.acted.as_ref().map(|acted| acted.0),
             "noticed": noticed, "undone": fault.undone.as_ref().map(|undone| undone.0),
             "healed": healed,
+            "capture": fault.capture.as_ref().map(|capture| &capture.0),
             "verdict": fault.judged() })
         })
         .collect();

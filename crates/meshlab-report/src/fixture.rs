@@ -104,6 +104,8 @@ pub fn run(folder: &Path) -> RunRecord {
     ] {
         all.push((ms, K::FaultReached { fault, stage }));
     }
+    let file = "captures/fault 1.pcapng".to_owned();
+    all.push((5090, K::FaultCaptured { fault, file, packets: 7, bytes: 900 }));
     all.push((5100, K::FaultFinished { fault, verdict: Verdict::Passed }));
     all.push((
         5150,

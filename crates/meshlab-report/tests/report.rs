@@ -113,6 +113,7 @@ fn the_files_escape_what_nodes_say() {
     assert!(
         page.len() < 2_000_000 && page.contains("&lt;script&gt;") && !page.contains("https://")
     );
+    assert!(page.contains("<a href=\"./captures/fault%201.pcapng\">capture</a> (7 packets)"));
     assert!(read("junit.xml").contains("<failure"));
     // A cell a line; the plot is looked at by eye.
     let (_, table) = page.split_once("<h2>Recovery</h2>").unwrap();

@@ -18,7 +18,7 @@ use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError,
+    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, captures,
     faults::{collides, resolve},
     state::State,
 };
@@ -86,6 +86,7 @@ impl Engine {
             tally: ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
             early: None,
         };
+        captures::keep(&self.shared);
         let raged = storm.rage(&plan, length, over).await;
         // Also when it was stopped: what acts goes its way to the end.
         let rest = storm.wait_for_all().await;

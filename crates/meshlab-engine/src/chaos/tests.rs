@@ -135,7 +135,7 @@ async fn recorded(options: ChaosOptions, deaf: usize, replay: Option<Replay>) ->
         observers(&bench, deaf, &done)
     );
     tally.unwrap();
-    bench.finish_with_record().await
+    bench.finish_with_record().await.0
 }
 
 fn what_and_whom(replay: &Replay) -> Vec<(String, NodeId)> {

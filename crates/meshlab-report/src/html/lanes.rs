@@ -217,6 +217,7 @@ mod tests {
             undone: Some((at(lasts / 2), String::new())),
             healed: vec![(at(lasts), NodeId::from("node-1"))],
             verdict: Some((at(lasts), verdict)),
+            capture: None,
         }
     }
 

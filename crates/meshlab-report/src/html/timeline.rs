@@ -142,6 +142,9 @@ fn told(fault: &FaultView, view: &RunView) -> String {
         .iter()
         .map(|(at, by)| format!("healed after {}: {}", after(at), clean(by.as_str())));
     lines.extend(bounded(healed));
+    if let Some((file, packets)) = &fault.capture {
+        lines.push(format!("{packets} packets in {}", clean(file)));
+    }
     lines.join("\n")
 }
 

@@ -155,6 +155,8 @@ pub struct FaultView {
     pub healed: Vec<(RunTime, NodeId)>,
     /// How it came out, and when it was judged.
     pub verdict: Option<(RunTime, Verdict)>,
+    /// The packets before it went wrong: a file in the run's folder, and how many.
+    pub capture: Option<(String, u64)>,
 }
 
 impl FaultView {
@@ -401,6 +403,7 @@ impl RunView {
                     undone: None,
                     healed: Vec::new(),
                     verdict: None,
+                    capture: None,
                 };
                 self.faults.insert(*fault, view);
             }
@@ -420,6 +423,10 @@ impl RunView {
                     FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
+            K::FaultCaptured { fault, file, packets, .. } => match self.faults.get_mut(fault) {
+                Some(view) => view.capture = Some((file.clone(), *packets)),
+                None => self.orphan(event, format!("fault {fault} was captured without a plan")),
+            },
             K::FaultFinished { fault, verdict } => match self.faults.get_mut(fault) {
                 Some(view) => view.verdict = Some((event.at, verdict.clone())),
                 None => self.orphan(event, format!("fault {fault} ended without a plan")),
