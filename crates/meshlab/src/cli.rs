@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Say what this host can do, and how to allow the rest
-    Doctor,
+    Doctor(DoctorArguments),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +54,16 @@ pub(crate) struct RunArguments {
     /// Folder in which results/ and reports/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Measure how exactly faults are injected here; exit code 1 where an aim is missed
+    #[arg(long)]
+    pub(crate) measure: bool,
+    /// Print it for machines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -28,7 +28,7 @@ fn main() {
         Command::Report(arguments) => report::report(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Doctor => doctor::doctor(&privilege),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
     };
     match code {
         Ok(code) => process::exit(code as i32),
