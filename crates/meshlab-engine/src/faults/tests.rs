@@ -2,10 +2,52 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+use meshlab_faults::{Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, WedgeNode};
 use meshlab_model::{NetworkMode::Host as HostNetwork, NetworkMode::Lab, NodeId, Verdict};
 use meshlab_wire::span::{PEER_CONNECTED, PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
 
 use crate::{Host, fixture::Bench};
+
+/// A wedge whose undo says that it is done and does nothing.
+pub(super) struct Hollow;
+
+pub(super) const HOLLOW: &str = "hollow_wedge";
+
+#[async_trait]
+impl Fault for Hollow {
+    fn name(&self) -> &'static str {
+        HOLLOW
+    }
+
+    fn hurts(&self) -> Hurts {
+        WedgeNode.hurts()
+    }
+
+    fn evidence(&self) -> Evidence {
+        WedgeNode.evidence()
+    }
+
+    fn heals_within(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {
+        let applied = WedgeNode.apply(target).await?;
+        let real = applied.undo;
+        let undo = Undo::needed("nothing at all", move || async move {
+            // Kept, so that the test can end: the node goes on only after this was judged.
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                if let Some(real) = real {
+                    let _ = real.carry_out().await;
+                }
+            });
+            Ok(())
+        });
+        Ok(Applied { undo: Some(undo), ..applied })
+    }
+}
 
 fn reason(verdict: &Verdict) -> &str {
     verdict.reason().unwrap_or_default()
@@ -176,6 +218,46 @@ async fn what_was_there_before_a_fault_must_be_there_again_after_it() {
 }
 
 #[tokio::test]
+async fn an_undo_that_does_nothing_is_red_though_it_says_that_it_is_done() {
+    let bench = Bench::start(HostNetwork, 3).await;
+    for observer in ["node-1", "node-3"] {
+        bench.says(observer, PEER_CONNECTED, "node-2", None);
+    }
+    bench.fault(HOLLOW, &["node-2"], &[], None).await.unwrap();
+    bench.buries("node-1", &["node-2"]);
+    bench.buries("node-3", &["node-2"]);
+    let (verdicts, _) = bench.finish().await;
+    let why = "not healed within 500.0 ms: node-1 does not hold node-2 to be there, and 1 more \
+               are not whole";
+    assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_come_back_after_a_thaw_is_red_and_named() {
+    for whole in [true, false] {
+        let bench = Bench::start(HostNetwork, 3).await;
+        for observer in ["node-1", "node-3"] {
+            bench.says(observer, PEER_CONNECTED, "node-2", None);
+        }
+        let hit = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+        bench.buries("node-1", &["node-2"]);
+        bench.buries("node-3", &["node-2"]);
+        bench.engine.undo(hit.fault).await.unwrap();
+        bench.says("node-1", PEER_CONNECTED, "node-2", None);
+        if whole {
+            bench.says("node-3", PEER_CONNECTED, "node-2", None);
+        }
+        let (verdicts, _) = bench.finish().await;
+        if whole {
+            assert_eq!(verdicts, [Verdict::Passed]);
+        } else {
+            let why = "not healed within 15.0 s: node-3 does not hold node-2 to be there";
+            assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn network_faults_are_skipped_on_the_network_of_the_host() {
     let bench = Bench::start(HostNetwork, 2).await;
     let cut = bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
@@ -223,7 +305,7 @@ async fn nobody_must_notice_a_cut_pair_that_others_connect() {
 #[tokio::test]
 async fn who_buries_a_node_that_a_path_still_joins_fails_and_is_named() {
     let bench = Bench::start(Lab, 3).await;
-    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.fault("partition_pair", &["node-1"], &["node-2"], None).await.unwrap();
     bench.buries("node-3", &["node-1"]);
     let (verdicts, _) = bench.finish().await;
     let [Verdict::Failed(why)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
@@ -235,7 +317,7 @@ async fn who_buries_a_node_that_a_path_still_joins_fails_and_is_named() {
 #[tokio::test]
 async fn a_death_that_another_fault_explains_is_not_held_against_this_one() {
     let bench = Bench::start(Lab, 3).await;
-    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.fault("partition_pair", &["node-1"], &["node-2"], None).await.unwrap();
     bench.fault("kill_node", &["node-2"], &[], None).await.unwrap();
     bench.buries("node-1", &["node-2"]);
     bench.buries("node-3", &["node-2"]);
