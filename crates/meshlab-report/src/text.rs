@@ -164,14 +164,17 @@ pub(crate) fn replay(view: &RunView) -> Option<String> {
     Some(format!("of {run}: {again} of the {realised} faults that acted there acted again{off}"))
 }
 
-/// How much later than drawn the faults of a schedule were applied.
+/// How much later than drawn, or than in the run that is replayed, the faults of a schedule were applied.
 pub(crate) fn late(chaos: &ChaosView) -> String {
     let late = chaos.lateness();
     // The nearest rank (Hyndman and Fan, "Sample quantiles in statistical packages", type 1).
     let rank = |share: f64| (late.len() as f64 * share).ceil().max(1.0) as usize - 1;
     let at = |share| late.get(rank(share)).copied().map(took);
     match at(0.5).zip(at(0.99)) {
-        Some((half, most)) => format!("; applied p50 {half}, p99 {most} after the time drawn"),
+        Some((half, most)) => {
+            let than = if chaos.is_replay() { "in the run that is replayed" } else { "drawn" };
+            format!("; applied p50 {half}, p99 {most} after the time {than}")
+        }
         None => String::new(),
     }
 }
