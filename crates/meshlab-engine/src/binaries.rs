@@ -83,12 +83,22 @@ pub fn build(root: &Path, bin: &str, release: bool) -> Result<PathBuf, BinaryErr
 /// It cannot be read, or it is stale.
 pub fn inspect(path: &Path, built_by_run: bool) -> Result<BinaryRecord, BinaryError> {
     let unreadable = |error| BinaryError::Unreadable { path: path.to_owned(), error };
-    let path = fs::canonicalize(path).map_err(unreadable)?;
-    let meta = fs::metadata(&path).map_err(unreadable)?;
-    let built = meta.modified().map_err(unreadable)?;
-    if let Some(newer) = newest_source_after(&path, built) {
-        return Err(BinaryError::Stale { program: path, newer });
+    let program = fs::canonicalize(path).map_err(unreadable)?;
+    let built = fs::metadata(&program).and_then(|meta| meta.modified()).map_err(unreadable)?;
+    if let Some(newer) = newest_source_after(&program, built) {
+        return Err(BinaryError::Stale { program, newer });
     }
+    fingerprint(path, built_by_run)
+}
+
+/// Takes a program's fingerprint, however old it is.
+///
+/// # Errors
+/// It cannot be read.
+pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, BinaryError> {
+    let unreadable = |error| BinaryError::Unreadable { path: path.to_owned(), error };
+    let path = fs::canonicalize(path).map_err(unreadable)?;
+    let built = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(unreadable)?;
     let bytes = fs::read(&path).map_err(unreadable)?;
     let since_epoch = built.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(BinaryRecord {

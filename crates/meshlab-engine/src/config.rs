@@ -6,6 +6,8 @@ use std::{
 
 use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, RunEvent};
 
+use crate::Replay;
+
 /// Name of the program that `mesh` starts unless told otherwise.
 pub const NODE_BINARY: &str = "mesh-node";
 
@@ -39,6 +41,11 @@ pub struct RunConfig {
     pub binaries: BTreeMap<String, BinaryRecord>,
     /// Environment of single nodes: node, then name, then value.
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,
+    /// How long the scenario's plan lasts, where the command line said so.
+    pub duration: Option<Duration>,
+    /// Schedules of faults of another run, to be carried out in the place of those that would be
+    /// drawn.
+    pub replay: Option<Replay>,
     /// Commit of the working tree.
     pub commit: Option<String>,
     /// Who wants to hear of events as they happen.

@@ -18,6 +18,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::{
     EngineError, NODE_BINARY, RunConfig,
     cancel::{Cancel, describe},
+    captures::Captures,
     results::{Recorder, RunFolder},
     state::State,
     usage::Samples,
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
+    pub(crate) captures: Mutex<Captures>,
     pub(crate) cancel: Cancel,
     pub(crate) clock: RunClock,
     ticks: Mutex<Vec<JoinHandle<()>>>,
@@ -118,6 +120,7 @@ impl Engine {
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
+            captures: Mutex::default(),
             cancel: Cancel::new(),
             clock,
             ticks: Mutex::default(),
@@ -126,6 +129,7 @@ impl Engine {
         shared.event(RunEventKind::RunStarted {
             run: shared.folder.name.clone(),
             seed: shared.config.seed,
+            replays: shared.config.replay.as_ref().map(|replay| replay.run.clone()),
         });
         let engine = Self { shared };
         engine.begin();
@@ -220,6 +224,8 @@ fn manifest(config: &RunConfig, folder: &RunFolder, clock: &RunClock) -> Manifes
         timeout_secs: config.timeout.as_secs_f64(),
         network: config.network,
         binaries: config.binaries.clone(),
+        duration_secs: config.duration.map(|duration| duration.as_secs_f64()),
+        replays: config.replay.as_ref().map(|replay| replay.run.clone()),
         node_env: config.node_env.clone(),
         host: meshlab_sampler::host_facts(),
     }

@@ -22,7 +22,8 @@ use tokio::runtime::Handle;
 
 use crate::{
     Engine, FaultCall, FaultSettings, FaultStarted, Host, HostError, MeshOptions, NODE_BINARY,
-    RunConfig,
+    Replay, RunConfig,
+    results::{RunRecord, read_run},
 };
 
 /// A subject that says it is ready, sends a packet to each of the first addresses of the lab
@@ -42,7 +43,7 @@ done
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     events: Receiver<Arc<RunEvent>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(crate) fn here() -> SourceLine {
@@ -52,6 +53,15 @@ pub(crate) fn here() -> SourceLine {
 impl Bench {
     /// A run with a mesh of so many nodes, inside its first test.
     pub(crate) async fn start(network: NetworkMode, nodes: usize) -> Self {
+        Self::start_again(network, nodes, None).await
+    }
+
+    /// The same, with the schedules of another run.
+    pub(crate) async fn start_again(
+        network: NetworkMode,
+        nodes: usize,
+        replay: Option<Replay>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("subject");
         fs::write(&program, SUBJECT).unwrap();
@@ -77,6 +87,8 @@ impl Bench {
             network,
             binaries: BTreeMap::from([(NODE_BINARY.to_owned(), binary)]),
             node_env: BTreeMap::new(),
+            duration: None,
+            replay,
             commit: None,
             listener: Some(listener),
         };
@@ -93,7 +105,14 @@ impl Bench {
             relay: false,
         };
         engine.start_mesh(options, here()).await.unwrap();
-        Self { engine, events, _folder: folder }
+        Self { engine, events, folder }
+    }
+
+    /// Ends the test and the run; what is in its record, and the folder that it lies in.
+    pub(crate) async fn finish_with_record(self) -> (RunRecord, tempfile::TempDir) {
+        self.engine.end_test(TestId(0), TestOutcome::Completed).await.unwrap();
+        assert_eq!(self.engine.finish(EndReason::Completed).await, None);
+        (read_run(&self.engine.folder().results).unwrap(), self.folder)
     }
 
     pub(crate) async fn fault(

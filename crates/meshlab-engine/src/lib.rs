@@ -3,7 +3,8 @@
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
 //! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
-//! their schedules in `chaos/`.
+//! their schedules in `chaos/`, and what another run's came to be in `replay.rs`;
+//! `captures.rs` keeps the packets around a fault that was missed.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -11,6 +12,7 @@ mod audit;
 mod binaries;
 mod calls;
 mod cancel;
+mod captures;
 mod chaos;
 mod claims;
 mod commands;
@@ -24,13 +26,14 @@ mod nodes;
 mod operator;
 mod packets;
 mod relay;
+mod replay;
 pub mod results;
 mod state;
 mod subject;
 mod usage;
 mod views;
 
-pub use binaries::{BinaryError, build, inspect};
+pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
@@ -41,3 +44,4 @@ pub use host::{
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
+pub use replay::{Replay, ReplayError};

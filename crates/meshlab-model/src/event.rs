@@ -51,6 +51,9 @@ pub enum RunEventKind {
         run: String,
         /// Seed of every random choice.
         seed: u64,
+        /// The run whose schedules of faults, as they came to be, this one carries out again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replays: Option<String>,
     },
     /// A test begins.
     TestStarted {
@@ -193,8 +196,11 @@ pub enum RunEventKind {
         test: TestId,
         /// Its name in the catalogue: `kill_node`.
         name: String,
-        /// Whom it hurts.
+        /// Whom it hurts; of a fault with two sides, those of the near one first.
         targets: Vec<NodeId>,
+        /// How many of them, the last ones, are on the far side; 0 where there is none.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        against: u32,
         /// Its place in the schedule that drew it; `None` if the scenario asked for it by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         chaos: Option<ChaosPlace>,
@@ -206,6 +212,17 @@ pub enum RunEventKind {
         /// What it reached.
         #[serde(flatten)]
         stage: FaultStage,
+    },
+    /// The packets before a fault went wrong were written to a file.
+    FaultCaptured {
+        /// Which.
+        fault: FaultId,
+        /// The file, from the run's folder: pcapng.
+        file: String,
+        /// Packets in it; each is there as it was sent and as it arrived.
+        packets: u64,
+        /// Its size.
+        bytes: u64,
     },
     /// A fault was judged.
     FaultFinished {
@@ -415,6 +432,28 @@ pub struct ChaosFault {
     pub name: String,
     /// Whom it hurts; if that one is not fit when it is due, the next one of the list that is.
     pub target: NodeId,
+    /// What became of it in the run that is replayed; then the time is the one at which it was
+    /// applied there, and nobody else is hurt in the target's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realised: Option<Realised>,
+}
+
+/// What became of a fault of a schedule, in the run that is replayed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Realised {
+    /// Whom it hurt, on the near side where it had two.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<NodeId>,
+    /// Whom it hurt on the far side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<NodeId>,
+    /// Microseconds from the beginning of the schedule until a witness saw it act; `None` where
+    /// none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset_micros: Option<u64>,
+    /// Why it was not applied; `None` where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
 }
 
 /// The place of a fault in a schedule.
@@ -513,4 +552,8 @@ pub enum EndReason {
     ScriptError,
     /// The harness could not go on.
     HarnessFailed,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -15,7 +15,8 @@ mod verdict;
 
 pub use event::{
     ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
-    RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome, TrafficMeasure,
+    Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
+    TrafficMeasure,
 };
 pub use ids::{ChaosId, ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};

@@ -40,6 +40,13 @@ pub struct Manifest {
     pub network: NetworkMode,
     /// Programs that the run starts, by name.
     pub binaries: BTreeMap<String, BinaryRecord>,
+    /// How long the scenario's plan lasts, in seconds, where the command line said so in the place
+    /// of the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_secs: Option<f64>,
+    /// The run whose schedules of faults, as they came to be, this one carries out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<String>,
     /// Environment given to single nodes on the command line: node, then name, then value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,

@@ -2,12 +2,13 @@
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{TestId, Verdict};
+use meshlab_stats::Latency;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use crate::{
     text::{clean, tallies, took},
-    view::{NodeView, RunView},
+    view::{Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
 };
 
 /// Version of `summary.json`.
@@ -56,6 +57,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
             "acted": fault.acted.as_ref().map(|acted| acted.0),
             "noticed": noticed, "undone": fault.undone.as_ref().map(|undone| undone.0),
             "healed": healed,
+            "capture": fault.capture.as_ref().map(|capture| &capture.0),
             "verdict": fault.judged() })
         })
         .collect();
@@ -77,6 +79,8 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "claims": claims,
         "faults": faults,
         "chaos": chaos,
+        "recovery": recovery(&view.recovery),
+        "replay": replay(view),
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,
@@ -85,6 +89,34 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "spans": record.spans.len(),
         "damage": record.damage,
     })
+}
+
+/// Percentiles in seconds, and the histograms themselves, in microseconds.
+fn recovery(recovery: &Recovery) -> Value {
+    let times = |times: &RecoveryTimes| {
+        let stages = times.stages().map(|(name, times)| (name.to_owned(), spread(times)));
+        Value::Object(stages.into_iter().collect())
+    };
+    let kinds = recovery.kinds.iter().map(|(name, kind)| (name.clone(), times(kind)));
+    json!({
+        "kinds": Value::Object(kinds.collect()),
+        "all": times(&recovery.all()),
+        "without_beginning": recovery.without_beginning,
+    })
+}
+
+/// How far the onsets are from those of the run that is replayed, in seconds, without their sign.
+fn replay(view: &RunView) -> Value {
+    let Some(run) = &view.replays else { return Value::Null };
+    let Deviation { realised, again, micros } = view.deviation();
+    json!({ "of": run, "realised": realised, "again": again, "deviation": spread(&micros) })
+}
+
+fn spread(times: &Latency) -> Value {
+    let seconds = percentiles(times).map(|each| each.map(|length| length.as_secs_f64()));
+    let at = |place: usize| seconds.map(|seconds| seconds[place]);
+    json!({ "count": times.count(), "p50": at(0), "p90": at(1), "p99": at(2), "max": at(3),
+        "histogram": times.encode().ok() })
 }
 
 fn node_json(record: &RunRecord, id: &str, node: &NodeView) -> Value {
@@ -149,6 +181,10 @@ pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
         let reason = plain(verdict.reason().unwrap_or(""));
         text.push_str(&format!("| {} | {} | {reason} |\n", verdict.word(), plain(&test.title)));
     }
+    if let Some(replay) = crate::text::replay(view) {
+        text.push_str(&format!("\nReplay {}.\n", plain(&replay)));
+    }
+    text.push_str(&recovery_markdown(&view.recovery));
     for claim in view.claims.values().filter(|claim| !claim.judged().is_passed()) {
         let place = claim.source.as_ref().map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!(
@@ -162,6 +198,28 @@ pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
         }
         for note in &claim.evidence.notes {
             text.push_str(&format!("  - {}\n", plain(note)));
+        }
+    }
+    text
+}
+
+/// The table of recovery; nothing where no fault acted.
+fn recovery_markdown(recovery: &Recovery) -> String {
+    if recovery.kinds.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n| Recovery | Stage | n | p50 | p90 | p99 | max |\n\
+        |---|---|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    let all = recovery.all();
+    let all = (recovery.kinds.len() > 1).then_some(("all", &all));
+    let kinds = recovery.kinds.iter().map(|(name, times)| (name.as_str(), times));
+    for (name, times) in kinds.chain(all) {
+        for (stage, times) in times.stages() {
+            let Some(lengths) = percentiles(times) else { continue };
+            let lengths = lengths.map(crate::text::short).join(" | ");
+            let (name, count) = (plain(name), times.count());
+            text.push_str(&format!("| {name} | {stage} | {count} | {lengths} |\n"));
         }
     }
     text

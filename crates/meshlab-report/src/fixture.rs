@@ -6,12 +6,15 @@ use meshlab_engine::results::RunRecord;
 use meshlab_model::{
     ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, DeclaredTest, EndReason,
     FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId,
-    RunEvent, RunEventKind as K, RunTime, Sample, SampleSource, Severity, SourceLine, SpanRecord,
-    Tally, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
+    Realised, RunEvent, RunEventKind as K, RunTime, Sample, SampleSource, Severity, SourceLine,
+    SpanRecord, Tally, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
 pub const HOSTILE: &str = "<script>alert(1)</script>\u{1b}[2J]]>&";
+
+/// The run that this one replays.
+const REPLAYED: &str = "swarm/before";
 
 /// A thousand round trips of 1 to 1000 ms, as a node sends them.
 const HISTOGRAM: &str = concat!(
@@ -35,9 +38,22 @@ pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
 /// A schedule of two faults, of which the first one acts.
 fn schedule(test: TestId) -> Vec<(u64, K)> {
     let chaos = ChaosId(1);
-    let fault =
-        |at_micros, name: &str, n| ChaosFault { at_micros, name: name.into(), target: node(n) };
-    let plan = vec![fault(49_000, "kill_node", 4), fault(4_140_000, HOSTILE, 1)];
+    let fault = |at_micros, name: &str, n, realised| ChaosFault {
+        at_micros,
+        name: name.into(),
+        target: node(n),
+        realised: Some(realised),
+    };
+    let skipped = Realised { skipped: Some(HOSTILE.into()), ..Realised::default() };
+    let plan = vec![
+        fault(
+            49_000,
+            "kill_node",
+            4,
+            Realised { onset_micros: Some(58_500), ..Realised::default() },
+        ),
+        fault(4_140_000, HOSTILE, 1, skipped),
+    ];
     let place = ChaosPlace { chaos, place: 1 };
     let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };
     vec![
@@ -51,7 +67,7 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
 pub fn run(folder: &Path) -> RunRecord {
     let (test, fault) = (TestId(0), FaultId(1));
     let mut all = vec![
-        (0, K::RunStarted { run: "swarm/r".into(), seed: 42 }),
+        (0, K::RunStarted { run: "swarm/r".into(), seed: 42, replays: Some(REPLAYED.into()) }),
         (100, K::TestStarted { test, title: "four nodes hear each other".into() }),
     ];
     for n in 1..=4 {
@@ -75,6 +91,7 @@ pub fn run(folder: &Path) -> RunRecord {
             test,
             name: "kill_node".into(),
             targets: vec![node(4)],
+            against: 0,
             chaos: Some(ChaosPlace { chaos: ChaosId(1), place: 0 }),
         },
     ));
@@ -87,6 +104,8 @@ pub fn run(folder: &Path) -> RunRecord {
     ] {
         all.push((ms, K::FaultReached { fault, stage }));
     }
+    let file = "captures/fault 1.pcapng".to_owned();
+    all.push((5090, K::FaultCaptured { fault, file, packets: 7, bytes: 900 }));
     all.push((5100, K::FaultFinished { fault, verdict: Verdict::Passed }));
     all.push((
         5150,
@@ -121,6 +140,8 @@ pub fn run(folder: &Path) -> RunRecord {
         timeout_secs: 60.0,
         network: NetworkMode::Host,
         binaries: BTreeMap::new(),
+        duration_secs: None,
+        replays: Some(REPLAYED.into()),
         node_env: BTreeMap::new(),
         host: HostFacts::default(),
     };

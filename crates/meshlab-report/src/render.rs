@@ -72,7 +72,7 @@ pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, Report
     let page = report_folder.join("index.html");
     let summary = format!("{:#}\n", exports::summary(record, &view));
     let files = [
-        (page.clone(), html::page(record, &view)),
+        (page.clone(), html::page(record, &view, &way(report_folder, &record.folder))),
         (report_folder.join("summary.md"), exports::markdown(record, &view)),
         (report_folder.join("junit.xml"), exports::junit(record, &view)),
         (record.folder.join(file::SUMMARY), summary),
@@ -82,4 +82,31 @@ pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, Report
     }
     let (verdict, exit_code) = (view.verdict(), view.exit_code());
     Ok(Rendered { verdict, exit_code, html: page, seed: record.manifest.seed })
+}
+
+/// The way from one folder to another.
+fn way(from: &Path, to: &Path) -> String {
+    let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let (Ok(from), Ok(to)) = (absolute(from), absolute(to)) else {
+        return to.display().to_string();
+    };
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| "..".to_owned());
+    let down = to.components().skip(common);
+    let down = down.map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let all: Vec<String> = up.chain(down).collect();
+    if all.is_empty() { ".".to_owned() } else { all.join("/") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_leads_up_and_down() {
+        let way = |from: &str, to: &str| way(from.as_ref(), to.as_ref());
+        assert_eq!(way("/a/reports/s/r", "/a/results/s/r"), "../../../results/s/r");
+        assert_eq!(way("/a/r/report", "/a/r"), "..");
+        assert_eq!(way("/a", "/a"), ".");
+    }
 }

@@ -91,6 +91,42 @@ impl<W: Write> Terminal<W> {
                     self.claim(event, &claim)?;
                 }
             }
+            K::ChaosPlanned { .. } | K::ChaosSkipped { .. } | K::ChaosFinished { .. } => {
+                self.chaos(event)?;
+            }
+            K::FaultReached { .. } | K::FaultCaptured { .. } | K::FaultFinished { .. } => {
+                self.fault(event)?;
+            }
+            K::NodeExited { node, exit, asked_for: false, .. } => {
+                let node = clean(node.as_str());
+                writeln!(self.out, "{at}  {node} exited by itself with {exit}")?;
+            }
+            K::NodeActed { node, act, outcome, .. } => {
+                let (node, act) = (clean(node.as_str()), clean(act));
+                writeln!(self.out, "{at}  asked    {node} to {act}: {}", clean(outcome))?;
+            }
+            K::TrafficMeasured(measure) => {
+                writeln!(self.out, "{at}  traffic  {}", clean(&crate::text::traffic(measure)))?;
+            }
+            K::Note { text } => writeln!(self.out, "{at}  note     {}", clean(text))?,
+            K::Problem { text, .. } => {
+                for line in text.lines() {
+                    writeln!(self.out, "{at}  problem  {}", clean(line))?;
+                }
+            }
+            _ => {}
+        }
+        for (at, text) in &self.view.warnings[warnings..] {
+            writeln!(self.out, "{at}  warning  {}", clean(text))?;
+        }
+        self.draw_status(event)?;
+        self.out.flush()
+    }
+
+    fn chaos(&mut self, event: &RunEvent) -> io::Result<()> {
+        use RunEventKind as K;
+        let at = event.at;
+        match &event.kind {
             K::ChaosPlanned { chaos, seed, plan, .. } => {
                 let last = plan.last().map_or(String::new(), |last| {
                     format!(", the last after {}", took(last.at_micros))
@@ -125,6 +161,15 @@ impl<W: Write> Terminal<W> {
                 let late = view.map(crate::text::late).unwrap_or_default();
                 writeln!(self.out, "{at}  chaos    {chaos}: {found}{late}{early}")?;
             }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, event: &RunEvent) -> io::Result<()> {
+        use RunEventKind as K;
+        let at = event.at;
+        match &event.kind {
             K::FaultReached { fault, stage } => {
                 let name = self.fault_name(*fault);
                 let (what, how) = match stage {
@@ -137,36 +182,19 @@ impl<W: Write> Terminal<W> {
                 };
                 writeln!(self.out, "{at}  fault    {name} {what}: {}", clean(&how))?;
             }
+            K::FaultCaptured { fault, file, packets, .. } => {
+                let (name, file) = (self.fault_name(*fault), clean(file));
+                writeln!(self.out, "{at}  captured {name}: {packets} packets in {file}")?;
+            }
             K::FaultFinished { fault, verdict } => {
                 let word = self.word(verdict);
                 let name = self.fault_name(*fault);
                 let why = verdict.reason().map(|why| format!(": {}", clean(why)));
                 writeln!(self.out, "{at}  {word} fault {name}{}", why.unwrap_or_default())?;
             }
-            K::NodeExited { node, exit, asked_for: false, .. } => {
-                let node = clean(node.as_str());
-                writeln!(self.out, "{at}  {node} exited by itself with {exit}")?;
-            }
-            K::NodeActed { node, act, outcome, .. } => {
-                let (node, act) = (clean(node.as_str()), clean(act));
-                writeln!(self.out, "{at}  asked    {node} to {act}: {}", clean(outcome))?;
-            }
-            K::TrafficMeasured(measure) => {
-                writeln!(self.out, "{at}  traffic  {}", clean(&crate::text::traffic(measure)))?;
-            }
-            K::Note { text } => writeln!(self.out, "{at}  note     {}", clean(text))?,
-            K::Problem { text, .. } => {
-                for line in text.lines() {
-                    writeln!(self.out, "{at}  problem  {}", clean(line))?;
-                }
-            }
             _ => {}
         }
-        for (at, text) in &self.view.warnings[warnings..] {
-            writeln!(self.out, "{at}  warning  {}", clean(text))?;
-        }
-        self.draw_status(event)?;
-        self.out.flush()
+        Ok(())
     }
 
     fn claim(&mut self, event: &RunEvent, claim: &ClaimView) -> io::Result<()> {
@@ -230,6 +258,9 @@ impl<W: Write> Terminal<W> {
             }
         }
         self.faults()?;
+        if let Some(replay) = crate::text::replay(&self.view) {
+            writeln!(self.out, "\nreplay {replay}")?;
+        }
         let passed = self.view.claims.values().filter(|claim| claim.judged().is_passed()).count();
         let (claims, nodes) = (self.view.claims.len(), self.view.nodes.len());
         let (faults, last) = (self.view.faults.len(), took(self.view.last.micros));
@@ -286,6 +317,9 @@ impl<W: Write> Terminal<W> {
                     format!(", healed {} after that", took(micros))
                 }),
             )?;
+        }
+        if let Some(recovery) = crate::text::recovery(&self.view.recovery) {
+            writeln!(self.out, "  recovery     {recovery}")?;
         }
         Ok(())
     }

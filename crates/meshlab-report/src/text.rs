@@ -7,7 +7,7 @@ use meshlab_model::{
 };
 use meshlab_stats::Latency;
 
-use crate::view::ChaosView;
+use crate::view::{ChaosView, Deviation, Recovery, RunView, percentiles};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -126,14 +126,55 @@ pub(crate) fn tally(tally: &ChaosTally) -> String {
     )
 }
 
-/// How much later than drawn the faults of a schedule were applied.
+/// How long a stage took, in a few words; empty where nothing was counted.
+pub(crate) fn spread(times: &Latency) -> String {
+    let shown = |[p50, _, p99, max]: [Duration; 4]| {
+        let [p50, p99, max] = [p50, p99, max].map(short);
+        format!("p50 {p50} p99 {p99} max {max} (n={})", times.count())
+    };
+    percentiles(times).map(shown).unwrap_or_default()
+}
+
+/// A length of time to at most three digits, as a histogram knows it.
+pub(crate) fn short(length: Duration) -> String {
+    format_duration(length)
+}
+
+/// The recovery of all faults of a run, in a line; `None` where none acted.
+pub(crate) fn recovery(recovery: &Recovery) -> Option<String> {
+    let all = recovery.all();
+    let told = all.stages().map(|(name, times)| (name, spread(times)));
+    let told: Vec<String> = told
+        .into_iter()
+        .filter(|(_, spread)| !spread.is_empty())
+        .map(|(name, spread)| format!("{name} {spread}"))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// How far a replay was from the run that it carried out again, in a line; `None` for a run that is
+/// no replay.
+pub(crate) fn replay(view: &RunView) -> Option<String> {
+    let run = clean(view.replays.as_ref()?);
+    let Deviation { realised, again, micros } = view.deviation();
+    let off = percentiles(&micros).map_or(String::new(), |[p50, _, p99, max]| {
+        let [p50, p99, max] = [p50, p99, max].map(short);
+        format!("; their onsets differ by p50 {p50}, p99 {p99}, max {max}")
+    });
+    Some(format!("of {run}: {again} of the {realised} faults that acted there acted again{off}"))
+}
+
+/// How much later than drawn, or than in the run that is replayed, the faults of a schedule were applied.
 pub(crate) fn late(chaos: &ChaosView) -> String {
     let late = chaos.lateness();
     // The nearest rank (Hyndman and Fan, "Sample quantiles in statistical packages", type 1).
     let rank = |share: f64| (late.len() as f64 * share).ceil().max(1.0) as usize - 1;
     let at = |share| late.get(rank(share)).copied().map(took);
     match at(0.5).zip(at(0.99)) {
-        Some((half, most)) => format!("; applied p50 {half}, p99 {most} after the time drawn"),
+        Some((half, most)) => {
+            let than = if chaos.is_replay() { "in the run that is replayed" } else { "drawn" };
+            format!("; applied p50 {half}, p99 {most} after the time {than}")
+        }
         None => String::new(),
     }
 }

@@ -113,7 +113,14 @@ fn the_files_escape_what_nodes_say() {
     assert!(
         page.len() < 2_000_000 && page.contains("&lt;script&gt;") && !page.contains("https://")
     );
+    assert!(page.contains("<a href=\"./captures/fault%201.pcapng\">capture</a> (7 packets)"));
     assert!(read("junit.xml").contains("<failure"));
+    // A cell a line; the plot is looked at by eye.
+    let (_, table) = page.split_once("<h2>Recovery</h2>").unwrap();
+    let table = table.split_once("</table>").unwrap().0.replace("</t", "\n</t");
+    insta::assert_snapshot!("recovery_html", table.replace("\n</tr", "</tr"));
+    let faults = page.split_once("<g><title>").unwrap().1.split_once("</g>").unwrap().0;
+    insta::assert_snapshot!("timeline_fault", faults.replace("><", ">\n<"));
     insta::assert_snapshot!("summary_md", read("summary.md"));
     insta::assert_snapshot!("summary_json", read("summary.json"));
 }

@@ -1,19 +1,80 @@
-//! Latency histograms, as nodes send them: HDR (Tene, <https://hdrhistogram.github.io>), version 2
-//! with DEFLATE, in base64.
+//! Histograms of lengths of time: HDR (Tene, <https://hdrhistogram.github.io>), as nodes send them
+//! and as summaries hold them: version 2 with DEFLATE, in base64.
 
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use hdrhistogram::{Histogram, serialization::Deserializer};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+};
 
 /// Longest text that is decoded, in bytes: a histogram of ten minutes in three digits has less.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 
-/// Round-trip times, in microseconds.
+/// Significant digits of what is recorded here: an error of at most 0.1 %.
+const DIGITS: u8 = 3;
+
+/// Lengths of time, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency(Histogram<u64>);
 
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latency {
+    /// A histogram of nothing, which takes any length of time to three digits.
+    pub fn new() -> Self {
+        // The second bound only says where it begins: it grows with what is recorded.
+        let mut histogram = Histogram::new_with_bounds(1, 2, DIGITS)
+            .unwrap_or_else(|error| unreachable!("constant bounds are sound: {error}"));
+        histogram.auto(true);
+        Self(histogram)
+    }
+
+    /// Counts one length of time, to the microsecond.
+    pub fn record(&mut self, length: Duration) {
+        let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        if self.0.record(micros).is_err() {
+            // Nothing is left out of the count because it was too long to be told exactly.
+            self.0.saturating_record(micros);
+        }
+    }
+
+    /// Counts what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        for step in other.0.iter_recorded() {
+            let (value, count) = (step.value_iterated_to(), step.count_at_value());
+            if self.0.record_n(value, count).is_err() {
+                self.0.saturating_record_n(value, count);
+            }
+        }
+    }
+
+    /// The interchange form that [`decode`](Self::decode) and other tools read: version 2 with
+    /// DEFLATE, in base64.
+    ///
+    /// # Errors
+    /// It cannot be written, which only a histogram beyond what memory holds would be.
+    pub fn encode(&self) -> Result<String, String> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        written.map_err(|error| format!("no histogram: {error}"))?;
+        Ok(BASE64.encode(&bytes))
+    }
+
+    /// The cumulative distribution: lengths of time, ascending, each with the share (0.0 to 1.0) of
+    /// all that were not longer.
+    pub fn curve(&self) -> Vec<(Duration, f64)> {
+        let step = |step: hdrhistogram::iterators::IterationValue<u64>| {
+            (Duration::from_micros(step.value_iterated_to()), step.quantile())
+        };
+        self.0.iter_recorded().map(step).collect()
+    }
+
     /// Reads a histogram of microseconds that a node sent.
     ///
     /// # Errors
@@ -50,7 +111,6 @@ impl Latency {
 
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
     use proptest::prelude::*;
 
     use super::*;
@@ -74,6 +134,27 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 0.002, "p{percentile}: {found}");
         }
         assert_eq!(Latency::decode(&text([])).unwrap().at(99.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_recorded_comes_back_from_its_interchange_form() {
+        let (mut some, mut more) = (Latency::new(), Latency::new());
+        (1..=500).for_each(|n| some.record(Duration::from_micros(n * 100)));
+        (501..=1000).for_each(|n| more.record(Duration::from_micros(n * 100)));
+        some.add(&more);
+        let back = Latency::decode(&some.encode().unwrap()).unwrap();
+        assert_eq!((back.count(), back.at(50.0), back.max()), (1000, some.at(50.0), some.max()));
+        assert!((some.at(99.0).as_secs_f64() / 0.099 - 1.0).abs() < 0.002);
+        let curve = some.curve();
+        assert!(curve.is_sorted() && curve.last().is_some_and(|(_, share)| *share == 1.0));
+        assert_eq!(Latency::decode(&Latency::new().encode().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn even_the_longest_is_counted() {
+        let mut latency = Latency::new();
+        [Duration::ZERO, Duration::MAX].into_iter().for_each(|length| latency.record(length));
+        assert_eq!(latency.count(), 2);
     }
 
     proptest! {

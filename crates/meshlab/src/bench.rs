@@ -31,7 +31,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
             duration: None,
             output: arguments.output.clone(),
         };
-        let (code, folder) = run::execute(&round)?;
+        let (code, folder) = run::execute(&round, None)?;
         let (ExitCode::Passed, Some(folder)) = (code, folder) else {
             bail!("a round ended with exit code {}, so there are no figures", code as i32);
         };

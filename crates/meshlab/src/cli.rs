@@ -23,10 +23,12 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
+    /// Run again what a run was, with its faults at the times at which they came to be
+    Replay(ReplayArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Say what this host can do, and how to allow the rest
-    Doctor,
+    Doctor(DoctorArguments),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +57,16 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Measure how exactly faults are injected here; exit code 1 where an aim is missed
+    #[arg(long)]
+    pub(crate) measure: bool,
+    /// Print it for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArguments {
     /// The scenario, a Lua file with metrics and steps named `idle ...`
     #[arg(value_name = "SCENARIO", default_value = "scenarios/bench/first-light.lua")]
@@ -71,8 +83,24 @@ pub(crate) struct BenchArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The run's folder, such as results/chaos-smoke/latest, or its name under results/
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// The scenario, if it does not lie any more where it was run; it must be the same
+    #[arg(long, value_name = "PATH")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Take this program in the place of the one that was run: `mesh-node=PATH`
+    #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
+    pub(crate) binary: Vec<(String, String)>,
+    /// Folder in which results/ and reports/ are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// The run's folder, such as results/gossip-swarm-forms/latest
+    /// The run's folder, such as results/gossip-swarm-forms/latest, or its name under results/
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod cli;
 mod doctor;
+mod replay;
 mod report;
 mod repository;
 mod run;
@@ -25,8 +26,9 @@ fn main() {
     let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Doctor => doctor::doctor(&privilege),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
     };
     match code {
         Ok(code) => process::exit(code as i32),

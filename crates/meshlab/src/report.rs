@@ -9,21 +9,26 @@ use meshlab_report::render;
 use crate::cli::ReportArguments;
 
 pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
-    let run = match arguments.run.canonicalize() {
-        Ok(run) => run,
-        Err(error) => {
-            eprintln!(
-                "error: there is no run at {}: {error}; `results/` holds a folder for each run, \
-                 `results/<scenario>/latest` is the newest",
-                arguments.run.display()
-            );
-            return Ok(ExitCode::Usage);
-        }
-    };
+    let Some(run) = locate(&arguments.run) else { return Ok(ExitCode::Usage) };
     let rendered = render(&run, &beside(&run)).context("failed to draw the report")?;
     println!("{}", rendered.verdict);
     println!("report {}", rendered.html.display());
     Ok(ExitCode::Passed)
+}
+
+/// The folder of a run, given by its path or by its name under `results/`; tells what is wrong
+/// where there is none.
+pub(crate) fn locate(run: &Path) -> Option<PathBuf> {
+    let named = || Path::new("results").join(run).canonicalize();
+    let found = run.canonicalize().or_else(|error| named().map_err(|_| error));
+    let told = |error: &std::io::Error| {
+        eprintln!(
+            "error: there is no run at {}: {error}; `results/` holds a folder for each run, \
+             `results/<scenario>/latest` is the newest",
+            run.display()
+        );
+    };
+    found.inspect_err(told).ok()
 }
 
 /// `<output>/reports/<scenario>/<run>` for `<output>/results/<scenario>/<run>`; a run that lies

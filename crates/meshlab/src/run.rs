@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use meshlab_engine::{
-    Engine, NODE_BINARY, RELAY_BINARY, RunConfig, build, inspect, results::RunFolder,
+    Engine, NODE_BINARY, RELAY_BINARY, Replay, RunConfig, build, inspect, results::RunFolder,
 };
 use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
@@ -27,12 +27,21 @@ use crate::{
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
 const EVENTS_BEHIND_MAX: usize = 8192;
 
+/// What a replay settles that a run of its own works out: programs and schedules.
+pub(crate) struct Settled {
+    pub(crate) binaries: BTreeMap<String, BinaryRecord>,
+    pub(crate) replay: Replay,
+}
+
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    execute(arguments).map(|(code, _)| code)
+    execute(arguments, None).map(|(code, _)| code)
 }
 
 /// Runs a scenario; the folder is absent where the run did not begin.
-pub(crate) fn execute(arguments: &RunArguments) -> Result<(ExitCode, Option<RunFolder>)> {
+pub(crate) fn execute(
+    arguments: &RunArguments,
+    settled: Option<Settled>,
+) -> Result<(ExitCode, Option<RunFolder>)> {
     let script =
         match Script::load_with(&arguments.scenario, Overrides { duration: arguments.duration }) {
             Ok(script) => script,
@@ -49,12 +58,15 @@ pub(crate) fn execute(arguments: &RunArguments) -> Result<(ExitCode, Option<RunF
              `--network host` runs on loopback, without network faults"
         );
     }
-    let binaries = binaries(arguments)?;
+    let (binaries, replay) = match settled {
+        Some(Settled { binaries, replay }) => (binaries, Some(replay)),
+        None => (binaries(arguments)?, None),
+    };
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
     let tests = script.declaration().tests.clone();
     let source = script.source().to_owned();
     let view = show(events, source, tests);
-    let config = config(arguments, &script, binaries, listener)?;
+    let config = RunConfig { replay, ..config(arguments, &script, binaries, listener)? };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -200,6 +212,8 @@ fn config(
         },
         binaries,
         node_env,
+        duration: arguments.duration,
+        replay: None,
         commit: repository::commit(),
         listener: Some(listener),
     })

@@ -339,3 +339,31 @@ fn a_chaos_is_green_when_all_is_noticed_and_red_when_it_is_not() {
     assert!(run.stdout.contains("1 of 1 of the judged faults: 100.00 %"), "{}", run.all());
     assert!(run.stdout.contains("the budget of 0.00 % cannot be met any more"), "{}", run.all());
 }
+
+#[test]
+fn a_replay_fires_what_was_fired_and_refuses_what_changed() {
+    let bench = Bench::new();
+    let text = CHAOS.replace("WITHIN", "20s");
+    let run = bench.run("again.lua", &text, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    let first = bench.latest("again").canonicalize().unwrap();
+    let run = bench.meshlab(&["replay", first.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    let told = "2 of the 2 faults that acted there acted again; their onsets differ by p50";
+    assert!(run.stdout.contains(told), "{}", run.all());
+    let summary: serde_json::Value =
+        serde_json::from_str(&bench.read("again", "summary.json")).unwrap();
+    assert_eq!(summary["replay"]["deviation"]["count"], 2, "{summary}");
+    assert!(first.ends_with(summary["replay"]["of"].as_str().unwrap()), "{summary}");
+    let refused = |told: &str| {
+        let run = bench.meshlab(&["replay", first.to_str().unwrap()]);
+        assert_eq!(run.code, Some(2), "{}", run.all());
+        assert!(run.stderr.contains(told), "{}", run.all());
+    };
+    bench.scenario("again.lua", &(text.clone() + "-- edited\n"));
+    refused("its scenario changed since");
+    bench.scenario("again.lua", &text);
+    let events = fs::read_to_string(first.join("events.jsonl")).unwrap();
+    fs::write(first.join("events.jsonl"), &events[..events.len() / 2]).unwrap();
+    refused("its record is incomplete: events.jsonl ends at line");
+}

@@ -2,8 +2,10 @@
 //!
 //! Each fault goes the whole way by itself: it acts, is noticed or its hold is over, is taken back,
 //! and heals. Its verdict is in the record like any other's; what fails the test is the budget.
+//! `replay.rs` carries out what a schedule of another run came to be.
 
 mod plan;
+mod replay;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -16,7 +18,7 @@ use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError,
+    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, captures,
     faults::{collides, resolve},
     state::State,
 };
@@ -63,7 +65,10 @@ impl Engine {
             (ChaosId(state.last_chaos), test)
         };
         let seed = self.shared.config.seed;
-        let plan = plan::draw(seed, chaos, &options, length);
+        let plan = match self.replayed(chaos) {
+            Some(plan) => plan,
+            None => plan::draw(seed, chaos, &options, length),
+        };
         let event = RunEventKind::ChaosPlanned {
             chaos,
             test,
@@ -81,6 +86,7 @@ impl Engine {
             tally: ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
             early: None,
         };
+        captures::keep(&self.shared);
         let raged = storm.rage(&plan, length, over).await;
         // Also when it was stopped: what acts goes its way to the end.
         let rest = storm.wait_for_all().await;
@@ -139,13 +145,13 @@ impl Storm {
             if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
                 return Ok(());
             }
-            while self.acting.len() >= self.options.at_once {
+            while self.acting.len() >= self.options.at_once || self.still_hurt(planned) {
                 self.wait_for_one().await?;
             }
             if *over.borrow() {
                 return Ok(());
             }
-            if self.budget_is_gone(plan.len() - place) {
+            if planned.realised.is_none() && self.budget_is_gone(plan.len() - place) {
                 return Ok(());
             }
             self.begin(place, planned);
@@ -222,16 +228,32 @@ impl Storm {
     fn begin(&mut self, place: usize, planned: &ChaosFault) {
         let place =
             ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        if let Some(why) = planned.realised.as_ref().and_then(|was| was.skipped.as_ref()) {
+            return self.skip(place, format!("as in the run that is replayed: {why}"));
+        }
         let kind = self.options.kinds.iter().find(|kind| kind.fault == planned.name).cloned();
-        let call = kind.and_then(|kind| self.call(&kind, planned, place).map(|call| (kind, call)));
+        let call = |kind: ChaosKind| match &planned.realised {
+            None => self.call(&kind, planned, place).map(|call| (kind, call)),
+            Some(realised) => self.call_again(&kind, realised, place).map(|call| (kind, call)),
+        };
+        let call = kind.and_then(call);
         let Some((kind, call)) = call else {
-            self.tally.skipped += 1;
-            let why = "nobody whom it may hurt runs and is free of other faults".to_owned();
-            self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
-            return;
+            let why = match &planned.realised {
+                None => "nobody whom it may hurt runs and is free of other faults".to_owned(),
+                Some(_) => format!(
+                    "{} was hurt by it in the run that is replayed, and is not fit for it now",
+                    planned.target
+                ),
+            };
+            return self.skip(place, why);
         };
         let (engine, at) = (self.engine.clone(), self.at.clone());
         self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
+    }
+
+    fn skip(&mut self, place: ChaosPlace, why: String) {
+        self.tally.skipped += 1;
+        self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
     }
 
     /// The fault on the node that was drawn, or on the next of the list that is fit for it.
@@ -239,17 +261,8 @@ impl Storm {
         let on = &self.options.on;
         let first = on.iter().position(|node| *node == planned.target)?;
         let state = self.engine.shared.state();
-        let hurt: BTreeSet<&NodeId> = state
-            .faults
-            .values()
-            .filter(|open| !open.settled)
-            .flat_map(|open| &open.targets)
-            .collect();
-        let fit = |node: &&NodeId| {
-            let ready =
-                state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
-            ready && !hurt.contains(*node)
-        };
+        let hurt = hurt(&state);
+        let fit = |node: &&NodeId| is_ready(&state, node) && !hurt.contains(*node);
         let fit: Vec<&NodeId> = on.iter().cycle().skip(first).take(on.len()).filter(fit).collect();
         // Two that would undo each other do not act at once.
         let fault = by_name(&kind.fault)?;
@@ -374,6 +387,16 @@ impl Engine {
         }
         self.settle_fault(started.fault).await
     }
+}
+
+/// Whom faults hurt that are not over.
+fn hurt(state: &State) -> BTreeSet<&NodeId> {
+    let open = state.faults.values().filter(|open| !open.settled);
+    open.flat_map(|open| &open.targets).collect()
+}
+
+fn is_ready(state: &State, node: &NodeId) -> bool {
+    state.nodes.get(node).is_some_and(|found| found.runs() && found.ready().is_some())
 }
 
 /// Waits for the end of the body; for ever, if nobody is left who could tell of it.

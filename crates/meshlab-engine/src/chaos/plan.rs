@@ -44,6 +44,7 @@ pub(super) fn draw(
             at_micros: u64::try_from(at.as_micros()).unwrap_or(u64::MAX),
             name: kind.fault.clone(),
             target: target.clone(),
+            realised: None,
         });
     }
     // With a jitter of more than half the interval, one may come before its predecessor.

@@ -1,17 +1,18 @@
 //! Whole schedules on subjects whose observers do as they are told.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use meshlab_model::NetworkMode::Host as HostNetwork;
+use meshlab_model::{NetworkMode::Host as HostNetwork, Realised};
 use meshlab_wire::span::{PEER_CONNECTED, STATE_INFERRED};
 
 use super::*;
 use crate::{
-    Aim, FaultSettings, Host,
+    Aim, FaultSettings, Host, Replay,
     fixture::{Bench, here},
+    results::RunRecord,
 };
 
 fn options(on: &[&str]) -> ChaosOptions {
@@ -117,6 +118,88 @@ async fn a_budget_allows_what_it_says() {
         rage(ChaosOptions { flake_budget: Percent(0.25), ..options(&NODES) }, 1).await;
     assert_eq!((tally.missed, tally.detected), (1, 3), "{tally:?}");
     assert_eq!(failed(&claims), Vec::<String>::new(), "{claims:?}");
+}
+
+/// A run of this schedule from its beginning to its record.
+async fn recorded(options: ChaosOptions, deaf: usize, replay: Option<Replay>) -> RunRecord {
+    let bench = Bench::start_again(HostNetwork, 3, replay).await;
+    all_there(&bench, &NODES);
+    let done = AtomicBool::new(false);
+    let (_over, never) = watch::channel(false);
+    let (tally, ()) = tokio::join!(
+        async {
+            let tally = bench.engine.chaos(options, never, here()).await;
+            done.store(true, Ordering::SeqCst);
+            tally
+        },
+        observers(&bench, deaf, &done)
+    );
+    tally.unwrap();
+    bench.finish_with_record().await.0
+}
+
+fn what_and_whom(replay: &Replay) -> Vec<(String, NodeId)> {
+    let faults = replay.schedules[&ChaosId(1)].iter();
+    faults.map(|fault| (fault.name.clone(), fault.target.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_replay_does_what_was_done_and_not_what_would_be_drawn() {
+    let first = Replay::of(&recorded(options(&NODES), 0, None).await).unwrap();
+    assert_eq!(what_and_whom(&first).len(), 4);
+    let mut changed = first.clone();
+    let plan = changed.schedules.get_mut(&ChaosId(1)).unwrap();
+    // Not what the seed draws, so nothing but the schedule can have brought it about.
+    for fault in plan.iter_mut() {
+        fault.target = "node-3".into();
+        fault.realised.as_mut().unwrap().targets = vec!["node-3".into()];
+    }
+    plan[1].realised.as_mut().unwrap().skipped = Some("nobody".to_owned());
+    assert_ne!(what_and_whom(&first), what_and_whom(&changed));
+    let record = recorded(options(&NODES), 0, Some(changed.clone())).await;
+    let run = changed.run.clone();
+    assert_eq!(record.manifest.replays, Some(run.clone()));
+    let RunEventKind::RunStarted { replays, .. } = &record.events[0].kind else { panic!() };
+    assert_eq!(*replays, Some(run));
+    let again = Replay::of(&record).unwrap();
+    assert_eq!(what_and_whom(&again), what_and_whom(&changed));
+    for (asked, done) in changed.schedules[&ChaosId(1)].iter().zip(&again.schedules[&ChaosId(1)]) {
+        assert!(done.at_micros >= asked.at_micros, "{asked:?} {done:?}");
+        let skipped = |fault: &ChaosFault| fault.realised.as_ref().unwrap().skipped.is_some();
+        assert_eq!(skipped(asked), skipped(done), "{asked:?} {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_goes_on_where_the_budget_is_gone_and_hurts_nobody_else() {
+    let wedge = |at_micros, target: &str| ChaosFault {
+        at_micros,
+        name: "wedge_node".to_owned(),
+        target: target.into(),
+        realised: Some(Realised {
+            targets: vec![target.into()],
+            onset_micros: Some(at_micros),
+            ..Realised::default()
+        }),
+    };
+    // The second one is no node of the schedule, so nobody is fit for it.
+    let plan = vec![wedge(1000, "node-1"), wedge(2000, "node-9"), wedge(3000, "node-2")];
+    let schedules = BTreeMap::from([(ChaosId(1), plan)]);
+    let replay = Replay { run: "x/1".to_owned(), schedules };
+    let record = recorded(options(&NODES), 99, Some(replay)).await;
+    let finished = record.events.iter().find_map(|event| match &event.kind {
+        RunEventKind::ChaosFinished { tally, early, .. } => Some((*tally, early.clone())),
+        _ => None,
+    });
+    let (tally, early) = finished.unwrap();
+    let expected = ChaosTally { planned: 3, missed: 2, skipped: 1, ..ChaosTally::default() };
+    assert_eq!((tally, early), (expected, None));
+    let why = record.events.iter().find_map(|event| match &event.kind {
+        RunEventKind::ChaosSkipped { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    let told = "node-9 was hurt by it in the run that is replayed, and is not fit for it now";
+    assert_eq!(why.as_deref(), Some(told));
 }
 
 #[tokio::test]

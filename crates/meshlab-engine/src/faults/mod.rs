@@ -25,7 +25,7 @@ pub(crate) use self::heal::Healing;
 use self::plan::Noticing;
 pub(crate) use self::{aim::resolve, plan::collides};
 use crate::{
-    Engine, FaultCall, FaultStarted, HostError,
+    Engine, FaultCall, FaultStarted, HostError, captures,
     engine::lock,
     state::{Judging, OpenFault},
 };
@@ -85,6 +85,7 @@ impl Engine {
             self.shared.state().faults.insert(fault, open);
             return Ok(FaultStarted { fault, acted: false });
         }
+        captures::keep(&self.shared);
         let noticing = self.noticing(fault, kind, &call, open.applied)?;
         let hurt = call.targets.iter().chain(&call.against).collect();
         let healing = Healing::new(&self.shared, fault, &hurt, kind.heals_within());
@@ -92,7 +93,9 @@ impl Engine {
             Ok(applied) => applied,
             Err(error) => {
                 let why = error.to_string();
-                self.finish_fault(fault, Verdict::Broken(why.clone()));
+                let broken = Verdict::Broken(why.clone());
+                captures::around(&self.shared, fault, &broken).await;
+                self.finish_fault(fault, broken);
                 return Err(HostError::Harness(format!("failed to {why}")));
             }
         };
@@ -140,7 +143,13 @@ impl Engine {
         let judging = async move {
             let noticed = async {
                 let verdict = match watch {
-                    Some(watch) => judge::judge(&shared, watch, undone).await,
+                    Some(watch) => {
+                        let fault = watch.fault;
+                        let verdict = judge::judge(&shared, watch, undone).await;
+                        // At once: when it is healed, what was missed is long past.
+                        captures::around(&shared, fault, &verdict).await;
+                        verdict
+                    }
                     None => Verdict::Passed,
                 };
                 told.send_replace(true);
@@ -269,7 +278,12 @@ impl Engine {
     fn start_healing(&self, open: &mut OpenFault) {
         let Some(healing) = open.healing.take() else { return };
         let shared = Arc::clone(&self.shared);
-        open.heals = Some(self.shared.runtime.spawn(async move { healing.wait(&shared).await }));
+        open.heals = Some(self.shared.runtime.spawn(async move {
+            let fault = healing.fault;
+            let verdict = healing.wait(&shared).await;
+            captures::around(&shared, fault, &verdict).await;
+            verdict
+        }));
     }
 
     /// At the end of a test: waits for the judgement of each fault, takes back what must be, and
@@ -282,6 +296,7 @@ impl Engine {
         }
         // Only now: until then, each is asked when others were taken back.
         self.shared.state().faults.retain(|fault, _| !open.contains(fault));
+        captures::forget(&self.shared);
         outcome
     }
 
@@ -311,6 +326,7 @@ impl Engine {
             Some(heals) => noticed.worse(finished(heals).await),
             None => noticed,
         };
+        captures::around(&self.shared, fault, &verdict).await;
         self.finish_fault(fault, verdict.clone());
         if let Some(open) = self.shared.state().faults.get_mut(&fault) {
             open.settled = true;

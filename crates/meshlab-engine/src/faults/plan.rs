@@ -74,7 +74,9 @@ impl Engine {
         drop(state);
         let targets = call.targets.iter().chain(&call.against).cloned().collect();
         let (name, chaos) = (call.name.clone(), call.chaos);
-        self.shared.event_at(RunEventKind::FaultPlanned { fault, test, name, targets, chaos }, at);
+        let against = u32::try_from(call.against.len()).unwrap_or(u32::MAX);
+        let planned = RunEventKind::FaultPlanned { fault, test, name, targets, against, chaos };
+        self.shared.event_at(planned, at);
         Ok(fault)
     }
 

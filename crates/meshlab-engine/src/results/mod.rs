@@ -23,6 +23,8 @@ pub mod file {
     pub const SAMPLES: &str = "samples.jsonl";
     /// Folder with one `<node>.log` for each node: its stdout and stderr.
     pub const LOGS: &str = "logs";
+    /// Folder with a pcapng file for each of the first faults that went wrong: the packets before.
+    pub const CAPTURES: &str = "captures";
     /// The verdict for machines, made from the files above.
     pub const SUMMARY: &str = "summary.json";
 }

@@ -160,6 +160,8 @@ mod tests {
             timeout_secs: 1.0,
             network: NetworkMode::Lab,
             binaries: Default::default(),
+            duration_secs: None,
+            replays: None,
             node_env: Default::default(),
             host: HostFacts::default(),
         }

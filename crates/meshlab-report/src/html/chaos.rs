@@ -8,8 +8,12 @@ use crate::{
 };
 
 pub(super) fn chaos(view: &RunView) -> Markup {
-    html! { @for (id, chaos) in &view.chaos { section {
-        h3 { "Schedule " (id) ", drawn from seed " (chaos.seed) }
+    html! {
+    @if let Some(replay) = crate::text::replay(view) { p { "Replay " (replay) "." } }
+    @for (id, chaos) in &view.chaos { section {
+        h3 { "Schedule " (id)
+            @if chaos.is_replay() { ", as it came to be in the run that is replayed" }
+            @else { ", drawn from seed " (chaos.seed) } }
         p { @if let Some(found) = &chaos.tally { (tally(found)) (late(chaos)) }
             @else { "it did not end" }
             @if let Some(early) = &chaos.early { "; ended early: " (clean(early)) } }

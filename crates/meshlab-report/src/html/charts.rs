@@ -1,4 +1,4 @@
-//! Drawings from events and spans: timeline, boot, topology.
+//! Drawings from events and spans: boot, topology.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,6 @@ use crate::{
     view::{NodeView, RunView},
 };
 
-/// Ticks drawn for one node; the rest would only make the page large.
-const TICKS_MAX: usize = 150;
-const LEFT: f64 = 110.0;
-const WIDE: f64 = 1060.0;
-const ROW: f64 = 24.0;
 const BOOT: &[&str] = &[
     "endpoint_created",
     "alpn_registered",
@@ -26,56 +21,9 @@ const BOOT: &[&str] = &[
     "node.ready",
 ];
 
-fn short(id: &str) -> String {
+/// A name that fits beside a row.
+pub(super) fn short(id: &str) -> String {
     clean(id).chars().take(14).collect()
-}
-
-/// A row for each node: its processes, what it saw, and the faults over all of them.
-pub(super) fn timeline(record: &RunRecord, view: &RunView) -> Markup {
-    let end = (view.last.micros as f64).max(1.0);
-    let x = |micros: u64| LEFT + (micros as f64 / end).min(1.0) * WIDE;
-    let high = ROW * (view.nodes.len() as f64 + 2.0);
-    html! { section { svg viewBox=(format!("0 0 1200 {high}")) role="img" aria-label="timeline" {
-        @for (row, (id, node)) in view.nodes.iter().enumerate() {
-            @let y = ROW * (row as f64 + 1.0);
-            text x="0" y=(y + 14.0) { (short(id.as_str())) }
-            @for life in &node.lives {
-                @let to = life.exited.as_ref().map_or(view.last.micros, |exited| exited.0.micros);
-                rect class="bar" x=(x(life.spawned.micros)) y=(y + 4.0)
-                    width=((x(to) - x(life.spawned.micros)).max(2.0)) height="12" {
-                    title { (id) " pid " (life.pid) " from " (life.spawned)
-                        @if let Some((at, exit, asked)) = &life.exited { " to " (at) ", " (exit)
-                            @if !asked { ", by itself" } } }
-                }
-                @if let Some((at, _, false)) = &life.exited { text x=(x(at.micros) + 3.0) y=(y +
-                    14.0) { "✕ by itself" } }
-            }
-            @for span in record.spans.iter().filter(|span| span.node == *id
-                && matches!(span.name.as_str(), "node.state_inferred" |
-                    "peer.connected")).take(TICKS_MAX) {
-                line class="tick" x1=(x(span.arrived.micros)) x2=(x(span.arrived.micros)) y1=(y +
-                    1.0) y2=(y + 19.0) {
-                    title { (span.name) " " (span.arrived) }
-                }
-            }
-        }
-        @for fault in view.faults.values() {
-            @let to = fault.undone.as_ref().map_or(fault.planned.micros, |undone| undone.0.micros);
-            rect class="fault" x=(x(fault.planned.micros)) y=(ROW)
-                width=((x(to) - x(fault.planned.micros)).max(4.0)) height=(high - 2.0 * ROW) {
-                title { (fault.name) " " (fault.planned) }
-            }
-            text x=(x(fault.planned.micros).min(1050.0)) y="18" { "⚡ " (short(&fault.name)) }
-        }
-        @for claim in view.claims.values() {
-            @let at = x(claim.started.micros + claim.took_micros);
-            line class="claim" x1=(at) x2=(at) y1=(high - ROW) y2=(high - 14.0) {
-                title { (claim.call) " " (claim.judged().word()) }
-            }
-            text x=(at - 4.0) y=(high - 2.0) { @if claim.judged().is_passed() { "✓" } @else { "✗"
-                } }
-        }
-    } } }
 }
 
 /// How each node came up: its own spans, from the start of its boot, and the harness's time.

@@ -1,10 +1,14 @@
 //! The page: one file without anything from outside. This file owns its order and its tables;
-//! `charts` draws from events and spans, `plots` from samples, `work` lists what nodes were asked.
+//! `timeline` and `charts` draw from events and spans, `plots` from samples, `work` lists what
+//! nodes were asked.
 
 mod chaos;
 mod charts;
+mod lanes;
 mod packets;
 mod plots;
+mod recovery;
+mod timeline;
 mod work;
 
 use std::collections::BTreeMap;
@@ -63,7 +67,9 @@ pub(crate) fn usage(record: &RunRecord, node: Option<&str>) -> Option<Usage> {
 }
 
 /// The whole page.
-pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
+///
+/// `results` leads from the page's folder to the run's.
+pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String {
     let manifest = &record.manifest;
     html! {
         (DOCTYPE)
@@ -79,8 +85,9 @@ pub(crate) fn page(record: &RunRecord, view: &RunView) -> String {
             body {
                 (header(record, view))
                 h2 { "Verdicts" } (verdicts(record, view))
-                h2 { "Faults" } (chaos::chaos(view)) (faults(view))
-                h2 { "Timeline" } (charts::timeline(record, view))
+                h2 { "Faults" } (chaos::chaos(view)) (faults(view, results))
+                h2 { "Recovery" } (recovery::section(&view.recovery))
+                h2 { "Timeline" } (timeline::section(record, view))
                 h2 { "Boot" } (charts::boot(record, view))
                 h2 { "Topology" } (charts::topology(record, view))
                 h2 { "Network" } (packets::section(record, view))
@@ -186,9 +193,9 @@ fn evidence(record: &RunRecord, claim: &ClaimView, verdict: &Verdict) -> Markup 
     }
 }
 
-fn faults(view: &RunView) -> Markup {
+fn faults(view: &RunView, results: &str) -> Markup {
     html! {
-        @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" { table {
+        @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" { table class="wide" {
             tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
                 th { "noticed" } th { "undone" } th { "healed" } }
             @for fault in view.faults.values() {
@@ -196,7 +203,10 @@ fn faults(view: &RunView) -> Markup {
                     took(at.since(fault.planned).as_micros() as u64);
                 tr {
                     td { (word(&fault.judged())) " \
-                        " (clean(fault.judged().reason().unwrap_or(""))) }
+                        " (clean(fault.judged().reason().unwrap_or("")))
+                        @if let Some((file, packets)) = &fault.capture {
+                            " " a href=(address(results, file)) { "capture" } " ("
+                            (packets) " packets)" } }
                     td { (fault.name) }
                     td { @for target in &fault.targets { (target) " " } }
                     td { (fault.planned) }
@@ -213,6 +223,21 @@ fn faults(view: &RunView) -> Markup {
             }
         } } }
     }
+}
+
+/// A file in the run's folder, as the page refers to it.
+fn address(results: &str, file: &str) -> String {
+    let mut address = String::new();
+    for byte in format!("{results}/{file}").bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                address.push(char::from(byte));
+            }
+            // A colon would make the first folder a scheme.
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address
 }
 
 /// What several nodes told, and when: from the first to the last, and each by itself on demand.

@@ -39,6 +39,11 @@ pub struct Fired {
 }
 
 impl ChaosView {
+    /// Whether it is what a schedule of another run came to be.
+    pub fn is_replay(&self) -> bool {
+        self.plan.iter().any(|fault| fault.realised.is_some())
+    }
+
     /// How much later than planned each fault was applied, in microseconds, smallest first.
     pub fn lateness(&self) -> Vec<u64> {
         let late = |(place, fired): (&u32, &Fired)| {

@@ -1,6 +1,8 @@
 //! The fold of the event stream: what is known of a run so far.
 
 mod chaos;
+mod recovery;
+mod replay;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,12 @@ use meshlab_model::{
     TestOutcome, TrafficMeasure, Verdict,
 };
 
-pub use self::chaos::{ChaosView, Fired};
+pub(crate) use self::recovery::percentiles;
+pub use self::{
+    chaos::{ChaosView, Fired},
+    recovery::{Recovery, RecoveryTimes},
+    replay::Deviation,
+};
 
 /// What is known of the run so far. The same fold serves live and afterwards.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +30,10 @@ pub struct RunView {
     pub faults: BTreeMap<FaultId, FaultView>,
     /// Schedules of faults.
     pub chaos: BTreeMap<ChaosId, ChaosView>,
+    /// How fast faults acted, were noticed and healed.
+    pub recovery: Recovery,
+    /// The run whose schedules this one carries out again.
+    pub replays: Option<String>,
     /// In order of their start.
     pub steps: BTreeMap<StepId, StepView>,
     /// By id.
@@ -144,6 +155,8 @@ pub struct FaultView {
     pub healed: Vec<(RunTime, NodeId)>,
     /// How it came out, and when it was judged.
     pub verdict: Option<(RunTime, Verdict)>,
+    /// The packets before it went wrong: a file in the run's folder, and how many.
+    pub capture: Option<(String, u64)>,
 }
 
 impl FaultView {
@@ -274,7 +287,8 @@ impl RunView {
             }),
             K::Audited { leftovers, .. } => self.leftovers = Some(leftovers.clone()),
             K::RunFinished { reason } => self.end = Some(reason.clone()),
-            K::RunStarted { .. } | K::MeshStarting { .. } | K::MeshReady { .. } => {}
+            K::RunStarted { replays, .. } => self.replays.clone_from(replays),
+            K::MeshStarting { .. } | K::MeshReady { .. } => {}
             _ => {
                 self.apply_node(event);
                 self.apply_claim(event);
@@ -376,7 +390,7 @@ impl RunView {
     fn apply_fault(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::FaultPlanned { fault, test, name, targets, chaos } => {
+            K::FaultPlanned { fault, test, name, targets, chaos, .. } => {
                 let view = FaultView {
                     test: *test,
                     name: name.clone(),
@@ -389,6 +403,7 @@ impl RunView {
                     undone: None,
                     healed: Vec::new(),
                     verdict: None,
+                    capture: None,
                 };
                 self.faults.insert(*fault, view);
             }
@@ -398,6 +413,7 @@ impl RunView {
                     return;
                 };
                 let at = event.at;
+                self.recovery.reached(view, stage, at);
                 match stage {
                     FaultStage::Acted { witness } => view.acted = Some((at, witness.clone())),
                     FaultStage::Noticed { by, evidence } => {
@@ -407,6 +423,10 @@ impl RunView {
                     FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
+            K::FaultCaptured { fault, file, packets, .. } => match self.faults.get_mut(fault) {
+                Some(view) => view.capture = Some((file.clone(), *packets)),
+                None => self.orphan(event, format!("fault {fault} was captured without a plan")),
+            },
             K::FaultFinished { fault, verdict } => match self.faults.get_mut(fault) {
                 Some(view) => view.verdict = Some((event.at, verdict.clone())),
                 None => self.orphan(event, format!("fault {fault} ended without a plan")),
