@@ -2,8 +2,8 @@
 //! events, and the results format that keeps it.
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
-//! their schedules in `chaos/`.
+//! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
+//! faults in `faults/`, their schedules in `chaos/`.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -20,9 +20,11 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 mod host;
+mod keep;
 mod nodes;
 mod operator;
 mod packets;
+mod places;
 mod relay;
 pub mod results;
 mod state;
