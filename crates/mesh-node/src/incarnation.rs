@@ -5,10 +5,12 @@
 //! not make the node older than it was.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     time::{Duration, SystemTime},
 };
+
+use crate::small_file;
 
 /// The file in the data directory: the last incarnation in decimal.
 const FILE: &str = "incarnation";
@@ -34,21 +36,19 @@ fn after(last: Option<u64>, now: Duration) -> u64 {
 }
 
 fn last(data: &Path) -> Option<u64> {
-    let path = data.join(FILE);
-    let fits = fs::metadata(&path).is_ok_and(|file| file.len() <= BYTES_MAX);
     // What is damaged is as good as none: the clock is right most of the time.
-    let text = if fits { fs::read_to_string(&path).ok()? } else { return None };
+    let text = String::from_utf8(small_file::read(&data.join(FILE), BYTES_MAX)?).ok()?;
     text.trim().parse().ok()
 }
 
 fn keep(data: &Path, incarnation: u64) -> io::Result<()> {
-    let temporary = data.join(FILE).with_extension("new");
-    fs::write(&temporary, format!("{incarnation}\n"))?;
-    fs::rename(&temporary, data.join(FILE))
+    small_file::replace(&data.join(FILE), &format!("{incarnation}\n"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
 //! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
-//! faults in `faults/`, their schedules in `chaos/`.
+//! `claims/`, faults in `faults/`, their schedules in `chaos/`.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
