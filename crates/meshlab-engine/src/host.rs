@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
+use meshlab_faults::Settings as FaultSettings;
 use meshlab_model::{
     ByteSize, ChaosPlace, ChaosTally, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity,
     SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
@@ -320,9 +321,10 @@ pub struct Grant {
 pub struct FaultCall {
     /// Its name in the catalogue: `kill_node`.
     pub name: String,
-    /// Whom: one node, or the left side of a fault between two sides.
+    /// Whom: one node, those of a fault that takes many, or the left side of a fault between two.
     pub targets: Vec<NodeId>,
-    /// The right side of a fault between two sides; else empty.
+    /// The right side of a fault between two sides, or the far ends of a fault of links; empty for
+    /// every other node, and for a fault of a process.
     pub against: Vec<NodeId>,
     /// What the fault itself can be told.
     pub settings: FaultSettings,
@@ -368,13 +370,6 @@ pub struct ChaosKind {
     pub settings: FaultSettings,
     /// Take it back after this long; `None` for as soon as it was noticed.
     pub hold: Option<Duration>,
-}
-
-/// What a fault can be told, beside whom it hurts and how long it lasts.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct FaultSettings {
-    /// Share of packets that is lost; 1.0 is all.
-    pub loss: Option<Percent>,
 }
 
 /// A fault that was asked for.

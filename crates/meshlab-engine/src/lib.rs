@@ -37,6 +37,9 @@ pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
     Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
-    FaultSettings, FaultStarted, Grant, Host, HostError, MeshOptions, MetricValue, NodeAct,
-    NodeInfo, NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
+    FaultStarted, Grant, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
+    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
+};
+pub use meshlab_faults::{
+    Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };

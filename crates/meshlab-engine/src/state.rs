@@ -108,8 +108,11 @@ pub(crate) struct Life {
 
 /// A fault of the running test.
 pub(crate) struct OpenFault {
-    pub(crate) name: &'static str,
     pub(crate) hurts: Hurts,
+    /// Whether its targets notice nothing while it acts.
+    pub(crate) freezes: bool,
+    /// What it sets; two that set the same cannot act on the same at once.
+    pub(crate) sets: &'static str,
     pub(crate) targets: Vec<NodeId>,
     /// The other side, of a fault between two.
     pub(crate) against: Vec<NodeId>,
@@ -117,6 +120,8 @@ pub(crate) struct OpenFault {
     /// Held as long as the fault acts and can be taken back.
     pub(crate) undo: Option<Undo>,
     pub(crate) undone: watch::Sender<bool>,
+    /// True once it is taken back, or about to be: nothing more is watched for than must be.
+    pub(crate) ending: watch::Sender<bool>,
     /// When it had been taken back.
     pub(crate) taken_back: Option<RunTime>,
     pub(crate) judging: Judging,

@@ -5,8 +5,10 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use meshlab_fleet::{FleetError, Process};
 use meshlab_lab::{Lab, LabError};
-use meshlab_model::{NodeId, Percent, format_duration};
-use meshlab_wire::State;
+use meshlab_model::{NodeId, format_duration};
+use meshlab_wire::{State, span};
+
+use crate::{Settings, Undo};
 
 /// Hurts something, and can take it back.
 #[async_trait]
@@ -17,8 +19,30 @@ pub trait Fault: Send + Sync {
     /// What it hurts, and so what a [`Target`] of it holds.
     fn hurts(&self) -> Hurts;
 
-    /// What shows that others noticed.
+    /// Whether it may be done to several nodes at once.
+    fn many(&self) -> bool {
+        false
+    }
+
+    /// Whether its target notices nothing while it acts, and so cannot be asked about others.
+    fn freezes(&self) -> bool {
+        false
+    }
+
+    /// What it sets, in a word: two faults that set the same cannot act on the same node or link at
+    /// once, because the undo of one would undo the other.
+    fn sets(&self) -> &'static str {
+        self.name()
+    }
+
+    /// What shows that others noticed, or what would show that they took it for something else.
     fn evidence(&self) -> Evidence;
+
+    /// What must not be there too often between a node that it hurts and any other, from the
+    /// moment that it acted.
+    fn at_most(&self, _settings: &Settings) -> Option<AtMost> {
+        None
+    }
 
     /// How soon after it was taken back, or acted if there is nothing to take back, every node of
     /// the mesh must hold every other one to be there again that it held to be there before.
@@ -57,21 +81,50 @@ impl Hurts {
     }
 }
 
-/// What shows that a fault was noticed.
+/// What shows that a fault was noticed, or that it was taken for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// Spans about the target, from every node of its mesh that lived before and lives on. Of a
-    /// fault between two sides: from every node, about every node of the other side.
+    /// Spans about the target, from every node of its mesh that lived before and lives on.
     Spans {
         /// Any one of these is enough.
         any_of: &'static [Sign],
         /// How long after the observer's stated failure-detection time it may come: the span has
         /// to travel.
         slack: Duration,
+        /// None of these may come, from them about the target or from the target about them.
+        none_of: &'static [Sign],
     },
-    /// Nobody has to notice: the witness alone decides. Why that is so, in a few words.
-    NotNeeded(&'static str),
+    /// Nobody has to notice, and nobody may take it for what it is not.
+    Unnoticed {
+        /// None of these may come, from any other node about the target or from the target about
+        /// any other, while it acts and for one failure-detection time at least.
+        none_of: &'static [Sign],
+        /// Why nobody has to notice, in a few words.
+        why: &'static str,
+    },
+    /// Links are cut. Of two nodes that no path of links joins any more, each has to infer that the
+    /// other is dead; of two that one does, neither may.
+    Parted {
+        /// As for spans.
+        slack: Duration,
+    },
 }
+
+/// How often a span may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtMost {
+    /// The span's name; its `peer.id` is the key of the node at the other end.
+    pub span: &'static str,
+    /// How often, from one node about another.
+    pub times: u64,
+}
+
+/// A node was inferred to be dead.
+pub(crate) const DEAD: Sign =
+    Sign { span: span::STATE_INFERRED, state: Some(State::Dead), after: None };
+
+/// The one sign of a death.
+pub const DEATH: &[Sign] = &[DEAD];
 
 /// A span about the target: its `peer.id` is the target's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,13 +178,6 @@ pub struct Victim {
     pub key: Option<String>,
 }
 
-/// What a scenario can set for a fault, beside how long it lasts.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Settings {
-    /// Share of packets that is lost.
-    pub loss: Option<Percent>,
-}
-
 impl Target {
     /// The one node that it hurts.
     ///
@@ -174,85 +220,6 @@ pub struct Applied {
     pub witness: String,
     /// What takes it back; `None` if it is over as soon as it acted.
     pub undo: Option<Undo>,
-}
-
-type UndoAct =
-    Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), FaultError>> + Send>> + Send>;
-
-/// Takes a fault back. Held by the engine; no path ends a run while it holds one.
-#[must_use = "a fault that is not undone stays behind"]
-pub struct Undo {
-    how: &'static str,
-    needed: bool,
-    act: UndoAct,
-}
-
-impl Undo {
-    /// An undo that must be carried out before the test ends.
-    pub fn needed<F>(how: &'static str, act: impl FnOnce() -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = Result<(), FaultError>> + Send + 'static,
-    {
-        Self { how, needed: true, act: Box::new(|| Box::pin(act())) }
-    }
-
-    /// An undo that a scenario may ask for; without it nothing harmful stays behind.
-    pub fn optional<F>(how: &'static str, act: impl FnOnce() -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = Result<(), FaultError>> + Send + 'static,
-    {
-        Self { needed: false, ..Self::needed(how, act) }
-    }
-
-    /// What it does, in a few words.
-    pub fn how(&self) -> &'static str {
-        self.how
-    }
-
-    /// Whether the end of a test carries it out by itself.
-    pub fn is_needed(&self) -> bool {
-        self.needed
-    }
-
-    /// Takes the fault back.
-    ///
-    /// # Errors
-    /// The fault is still there; the run cannot be trusted any further.
-    pub async fn carry_out(self) -> Result<(), FaultError> {
-        (self.act)().await
-    }
-}
-
-impl fmt::Debug for Undo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Undo").field("how", &self.how).finish_non_exhaustive()
-    }
-}
-
-/// Takes a fault back that is applied only in part, when it is dropped: because its witness did
-/// not see it, or because the run is being stopped.
-pub(crate) struct Rollback<F: FnMut()> {
-    act: F,
-    armed: bool,
-}
-
-impl<F: FnMut()> Rollback<F> {
-    pub(crate) fn new(act: F) -> Self {
-        Self { act, armed: true }
-    }
-
-    /// The fault is whole, and its [`Undo`] takes over.
-    pub(crate) fn keep(mut self) {
-        self.armed = false;
-    }
-}
-
-impl<F: FnMut()> Drop for Rollback<F> {
-    fn drop(&mut self) {
-        if self.armed {
-            (self.act)();
-        }
-    }
 }
 
 /// Why a fault is broken. Completes "failed to ...".

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use meshlab_wire::{State, span};
 
 use crate::{
-    Applied, Evidence, Fault, FaultError, Hurts, Sign, Target, Undo,
+    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo,
+    fault::DEATH,
     process::{REAPED_WITHIN, reaped_by_sigkill},
 };
 
@@ -32,10 +32,11 @@ impl Fault for KillNode {
 
     fn evidence(&self) -> Evidence {
         Evidence::Spans {
-            any_of: &[Sign { span: span::STATE_INFERRED, state: Some(State::Dead), after: None }],
+            any_of: DEATH,
             // An observer hears the last digest at the latest just before the kill and infers
             // death one failure-detection time after that; the rest is batching and scheduling.
             slack: Duration::from_secs(2),
+            none_of: &[],
         }
     }
 

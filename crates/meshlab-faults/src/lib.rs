@@ -13,19 +13,24 @@ mod lossy_link;
 mod partition;
 mod process;
 mod restart_node;
+mod settings;
+mod undo;
 mod wedge_node;
 
 #[cfg(test)]
 mod fixture;
 
 pub use fault::{
-    Applied, Evidence, Fault, FaultError, Hurts, Revive, Revived, Settings, Sign, Target, Undo,
+    Applied, AtMost, DEATH, Evidence, Fault, FaultError, Hurts, Revive, Revived, Sign, Target,
     Victim,
 };
 pub use kill_node::KillNode;
+pub use links::cut_links;
 pub use lossy_link::LossyLink;
 pub use partition::Partition;
 pub use restart_node::RestartNode;
+pub use settings::{Direction, Flap, Settings};
+pub use undo::Undo;
 pub use wedge_node::WedgeNode;
 
 /// Every fault there is, by name.

@@ -17,6 +17,27 @@ pub(crate) fn pairs(from: &[NodeId], to: &[NodeId]) -> Vec<Pair> {
     from.iter().flat_map(|from| to.iter().map(|to| (from.clone(), to.clone()))).collect()
 }
 
+/// The links that a cut between these nodes cuts, each once: every one from a node of the left side
+/// to one of the right; without a right side, every one of the left but those of a ring in which
+/// each node keeps so many on either side that it still reaches a majority, itself included.
+///
+/// The ring is what Kingsbury's Jepsen calls a majorities ring: each node sees a majority, and no
+/// two see the same one.
+pub fn cut_links(left: &[NodeId], right: &[NodeId]) -> Vec<(NodeId, NodeId)> {
+    if !right.is_empty() {
+        return pairs(left, right);
+    }
+    let nodes = left.len();
+    let kept = nodes.div_ceil(4);
+    let place = |place: usize| left.iter().enumerate().skip(place + 1);
+    left.iter()
+        .enumerate()
+        .flat_map(|(a, from)| place(a).map(move |(b, to)| (a, from, b, to)))
+        .filter(|(a, _, b, _)| (b - a).min(nodes - (b - a)) > kept)
+        .map(|(_, from, _, to)| (from.clone(), to.clone()))
+        .collect()
+}
+
 /// Packets of these links that were dropped so far for that reason.
 pub(crate) fn dropped(lab: &Lab, links: &[Pair], reason: DropReason) -> u64 {
     let counters = lab.counters();
@@ -48,5 +69,45 @@ pub(crate) fn names(nodes: &[NodeId]) -> String {
             format!("{} and {last}", most.join(", "))
         }
         _ => nodes.first().map(NodeId::to_string).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_ring_each_node_reaches_a_majority_and_no_two_the_same() {
+        for nodes in 5..=20_usize {
+            let names: Vec<NodeId> = (0..nodes).map(|n| NodeId(format!("{n}"))).collect();
+            let cut = cut_links(&names, &[]);
+            let mut seen = std::collections::BTreeSet::new();
+            for node in &names {
+                let gone = cut.iter().filter(|(a, b)| a == node || b == node).count();
+                assert!(2 * (nodes - gone) > nodes, "{nodes}: {node} reaches {}", nodes - gone);
+                let reached: Vec<&NodeId> = names
+                    .iter()
+                    .filter(|other| {
+                        !cut.iter()
+                            .any(|(a, b)| (a, b) == (node, *other) || (a, b) == (other, node))
+                    })
+                    .collect();
+                assert!(
+                    gone == 0 || seen.insert(reached),
+                    "{nodes}: another sees what {node} does"
+                );
+            }
+        }
+        assert!(
+            !cut_links(&(0..8).map(|n| NodeId(format!("{n}"))).collect::<Vec<_>>(), &[]).is_empty()
+        );
+    }
+
+    #[test]
+    fn two_sides_are_cut_whole() {
+        let ids = |names: &[&str]| names.iter().map(|name| NodeId::from(*name)).collect::<Vec<_>>();
+        let cut = cut_links(&ids(&["a", "b"]), &ids(&["c"]));
+        assert_eq!(cut, [("a".into(), "c".into()), ("b".into(), "c".into())]);
+        assert!(cut_links(&ids(&["a", "b"]), &[]).is_empty(), "two are a ring already");
     }
 }

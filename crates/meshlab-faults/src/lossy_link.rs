@@ -8,8 +8,9 @@ use meshlab_model::{NodeId, Percent};
 
 use crate::{
     Applied, Evidence, Fault, FaultError, Hurts, Target, Undo,
-    fault::Rollback,
+    fault::DEATH,
     links::{Pair, dropped, look_until, pairs},
+    undo::Rollback,
 };
 
 const NAME: &str = "lossy_link";
@@ -29,7 +30,7 @@ impl Fault for LossyLink {
     }
 
     fn evidence(&self) -> Evidence {
-        Evidence::NotNeeded("a mesh should not notice lost packets: they are sent again")
+        Evidence::Unnoticed { none_of: DEATH, why: "lost packets are sent again" }
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

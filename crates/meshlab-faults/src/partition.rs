@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use meshlab_lab::{DropReason, Lab, LabError};
 use meshlab_model::NodeId;
-use meshlab_wire::{State, span};
 
 use crate::{
-    Applied, Evidence, Fault, FaultError, Hurts, Sign, Target, Undo,
-    fault::Rollback,
+    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo,
     links::{Pair, dropped, look_until, names, pairs},
+    undo::Rollback,
 };
 
 const NAME: &str = "partition";
@@ -35,12 +34,17 @@ impl Fault for Partition {
     }
 
     fn evidence(&self) -> Evidence {
-        Evidence::Spans {
-            any_of: &[Sign { span: span::STATE_INFERRED, state: Some(State::Dead), after: None }],
-            // As for a killed node, and a second more: what crossed just before the cut is handed
-            // on within its side.
-            slack: Duration::from_secs(3),
-        }
+        // As for a killed node, and a second more: what crossed just before the cut is handed on
+        // within its side.
+        Evidence::Parted { slack: Duration::from_secs(3) }
+    }
+
+    fn many(&self) -> bool {
+        true
+    }
+
+    fn sets(&self) -> &'static str {
+        "cut"
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

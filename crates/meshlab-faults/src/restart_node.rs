@@ -49,7 +49,7 @@ impl Fault for RestartNode {
     fn evidence(&self) -> Evidence {
         // A node that is back says so at once; one that others held to be dead was silent for one
         // failure-detection time before that. The rest is for its way back into the mesh.
-        Evidence::Spans { any_of: SIGNS, slack: Duration::from_secs(5) }
+        Evidence::Spans { any_of: SIGNS, slack: Duration::from_secs(5), none_of: &[] }
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meshlab_wire::{State, span};
 
 use crate::{
-    Applied, Evidence, Fault, FaultError, Hurts, Sign, Target, Undo, Victim,
-    fault::Rollback,
+    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, Victim,
+    fault::DEATH,
     process::{Scheduled, look_until},
+    undo::Rollback,
 };
 
 const NAME: &str = "wedge_node";
@@ -35,11 +35,16 @@ impl Fault for WedgeNode {
         Hurts::Process
     }
 
+    fn freezes(&self) -> bool {
+        true
+    }
+
     fn evidence(&self) -> Evidence {
         Evidence::Spans {
-            any_of: &[Sign { span: span::STATE_INFERRED, state: Some(State::Dead), after: None }],
+            any_of: DEATH,
             // As for a killed node: to others, silence is silence.
             slack: Duration::from_secs(2),
+            none_of: &[],
         }
     }
 

@@ -93,7 +93,7 @@ fn every_fault_takes_its_target_its_options_and_a_body() {
     for line in [
         "fault wedge_node [NodeId(\"node-1\")] [] hold=2s".to_owned(),
         "fault restart_node [NodeId(\"node-1\")] []".to_owned(),
-        "fault lossy_link [NodeId(\"node-1\")] [] loss=10.00 %".to_owned(),
+        "fault lossy_link [NodeId(\"node-1\")] [] loss = \"10.00 %\"".to_owned(),
         format!("fault partition [NodeId(\"node-1\")] {others}"),
         "note restart_node 1 true".to_owned(),
         "note partition 3 true".to_owned(),

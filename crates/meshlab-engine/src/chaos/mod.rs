@@ -7,6 +7,7 @@ mod plan;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use meshlab_faults::by_name;
 use meshlab_model::{
     ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, RunEventKind, Severity,
     SourceLine, Verdict, format_duration,
@@ -14,7 +15,9 @@ use meshlab_model::{
 use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use crate::{ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError};
+use crate::{
+    ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, faults::collides, state::State,
+};
 
 /// How long a fault acts that nobody has to notice, where no hold was given.
 const HOLD: Duration = Duration::from_secs(10);
@@ -245,24 +248,39 @@ impl Storm {
                 state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
             ready && !hurt.contains(*node)
         };
-        let target = on.iter().cycle().skip(first).take(on.len()).find(fit)?.clone();
+        let mut fit = on.iter().cycle().skip(first).take(on.len()).filter(fit);
+        // Two that would undo each other do not act at once.
+        let free = |call: &FaultCall| {
+            let known = by_name(&call.name);
+            known.is_none_or(|fault| !state.faults.values().any(|o| collides(o, fault, call)))
+        };
+        fit.find_map(|target| Some(self.aimed(kind, target, place, &state)).filter(free))
+    }
+
+    fn aimed(
+        &self,
+        kind: &ChaosKind,
+        target: &NodeId,
+        place: ChaosPlace,
+        state: &State,
+    ) -> FaultCall {
         let against = match kind.fault.as_str() {
             "partition" => {
-                let mesh = &state.nodes.get(&target)?.mesh;
-                state.live(mesh).into_iter().filter(|node| *node != target).collect()
+                let live = state.nodes.get(target).map(|node| state.live(&node.mesh));
+                live.into_iter().flatten().filter(|node| node != target).collect()
             }
             _ => Vec::new(),
         };
-        Some(FaultCall {
+        FaultCall {
             name: kind.fault.clone(),
-            targets: vec![target],
+            targets: vec![target.clone()],
             against,
             settings: kind.settings,
             // The chaos takes it back itself, when it is time.
             hold: None,
             detect_within: Some(self.options.detect_within),
             chaos: Some(place),
-        })
+        }
     }
 
     /// The claims that a chaos makes.

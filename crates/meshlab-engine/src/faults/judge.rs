@@ -161,21 +161,25 @@ fn list<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> String {
     names(&nodes.into_iter().cloned().collect::<Vec<_>>())
 }
 
+/// Spans of an observer about the node with that key.
+pub(super) fn selector(
+    name: &str,
+    state: Option<State>,
+    observer: &NodeId,
+    key: &str,
+    since: RunTime,
+) -> Selector {
+    let mut attributes = BTreeMap::from([(attr::PEER_ID.to_owned(), key.into())]);
+    attributes.extend(state.map(|state| (attr::STATE.to_owned(), state.as_str().into())));
+    let nodes = Some(BTreeSet::from([observer.clone()]));
+    Selector { name: name.to_owned(), nodes, attributes, since }
+}
+
 /// Whether an observer has sent such a span about the node with that key.
 fn seen(store: &SpanStore, sign: &Sign, observer: &NodeId, key: &str, since: RunTime) -> bool {
-    let selector = |name: &str, state: Option<State>| {
-        let mut attributes = BTreeMap::from([(attr::PEER_ID.to_owned(), key.into())]);
-        attributes.extend(state.map(|state| (attr::STATE.to_owned(), state.as_str().into())));
-        Selector {
-            name: name.to_owned(),
-            nodes: Some(BTreeSet::from([observer.clone()])),
-            attributes,
-            since,
-        }
-    };
-    let wanted = selector(sign.span, sign.state);
+    let wanted = selector(sign.span, sign.state, observer, key, since);
     let Some((span, state)) = sign.after else { return store.count(&wanted) > 0 };
-    let before = store.find(&selector(span, Some(state)), usize::MAX);
+    let before = store.find(&selector(span, Some(state), observer, key, since), usize::MAX);
     let last = store.last(&wanted);
     before.first().zip(last).is_some_and(|(before, last)| last.seq > before.seq)
 }

@@ -1,15 +1,18 @@
 //! Applies faults, takes them back, and closes what is open at the end of a test.
 //!
-//! `plan.rs` says what may be done to whom and who has to notice, `judge.rs` waits for them, and
-//! `heal.rs` until the mesh is as it was.
+//! `plan.rs` says what may be done to whom and who has to notice (`parted.rs`: whom a cut parts),
+//! `judge.rs` waits for them, `quiet.rs` watches that nobody takes it for more than it is, and
+//! `heal.rs` waits until the mesh is as it was.
 
 mod heal;
 mod judge;
+mod parted;
 mod plan;
+mod quiet;
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_faults::{Hurts, Revive, Revived, Settings, Target, Undo, Victim, by_name, catalogue};
+use meshlab_faults::{Hurts, Revive, Revived, Target, Undo, Victim, by_name, catalogue};
 use meshlab_model::{
     FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
 };
@@ -17,6 +20,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use self::heal::Healing;
 use self::plan::Noticing;
+pub(crate) use self::plan::collides;
 use crate::{
     Engine, FaultCall, FaultStarted, HostError,
     engine::lock,
@@ -42,13 +46,15 @@ impl Engine {
         })?;
         let fault = self.plan_fault(kind, &call, at)?;
         let mut open = OpenFault {
-            name: kind.name(),
             hurts: kind.hurts(),
+            freezes: kind.freezes(),
+            sets: kind.sets(),
             targets: call.targets.clone(),
             against: call.against.clone(),
             applied: self.shared.clock.now(),
             undo: None,
             undone: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
             taken_back: None,
             judging: Judging::Done,
             healing: None,
@@ -79,29 +85,15 @@ impl Engine {
                 return Err(HostError::Harness(format!("failed to {why}")));
             }
         };
-        let witness = match &noticing {
-            Noticing::NotNeeded(why) => {
-                format!("{}; judged by this alone: {why}", applied.witness)
+        let witness = match &noticing.why {
+            Some(why) if noticing.quiet.is_some() => {
+                format!("{}; nobody may take it for more: {why}", applied.witness)
             }
-            Noticing::By(_) | Noticing::ByNobody => applied.witness,
+            Some(why) => format!("{}; judged by this alone: {why}", applied.witness),
+            None => applied.witness,
         };
         self.reached(fault, FaultStage::Acted { witness });
-        open.judging = match noticing {
-            Noticing::By(watch) => {
-                let (shared, undone) = (Arc::clone(&self.shared), open.undone.subscribe());
-                let (told, judged) = watch::channel(false);
-                open.judged = Some(judged);
-                Judging::Waiting(self.shared.runtime.spawn(async move {
-                    let verdict = judge::judge(&shared, watch, undone).await;
-                    told.send_replace(true);
-                    verdict
-                }))
-            }
-            Noticing::ByNobody => Judging::Known(Verdict::Skipped(
-                "no other node of its mesh was there to notice it".to_owned(),
-            )),
-            Noticing::NotNeeded(_) => Judging::Known(Verdict::Passed),
-        };
+        self.start_judging(&mut open, noticing);
         open.healing = Some(healing);
         if applied.undo.is_none() {
             // It was over as soon as it acted.
@@ -116,6 +108,43 @@ impl Engine {
         Ok(FaultStarted { fault, acted: true })
     }
 
+    /// Has somebody wait for those who must notice, and watch those who may not.
+    fn start_judging(&self, open: &mut OpenFault, noticing: Noticing) {
+        let Noticing { watch, quiet, why } = noticing;
+        if watch.is_none() && why.is_none() {
+            let why = "no other node of its mesh was there to notice it".to_owned();
+            open.judging = Judging::Known(Verdict::Skipped(why));
+            return;
+        }
+        if watch.is_none() && quiet.is_none() {
+            open.judging = Judging::Known(Verdict::Passed);
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let (undone, ending) = (open.undone.subscribe(), open.ending.subscribe());
+        let (told, judged) = watch::channel(false);
+        open.judged = watch.is_some().then_some(judged);
+        let judging = async move {
+            let noticed = async {
+                let verdict = match watch {
+                    Some(watch) => judge::judge(&shared, watch, undone).await,
+                    None => Verdict::Passed,
+                };
+                told.send_replace(true);
+                verdict
+            };
+            let quiet = async {
+                match quiet {
+                    Some(quiet) => quiet::stay_quiet(&shared, quiet, ending).await,
+                    None => Verdict::Passed,
+                }
+            };
+            let (noticed, quiet) = tokio::join!(noticed, quiet);
+            noticed.worse(quiet)
+        };
+        open.judging = Judging::Waiting(self.shared.runtime.spawn(judging));
+    }
+
     fn target(&self, hurts: Hurts, call: &FaultCall) -> Result<Target, HostError> {
         let state = self.shared.state();
         let mut nodes = Vec::new();
@@ -128,11 +157,13 @@ impl Engine {
             nodes.push(Victim { node: id.clone(), process: life.process, key: state.key(id) });
         }
         let far = match hurts {
-            Hurts::LinksOfNode => {
+            Hurts::LinksOfNode if call.against.is_empty() => {
                 let others = state.nodes.keys().filter(|id| !call.targets.contains(id));
                 others.cloned().collect()
             }
-            Hurts::Life | Hurts::Process | Hurts::LinksBetween => call.against.clone(),
+            Hurts::Life | Hurts::Process | Hurts::LinksOfNode | Hurts::LinksBetween => {
+                call.against.clone()
+            }
         };
         drop(state);
         let engine = self.clone();
@@ -140,7 +171,7 @@ impl Engine {
             let engine = engine.clone();
             Box::pin(async move { engine.revive(&node).await.map_err(|error| error.to_string()) })
         });
-        let settings = Settings { loss: call.settings.loss };
+        let settings = call.settings;
         Ok(Target { nodes, far, lab: None, settings, revive })
     }
 
@@ -176,6 +207,7 @@ impl Engine {
             })?;
             let Some(undo) = open.undo.take() else { return Ok(()) };
             open.undone.send_replace(true);
+            open.ending.send_replace(true);
             undo
         };
         let how = undo.how().to_owned();
@@ -243,6 +275,7 @@ impl Engine {
             if let Some(timer) = open.timer.take() {
                 timer.abort();
             }
+            open.ending.send_replace(true);
             (std::mem::replace(&mut open.judging, Judging::Done), needed)
         };
         let noticed = match judging {

@@ -5,10 +5,14 @@ use std::{
     time::Duration,
 };
 
-use meshlab_faults::{Evidence, Fault, Hurts, Undo};
+use meshlab_faults::{DEATH, Evidence, Fault, Hurts, Undo, cut_links};
 use meshlab_model::{FaultId, NodeId, RunEventKind, RunTime, SourceLine};
 
-use super::judge::Watch;
+use super::{
+    judge::Watch,
+    parted::{both_ways, parts},
+    quiet::Quiet,
+};
 use crate::{
     Engine, FaultCall, HostError,
     claims::names,
@@ -16,15 +20,21 @@ use crate::{
     state::{OpenFault, State},
 };
 
-/// Who has to notice a fault.
-pub(super) enum Noticing {
-    /// Somebody, by evidence.
-    By(Watch),
-    /// Somebody should, and nobody is there.
-    ByNobody,
-    /// Nobody, for this reason.
-    NotNeeded(String),
+/// What a death takes beyond the stated time to be inferred and told.
+const QUIET_SLACK: Duration = Duration::from_secs(1);
+
+/// Who has to notice a fault, and who may not take it for what it is not.
+pub(super) struct Noticing {
+    /// Who has to; `None` if nobody has to or nobody is there.
+    pub(super) watch: Option<Watch>,
+    /// Who may not.
+    pub(super) quiet: Option<Quiet>,
+    /// Why nobody has to; `None` if somebody should.
+    pub(super) why: Option<String>,
 }
+
+/// Who tells of whom.
+type Telling = Vec<(NodeId, NodeId)>;
 
 impl Engine {
     /// Checks that the fault can be done, and journals it before it is.
@@ -73,98 +83,155 @@ impl Engine {
         call: &FaultCall,
         applied: RunTime,
     ) -> Result<Noticing, HostError> {
-        let (any_of, slack) = match kind.evidence() {
-            Evidence::Spans { any_of, slack } => (any_of, slack),
-            Evidence::NotNeeded(why) => return Ok(Noticing::NotNeeded(why.to_owned())),
-        };
         let state = self.shared.state();
-        let between = kind.hurts() == Hurts::LinksBetween;
-        if between {
-            let others = bystanders(&state, call)?;
-            if !others.is_empty() {
-                return Ok(Noticing::NotNeeded(format!(
-                    "{} still connect both sides, so nobody has to notice",
-                    names(&others)
-                )));
+        let (any_of, slack, none_of, why) = match kind.evidence() {
+            Evidence::Spans { any_of, slack, none_of } => (any_of, slack, none_of, None),
+            Evidence::Unnoticed { none_of, why } => {
+                (&[][..], Duration::ZERO, none_of, Some(why.to_owned()))
             }
-        }
-        let mut pairs = Vec::new();
-        for subject in &call.targets {
-            let mesh = &state.node(subject)?.mesh;
-            let observers = state.live(mesh).into_iter().filter(|node| match between {
-                true => call.against.contains(node),
-                false => node != subject,
-            });
-            for observer in observers {
-                if between {
-                    pairs.push((subject.clone(), observer.clone()));
-                }
-                pairs.push((observer, subject.clone()));
+            Evidence::Parted { slack } => (DEATH, slack, DEATH, None),
+        };
+        let (must, may_not) = match kind.evidence() {
+            Evidence::Spans { .. } => (about(&state, &call.targets, false)?, Telling::new()),
+            Evidence::Unnoticed { .. } => (Telling::new(), Telling::new()),
+            Evidence::Parted { .. } => parted(&state, call)?,
+        };
+        let why = match kind.evidence() {
+            Evidence::Parted { .. } if must.is_empty() => {
+                Some("the links that are left still join them".to_owned())
             }
-        }
+            Evidence::Parted { .. } => None,
+            _ => why,
+        };
+        let may_not = match kind.evidence() {
+            Evidence::Parted { .. } => may_not,
+            _ => about(&state, &call.targets, true)?,
+        };
+        let expected = self.tellable(&state, fault, must);
+        let watch = (!expected.is_empty()).then(|| {
+            let own = slowest(&state, expected.keys()) + slack;
+            let within = call.detect_within.unwrap_or(own);
+            Watch { fault, any_of, applied, within, expected }
+        });
+        let pairs = self.tellable(&state, fault, may_not);
+        let at_most = kind.at_most(&call.settings);
+        let quiet = (!pairs.is_empty() && (!none_of.is_empty() || at_most.is_some())).then(|| {
+            let at_least = slowest(&state, pairs.keys()) + QUIET_SLACK;
+            let why = why.clone().unwrap_or_else(|| "it is none of that".to_owned());
+            Quiet { fault, none_of, at_most, why, applied, at_least, pairs }
+        });
+        Ok(Noticing { watch, quiet, why })
+    }
+
+    /// Of these pairs, those in which the first can tell of the second: it runs, is not kept from
+    /// it, and does not hold it to be gone already. By observer, with keys.
+    fn tellable(
+        &self,
+        state: &State,
+        fault: FaultId,
+        pairs: Telling,
+    ) -> BTreeMap<NodeId, BTreeMap<NodeId, String>> {
         let views = lock(&self.shared.views);
-        let mut expected: BTreeMap<NodeId, BTreeMap<NodeId, String>> = BTreeMap::new();
+        let mut telling: BTreeMap<NodeId, BTreeMap<NodeId, String>> = BTreeMap::new();
         for (observer, subject) in pairs {
             // A node that was never ready cannot be known to anybody.
             let Some(key) = state.key(&subject) else { continue };
             // Who holds it to be gone already has nothing left to notice.
             let gone = views.opinion(&observer, &key).is_some_and(|opinion| !opinion.present);
-            if !gone && can_notice(&state, fault, &observer, &subject) {
-                expected.entry(observer).or_default().insert(subject, key);
+            if !gone && can_notice(state, fault, &observer, &subject) {
+                telling.entry(observer).or_default().insert(subject, key);
             }
         }
-        let slowest = expected
-            .keys()
-            .filter_map(|node| Some(state.nodes.get(node)?.ready()?.dead_after_ms))
-            .max();
-        let Some(slowest) = slowest else { return Ok(Noticing::ByNobody) };
-        let within = call.detect_within.unwrap_or(Duration::from_millis(slowest) + slack);
-        Ok(Noticing::By(Watch { fault, any_of, applied, within, expected }))
+        telling
     }
+}
+
+/// Every other live node of its mesh about each of `nodes`; with `back`, and they about it.
+fn about(state: &State, nodes: &[NodeId], back: bool) -> Result<Telling, HostError> {
+    let mut pairs = Telling::new();
+    for subject in nodes {
+        let mesh = &state.node(subject)?.mesh;
+        for observer in state.live(mesh).into_iter().filter(|node| node != subject) {
+            if back {
+                pairs.push((subject.clone(), observer.clone()));
+            }
+            pairs.push((observer, subject.clone()));
+        }
+    }
+    Ok(pairs)
+}
+
+/// Of the pairs of one mesh that a cut concerns: those that it parts, and those that it does not.
+fn parted(state: &State, call: &FaultCall) -> Result<(Telling, Telling), HostError> {
+    let links = cut_links(&call.targets, &call.against);
+    let cut = both_ways(links);
+    let mut meshes = BTreeSet::new();
+    for node in call.targets.iter().chain(&call.against) {
+        meshes.insert(state.node(node)?.mesh.clone());
+    }
+    let (mut apart, mut joined) = (Telling::new(), Telling::new());
+    for mesh in meshes {
+        let live = state.live(&mesh);
+        let part = parts(&live, &cut);
+        for (a, b) in live.iter().flat_map(|a| live.iter().map(move |b| (a, b))) {
+            let hurt = |node| call.targets.contains(node) || call.against.contains(node);
+            if a == b || !(hurt(a) || hurt(b)) {
+                continue;
+            }
+            let side = if part.get(a) == part.get(b) { &mut joined } else { &mut apart };
+            side.push((a.clone(), b.clone()));
+        }
+    }
+    Ok((apart, joined))
+}
+
+/// The longest time that one of these nodes says it takes to infer a death.
+fn slowest<'a>(state: &State, nodes: impl Iterator<Item = &'a NodeId>) -> Duration {
+    let stated = nodes.filter_map(|node| Some(state.nodes.get(node)?.ready()?.dead_after_ms));
+    Duration::from_millis(stated.max().unwrap_or(0))
 }
 
 fn check_sides(kind: &dyn Fault, call: &FaultCall) -> Result<(), HostError> {
     let misuse = |text: String| Err(HostError::Misuse(text));
-    if kind.hurts() == Hurts::LinksBetween {
+    let between = kind.hurts() == Hurts::LinksBetween;
+    if let Some(both) = call.targets.iter().find(|node| call.against.contains(node)) {
+        return misuse(format!("`fault.{}`: {both} is on both sides", call.name));
+    }
+    if between && kind.many() {
+        // Without a right side, it is among those of the left.
+        let few = call.against.is_empty() && call.targets.len() == 1;
         for (side, nodes) in [("left", &call.targets), ("right", &call.against)] {
-            if nodes.is_empty() {
+            if nodes.is_empty() && (side == "left" || few) {
                 return misuse(format!("`fault.{}`: the {side} side has no node", call.name));
             }
         }
-        if let Some(both) = call.targets.iter().find(|node| call.against.contains(node)) {
-            return misuse(format!("`fault.{}`: {both} is on both sides", call.name));
-        }
         return Ok(());
     }
-    match (call.targets.as_slice(), call.against.as_slice()) {
-        ([_], []) => Ok(()),
-        _ => misuse(format!("`fault.{}` takes one node", call.name)),
+    let fit = match kind.hurts() {
+        Hurts::LinksBetween => call.targets.len() == 1 && call.against.len() == 1,
+        Hurts::LinksOfNode => call.targets.len() == 1,
+        Hurts::Life | Hurts::Process if kind.many() => !call.targets.is_empty(),
+        Hurts::Life | Hurts::Process => call.targets.len() == 1 && call.against.is_empty(),
+    };
+    match (fit, between, kind.many()) {
+        (true, ..) => Ok(()),
+        (false, true, _) => misuse(format!("`fault.{}` takes two nodes", call.name)),
+        (false, false, true) => misuse(format!("`fault.{}` needs at least one node", call.name)),
+        (false, false, false) => misuse(format!("`fault.{}` takes one node", call.name)),
     }
 }
 
 /// Whether a fault that still acts sets the same thing: then each undo would undo the other too.
-fn collides(open: &OpenFault, kind: &dyn Fault, call: &FaultCall) -> bool {
-    if open.name != kind.name() || !open.undo.as_ref().is_some_and(Undo::is_needed) {
+pub(crate) fn collides(open: &OpenFault, kind: &dyn Fault, call: &FaultCall) -> bool {
+    let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
+    if open.sets != kind.sets() || open.hurts != kind.hurts() || !needed {
         return false;
     }
-    let meet = |a: &[NodeId], b: &[NodeId]| a.iter().any(|node| b.contains(node));
     if open.hurts == Hurts::LinksBetween {
-        let straight = meet(&open.targets, &call.targets) && meet(&open.against, &call.against);
-        let crossed = meet(&open.targets, &call.against) && meet(&open.against, &call.targets);
-        return straight || crossed;
+        let ours = both_ways(cut_links(&call.targets, &call.against));
+        return cut_links(&open.targets, &open.against).iter().any(|link| ours.contains(link));
     }
-    meet(&open.targets, &call.targets)
-}
-
-/// Live nodes of the sides' meshes that are on no side.
-fn bystanders(state: &State, call: &FaultCall) -> Result<Vec<NodeId>, HostError> {
-    let sides: BTreeSet<&NodeId> = call.targets.iter().chain(&call.against).collect();
-    let mut others = BTreeSet::new();
-    for node in &sides {
-        let live = state.live(&state.node(node)?.mesh);
-        others.extend(live.into_iter().filter(|other| !sides.contains(other)));
-    }
-    Ok(others.into_iter().collect())
+    open.targets.iter().any(|node| call.targets.contains(node))
 }
 
 /// Whether `observer` could notice something new about `subject`: it runs, and no fault but this
@@ -194,12 +261,9 @@ impl OpenFault {
     /// Whether `observer` notices nothing new about `subject` while this fault acts.
     fn blinds(&self, observer: &NodeId, subject: &NodeId) -> bool {
         match self.hurts {
-            Hurts::Process => self.targets.contains(observer),
-            Hurts::LinksBetween => {
-                let apart =
-                    |a: &NodeId, b: &NodeId| self.targets.contains(a) && self.against.contains(b);
-                apart(observer, subject) || apart(subject, observer)
-            }
+            Hurts::Process => self.freezes && self.targets.contains(observer),
+            Hurts::LinksBetween => both_ways(cut_links(&self.targets, &self.against))
+                .contains(&(observer.clone(), subject.clone())),
             Hurts::Life | Hurts::LinksOfNode => false,
         }
     }

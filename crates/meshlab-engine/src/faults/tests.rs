@@ -216,8 +216,31 @@ async fn nobody_must_notice_a_cut_pair_that_others_connect() {
     bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
     let (verdicts, acted) = bench.finish().await;
     assert_eq!(verdicts, [Verdict::Passed]);
-    let said = "judged by this alone: node-3 still connect both sides, so nobody has to notice";
+    let said = "nobody may take it for more: the links that are left still join them";
     assert!(acted[0].ends_with(said), "{acted:?}");
+}
+
+#[tokio::test]
+async fn who_buries_a_node_that_a_path_still_joins_fails_and_is_named() {
+    let bench = Bench::start(Lab, 3).await;
+    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.buries("node-3", &["node-1"]);
+    let (verdicts, _) = bench.finish().await;
+    let [Verdict::Failed(why)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    let who = "node-3 sent `node.state_inferred { state = Dead }` about node-1, ";
+    assert!(why.starts_with(who), "{why}");
+    assert!(why.ends_with("though the links that are left still join them"), "{why}");
+}
+
+#[tokio::test]
+async fn a_death_that_another_fault_explains_is_not_held_against_this_one() {
+    let bench = Bench::start(Lab, 3).await;
+    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.fault("kill_node", &["node-2"], &[], None).await.unwrap();
+    bench.buries("node-1", &["node-2"]);
+    bench.buries("node-3", &["node-2"]);
+    let (verdicts, _) = bench.finish().await;
+    assert_eq!(verdicts, [Verdict::Passed, Verdict::Passed]);
 }
 
 #[tokio::test]

@@ -132,7 +132,8 @@ fn kind(call: &Call, options: &Options, entry: &Entry, name: &str) -> Outcome<Ch
     let (weight, hold, settings) = match all.get(name) {
         Value::Table(_) => {
             let own = all.nested(name, entry.chaos)?;
-            let settings = FaultSettings { loss: loss(entry, call, &own)? };
+            let settings =
+                FaultSettings { loss: loss(entry, call, &own)?, ..FaultSettings::default() };
             (own.get("weight"), own.duration("hold")?, settings)
         }
         // What it cannot do without is asked of it as of the fault by itself.

@@ -121,7 +121,8 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
         let message = format!("`{}` is over as soon as it acted: nothing can be held", entry.full);
         return Err(options.mistake("hold", message));
     }
-    let settings = FaultSettings { loss: loss(entry, &call, &options)? };
+    let settings =
+        FaultSettings { loss: loss(entry, &call, &options)?, ..FaultSettings::default() };
     let body = match call.argument(2 + sides) {
         Value::Nil => None,
         _ => Some(call.function(2 + sides)?),

@@ -15,8 +15,9 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host, HostError,
-    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
+    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host,
+    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    SpanQuery, Usage,
 };
 use meshlab_model::{
     ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
@@ -266,8 +267,9 @@ impl Host for Fake {
     }
     async fn fault(&self, call: FaultCall, _: SourceLine) -> Result<FaultStarted, HostError> {
         let hold = call.hold.map(|hold| format!(" hold={hold:?}")).unwrap_or_default();
-        let loss = call.settings.loss.map(|loss| format!(" loss={loss}")).unwrap_or_default();
-        self.say(format!("fault {} {:?} {:?}{hold}{loss}", call.name, call.targets, call.against));
+        let (name, settings) = (&call.name, call.settings.to_string());
+        let (targets, against) = (&call.targets, &call.against);
+        self.say(format!("fault {name} {targets:?} {against:?}{hold} {settings}").trim().into());
         Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
     }
     async fn chaos(
@@ -276,7 +278,18 @@ impl Host for Fake {
         mut over: watch::Receiver<bool>,
         _: SourceLine,
     ) -> Result<ChaosTally, HostError> {
-        self.say(format!("chaos {options:?}"));
+        let ChaosOptions { on, kinds, every, jitter, duration, .. } = &options;
+        self.say(format!("chaos {on:?} every {every:?} jitter {jitter:?} duration {duration:?}"));
+        let ChaosOptions { at_once, detect_within, flake_budget, skip_budget, .. } = &options;
+        self.say(format!(
+            "  at_once {at_once} detect_within {detect_within:?} flake_budget {flake_budget} \
+             skip_budget {skip_budget}"
+        ));
+        for ChaosKind { fault, weight, settings, hold } in kinds {
+            self.say(
+                format!("  {fault} weight {weight} hold {hold:?} {settings}").trim_end().into(),
+            );
+        }
         if options.duration.is_none() {
             let _ = over.wait_for(|over| *over).await;
         }
