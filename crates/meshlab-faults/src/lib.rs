@@ -6,6 +6,7 @@
 //!
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
+mod disk_full;
 mod fault;
 mod kill_node;
 mod links;
@@ -20,6 +21,7 @@ mod wedge_node;
 #[cfg(test)]
 mod fixture;
 
+pub use disk_full::DiskFull;
 pub use fault::{
     Applied, AtMost, DEATH, Evidence, Fault, FaultError, Hurts, Revive, Revived, Sign, Target,
     Victim,
@@ -35,7 +37,7 @@ pub use wedge_node::WedgeNode;
 
 /// Every fault there is, by name.
 pub fn catalogue() -> &'static [&'static dyn Fault] {
-    &[&KillNode, &LossyLink, &Partition, &RestartNode, &WedgeNode]
+    &[&DiskFull, &KillNode, &LossyLink, &Partition, &RestartNode, &WedgeNode]
 }
 
 /// The fault of that name.

@@ -169,7 +169,7 @@ async fn what_was_there_before_a_fault_must_be_there_again_after_it() {
         if whole {
             assert_eq!(verdicts, [Verdict::Passed]);
         } else {
-            let why = "not healed within 5.00 s: node-2 does not hold node-3 to be there";
+            let why = "not healed within 5.00 s: node-2 does not hold node-3 to be there and well";
             assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
         }
     }
