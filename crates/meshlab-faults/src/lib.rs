@@ -2,15 +2,20 @@
 //!
 //! A fault hurts something, has a witness outside the script that it did, says which evidence
 //! shows that others noticed, and can take itself back. Open `fault.rs` for the contract and
-//! `kill_node.rs` for the pattern; `process.rs` and `links.rs` hold what several witnesses share.
+//! `kill_node.rs` for the pattern; `process.rs`, `limits.rs` and `links.rs` hold what several
+//! witnesses share.
 //!
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
+mod cpu_limit;
 mod disk_full;
 mod fault;
+mod fd_limit;
 mod kill_node;
+mod limits;
 mod links;
 mod lossy_link;
+mod memory_limit;
 mod partition;
 mod process;
 mod restart_node;
@@ -21,14 +26,17 @@ mod wedge_node;
 #[cfg(test)]
 mod fixture;
 
+pub use cpu_limit::CpuLimit;
 pub use disk_full::DiskFull;
 pub use fault::{
     Applied, AtMost, DEATH, Evidence, Fault, FaultError, Hurts, Revive, Revived, Sign, Target,
     Victim,
 };
+pub use fd_limit::FdLimit;
 pub use kill_node::KillNode;
 pub use links::cut_links;
 pub use lossy_link::LossyLink;
+pub use memory_limit::MemoryLimit;
 pub use partition::Partition;
 pub use restart_node::RestartNode;
 pub use settings::{Direction, Flap, Settings};
@@ -37,7 +45,17 @@ pub use wedge_node::WedgeNode;
 
 /// Every fault there is, by name.
 pub fn catalogue() -> &'static [&'static dyn Fault] {
-    &[&DiskFull, &KillNode, &LossyLink, &Partition, &RestartNode, &WedgeNode]
+    &[
+        &CpuLimit,
+        &DiskFull,
+        &FdLimit,
+        &KillNode,
+        &LossyLink,
+        &MemoryLimit,
+        &Partition,
+        &RestartNode,
+        &WedgeNode,
+    ]
 }
 
 /// The fault of that name.

@@ -7,7 +7,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,6 +75,8 @@ pub enum CgroupError {
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     janitor: Mutex<Option<Janitor>>,
+    /// How many were made, so that each has a name of its own.
+    made: AtomicU64,
 }
 
 impl Cgroups {
@@ -157,7 +162,8 @@ impl Confined {
     ) -> Result<Self, CgroupError> {
         let parents = hierarchy::parents(controller).map_err(CgroupError::Unavailable)?;
         let former = hierarchy::group_of(pid, controller).map_err(CgroupError::Unavailable)?;
-        let name = format!("{}{node}-{}", own_prefix(), controller.as_str());
+        let number = cgroups.made.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}{node}-{}-{number}", own_prefix(), controller.as_str());
         let group = cgroups.make_below(&parents, &name)?;
         let confined = Self { group, pid, former, released: false };
         confined.admit(pid)?;
