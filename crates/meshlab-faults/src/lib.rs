@@ -7,6 +7,7 @@
 //!
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
+mod burst_kill;
 mod cpu_limit;
 mod disk_full;
 mod fault;
@@ -26,6 +27,7 @@ mod wedge_node;
 #[cfg(test)]
 mod fixture;
 
+pub use burst_kill::BurstKill;
 pub use cpu_limit::CpuLimit;
 pub use disk_full::DiskFull;
 pub use fault::{
@@ -46,6 +48,7 @@ pub use wedge_node::WedgeNode;
 /// Every fault there is, by name.
 pub fn catalogue() -> &'static [&'static dyn Fault] {
     &[
+        &BurstKill,
         &CpuLimit,
         &DiskFull,
         &FdLimit,
