@@ -106,17 +106,23 @@ impl Bench {
         against: &[&str],
         hold: Option<Duration>,
     ) -> Result<FaultStarted, HostError> {
-        let ids = |names: &[&str]| names.iter().map(|name| NodeId::from(*name)).collect();
-        let call = FaultCall {
+        let ids = |names: &[&str]| names.iter().map(|name| NodeId::from(*name)).collect::<Vec<_>>();
+        let call = self.call(name, &ids(targets));
+        self.engine.fault(FaultCall { against: ids(against), hold, ..call }, here()).await
+    }
+
+    /// A fault on these nodes, with nothing set.
+    pub(crate) fn call(&self, name: &str, targets: &[NodeId]) -> FaultCall {
+        FaultCall {
             name: name.to_owned(),
-            targets: ids(targets),
-            against: ids(against),
+            targets: targets.to_vec(),
+            against: Vec::new(),
+            group: None,
             settings: FaultSettings::default(),
-            hold,
+            hold: None,
             detect_within: None,
             chaos: None,
-        };
-        self.engine.fault(call, here()).await
+        }
     }
 
     /// As if `from` had sent such a span about `peer`.

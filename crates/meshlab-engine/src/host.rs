@@ -326,6 +326,8 @@ pub struct FaultCall {
     /// The right side of a fault between two sides, or the far ends of a fault of links; empty for
     /// every other node, and for a fault of a process.
     pub against: Vec<NodeId>,
+    /// The group of the targets that is parted from the others; it begins with the first target.
+    pub group: Option<Group>,
     /// What the fault itself can be told.
     pub settings: FaultSettings,
     /// Take it back after this long.
@@ -366,10 +368,46 @@ pub struct ChaosKind {
     pub fault: String,
     /// How often, beside the others; 0 is never.
     pub weight: f64,
+    /// Whom it hurts, beside the node that was drawn.
+    pub aim: Aim,
     /// What the fault is told.
     pub settings: FaultSettings,
     /// Take it back after this long; `None` for as soon as it was noticed.
     pub hold: Option<Duration>,
+}
+
+/// Whom a fault of a chaos hurts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// The node that was drawn.
+    #[default]
+    Node,
+    /// So many nodes, the one that was drawn and those after it.
+    Several(usize),
+    /// The link between the node that was drawn and the next of its mesh.
+    Pair,
+    /// The links between the node that was drawn and all others of its mesh.
+    Rest,
+    /// A group of its mesh that begins with the node that was drawn.
+    Group(Group),
+    /// The relay of its mesh.
+    Relay,
+}
+
+/// A group of a mesh's nodes that is parted from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// One node.
+    One,
+    /// One more than half.
+    Majority,
+    /// No side: each node keeps the links to its neighbours in a ring, so that it reaches a
+    /// majority, and no two the same one.
+    Ring,
+    /// All of the mesh, from the nodes of all other meshes.
+    Mesh,
+    /// Those of a role.
+    Role(String),
 }
 
 /// A fault that was asked for.

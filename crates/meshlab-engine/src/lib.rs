@@ -36,9 +36,9 @@ pub use binaries::{BinaryError, build, inspect};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{
-    Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
-    FaultStarted, Grant, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
-    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
+    Aim, Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
+    FaultStarted, Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo,
+    NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,

@@ -159,6 +159,8 @@ pub struct Target {
     /// The far ends of the links that it hurts: the other side, or every other node of the lab.
     /// Empty for a fault of a process.
     pub far: Vec<NodeId>,
+    /// Whether the far ends are all others, and so also those that come into the lab later.
+    pub everywhere: bool,
     /// The lab, for a fault of links.
     pub lab: Option<Arc<Lab>>,
     /// What the scenario set.
@@ -256,6 +258,20 @@ pub enum FaultError {
         on: String,
         /// What was in its way.
         why: String,
+    },
+    /// There is no far end of a link to be hurt.
+    #[error("apply {fault}: there is no other node that a link of it leads to")]
+    NoFarEnd {
+        /// The fault.
+        fault: &'static str,
+    },
+    /// A probe of the links could not be sent.
+    #[error("probe the links for {fault}: {error}")]
+    Probe {
+        /// The fault.
+        fault: &'static str,
+        /// What the system said.
+        error: std::io::Error,
     },
     /// It hurts one node, and was given none or several.
     #[error("apply {fault}: it hurts one node, {given} were given")]

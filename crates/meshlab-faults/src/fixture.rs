@@ -64,6 +64,7 @@ impl Sleeper {
         Target {
             nodes: vec![self.victim.clone()],
             far: Vec::new(),
+            everywhere: false,
             lab: None,
             settings: Settings::default(),
             revive: Arc::new(move |node| {
@@ -111,6 +112,36 @@ impl Talkers {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }));
+    }
+
+    /// A target that is the links of a node to all others.
+    pub(crate) async fn target(&self, node: &str, settings: Settings) -> Target {
+        let others = self.nets.keys().filter(|other| other.as_str() != node);
+        self.aimed(node, others.cloned().collect(), true, settings).await
+    }
+
+    /// A target that is the link between two nodes.
+    pub(crate) async fn between(&self, left: &str, right: &str, settings: Settings) -> Target {
+        self.aimed(left, vec![right.into()], false, settings).await
+    }
+
+    async fn aimed(
+        &self,
+        node: &str,
+        far: Vec<NodeId>,
+        everywhere: bool,
+        settings: Settings,
+    ) -> Target {
+        // No fault of links looks at it; that it is gone already changes nothing.
+        let process = sleeper("exit 0").await.victim.process.clone();
+        Target {
+            nodes: vec![Victim { node: node.into(), process, key: None, disk: None }],
+            far,
+            everywhere,
+            lab: Some(Arc::clone(&self.lab)),
+            settings,
+            revive: Arc::new(|_| Box::pin(async { Err("nothing starts here".to_owned()) })),
+        }
     }
 
     pub(crate) fn forwarded(&self, from: &str, to: &str) -> u64 {

@@ -2,25 +2,36 @@
 //!
 //! A fault hurts something, has a witness outside the script that it did, says which evidence
 //! shows that others noticed, and can take itself back. Open `fault.rs` for the contract and
-//! `kill_node.rs` for the pattern; `process.rs`, `limits.rs` and `links.rs` hold what several
-//! witnesses share.
+//! `kill_node.rs` for the pattern. `process.rs`, `limits.rs`, `links.rs`, `node_links.rs` and
+//! `cut.rs` hold what several faults share.
 //!
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
 mod burst_kill;
 mod cpu_limit;
+mod cut;
 mod disk_full;
 mod fault;
 mod fd_limit;
+mod firewall_inbound;
+mod flap_link;
 mod kill_node;
 mod limits;
 mod links;
 mod lossy_link;
 mod memory_limit;
+mod nat_shift;
+mod node_links;
+mod packet_corrupt;
 mod partition;
+mod partition_pair;
+mod partition_subset;
 mod process;
+mod rate_limit;
+mod relay_down;
 mod restart_node;
 mod settings;
+mod slow_link;
 mod undo;
 mod wedge_node;
 
@@ -35,13 +46,22 @@ pub use fault::{
     Victim,
 };
 pub use fd_limit::FdLimit;
+pub use firewall_inbound::FirewallInbound;
+pub use flap_link::FlapLink;
 pub use kill_node::KillNode;
 pub use links::cut_links;
 pub use lossy_link::LossyLink;
 pub use memory_limit::MemoryLimit;
+pub use nat_shift::NatShift;
+pub use packet_corrupt::PacketCorrupt;
 pub use partition::Partition;
+pub use partition_pair::PartitionPair;
+pub use partition_subset::PartitionSubset;
+pub use rate_limit::RateLimit;
+pub use relay_down::RelayDown;
 pub use restart_node::RestartNode;
 pub use settings::{Direction, Flap, Settings};
+pub use slow_link::SlowLink;
 pub use undo::Undo;
 pub use wedge_node::WedgeNode;
 
@@ -52,11 +72,20 @@ pub fn catalogue() -> &'static [&'static dyn Fault] {
         &CpuLimit,
         &DiskFull,
         &FdLimit,
+        &FirewallInbound,
+        &FlapLink,
         &KillNode,
         &LossyLink,
         &MemoryLimit,
+        &NatShift,
+        &PacketCorrupt,
         &Partition,
+        &PartitionPair,
+        &PartitionSubset,
+        &RateLimit,
+        &RelayDown,
         &RestartNode,
+        &SlowLink,
         &WedgeNode,
     ]
 }

@@ -1,21 +1,25 @@
-//! `lossy_link`: the switch loses a share of the packets that a node sends.
+//! `lossy_link`: the switch loses, doubles or reorders a share of a node's packets.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use meshlab_lab::{DropReason, Lab, LabError};
-use meshlab_model::{NodeId, Percent};
+use meshlab_lab::{Bursts, LinkState, ProbeReport, Reorder, Reordering};
+use meshlab_model::Percent;
 
 use crate::{
-    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo,
+    Applied, Evidence, Fault, FaultError, Hurts, Settings, Target,
     fault::DEATH,
-    links::{Pair, dropped, look_until, pairs},
-    undo::Rollback,
+    node_links::{NodeLinks, SEEN_WITHIN, Way, is_share, probes_for},
 };
 
 const NAME: &str = "lossy_link";
 
-/// Loses a share of the packets that a node sends to nodes that are in the lab now.
+/// How late a packet is that leaves its order: behind forty probes, and no more than a network is
+/// late by itself.
+const HELD_BACK: Duration = Duration::from_millis(20);
+
+/// Loses a share of the packets of a node, each by itself or in bursts; has a share arrive twice,
+/// or late.
 #[derive(Debug, Clone, Copy)]
 pub struct LossyLink;
 
@@ -34,115 +38,151 @@ impl Fault for LossyLink {
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {
-        let lab = target.lab(NAME)?;
-        let node = &target.one(NAME)?.node;
-        let loss = target.settings.loss;
-        let loss = loss.ok_or(FaultError::NotSet { fault: NAME, setting: "loss" })?;
-        apply_within(lab, node, &target.far, loss, first_loss_within(loss)).await
+        let shares = Shares::of(&target.settings)?;
+        let links = NodeLinks::of(NAME, target)?;
+        let ways = links.ways()?;
+        let reset = |link: &mut LinkState| Shares::default().set(link);
+        let witness = shares.are_seen(&ways, SEEN_WITHIN);
+        links.apply(|link| shares.set(link), reset, "every packet arrives once", witness).await
     }
 }
 
-/// How long the first loss may take. A quiet node sends about a packet a second: digests,
-/// acknowledgements, and what keeps its connections alive. After seven times 1/share packets, the
-/// first loss has not come once in a thousand times. Usually it comes much sooner.
-fn first_loss_within(loss: Percent) -> Duration {
-    let seconds = if loss.0 > 0.0 { 7.0 / loss.0 } else { 0.0 };
-    Duration::from_secs_f64(seconds.clamp(10.0, 120.0))
+/// What happens to which share, 0.0 to 1.0.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Shares {
+    loss: f64,
+    /// Mean number of packets lost in a row; 0.0: each by itself.
+    burst: f64,
+    duplicate: f64,
+    reorder: f64,
 }
 
-async fn apply_within(
-    lab: Arc<Lab>,
-    node: &NodeId,
-    far: &[NodeId],
-    loss: Percent,
-    within: Duration,
-) -> Result<Applied, FaultError> {
-    let links = pairs(std::slice::from_ref(node), far);
-    let before = dropped(&lab, &links, DropReason::Loss);
-    let lost = || dropped(&lab, &links, DropReason::Loss).saturating_sub(before);
-    let rollback = Rollback::new(|| {
-        // What failed before is the reason that is told.
-        let _ = set_all(&lab, &links, 0.0);
-    });
-    set_all(&lab, &links, loss.0)?;
-    let Some(lost) = look_until(within, || Some(lost()).filter(|lost| *lost > 0)).await else {
-        let missing = format!("none of its packets was lost at a loss of {loss}");
-        let on = node.to_string();
-        return Err(FaultError::NotWitnessed { fault: NAME, on, missing, within });
-    };
-    rollback.keep();
-    let witness = format!(
-        "the switch loses {loss} of what {node} sends to {} others ({lost} packets so far)",
-        far.len()
-    );
-    let node = node.clone();
-    let undo = Undo::needed("no loss any more", move || mend(lab, links, node));
-    Ok(Applied { witness, undo: Some(undo) })
-}
-
-fn set_all(lab: &Lab, links: &[Pair], share: f64) -> Result<(), LabError> {
-    // A node that is not there does not keep the others from being changed back.
-    let mut outcome = Ok(());
-    for (from, to) in links {
-        outcome = outcome.and(lab.set_loss(from, to, share));
-    }
-    outcome
-}
-
-/// Sets the loss to none, and reads that back from the switch.
-async fn mend(lab: Arc<Lab>, links: Vec<Pair>, node: NodeId) -> Result<(), FaultError> {
-    for (from, to) in &links {
-        // A node that has left the lab meanwhile has no links to mend.
-        if lab.set_loss(from, to, 0.0).is_ok() && lab.link(from, to)?.loss > 0.0 {
-            let why = format!("the switch still loses packets to {to}");
-            return Err(FaultError::Undo { fault: NAME, on: node.to_string(), why });
+impl Shares {
+    fn of(settings: &Settings) -> Result<Self, FaultError> {
+        let share = |share: Option<Percent>| share.map_or(0.0, |share| share.0);
+        let shares = Self {
+            loss: share(settings.loss),
+            burst: settings.burst.unwrap_or(0.0),
+            duplicate: share(settings.duplicate),
+            reorder: share(settings.reorder),
+        };
+        if shares.loss + shares.duplicate + shares.reorder > 0.0 {
+            return Ok(shares);
         }
+        Err(FaultError::NotSet { fault: NAME, setting: "loss" })
     }
-    Ok(())
+
+    fn set(self, link: &mut LinkState) {
+        let in_bursts = self.burst > 0.0 && self.loss > 0.0;
+        link.loss = if in_bursts { 0.0 } else { self.loss };
+        link.bursts = in_bursts.then_some(Bursts { share: self.loss, mean_packets: self.burst });
+        link.duplicate = self.duplicate;
+        let how = Reordering::HoldBack(HELD_BACK);
+        link.reorder = (self.reorder > 0.0).then_some(Reorder { share: self.reorder, how });
+    }
+
+    /// The witness: of our own probes, the share asked is lost, doubled, overtaken.
+    async fn are_seen(self, ways: &[Way], within: Duration) -> Result<String, FaultError> {
+        let least = [self.loss, self.duplicate, self.reorder]
+            .into_iter()
+            .filter(|share| *share > 0.0)
+            .fold(1.0, f64::min);
+        let mut said = Vec::new();
+        for way in ways {
+            let seen = way.until(probes_for(least), within, |seen| self.is_seen(seen));
+            said.push(format!(
+                "of {} probes from {}: {}",
+                probes_for(least).count,
+                way.ends(),
+                seen.await?
+            ));
+        }
+        Ok(said.join("; "))
+    }
+
+    fn is_seen(self, seen: &ProbeReport) -> Result<String, String> {
+        let ProbeReport { sent, arrived, copies, overtaken, .. } = *seen;
+        // Those that arrive are so many less; a burst is seen whole or not at all.
+        let parts = [
+            ("lost", sent.saturating_sub(arrived), sent, self.loss, self.burst.max(1.0)),
+            ("doubled", copies, arrived, self.duplicate, 1.0),
+            // One that is held back is overtaken only by those behind it.
+            ("overtaken", overtaken, arrived, self.reorder, 1.0),
+        ];
+        let asked = parts.into_iter().filter(|(.., share, _)| *share > 0.0);
+        let mut said = Vec::new();
+        for (what, hits, of, share, row) in asked {
+            let told = format!("{hits} {what} ({} asked)", Percent(share));
+            // The last ones have nobody behind them.
+            let slack = if what == "overtaken" { 0.3 } else { 0.0 };
+            let fits = is_share(hits, of, share, row)
+                || (slack > 0.0 && is_share(hits, of, share * (1.0 - slack), row));
+            if !fits {
+                return Err(format!("of {sent} probes {told}, which is another share"));
+            }
+            said.push(told);
+        }
+        Ok(said.join(", "))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use meshlab_lab::Side;
+
     use super::*;
-    use crate::fixture::Talkers;
+    use crate::{Direction, fixture::Talkers};
 
-    const LONG: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_millis(50);
 
-    #[tokio::test]
-    async fn it_loses_what_the_node_sends_and_is_taken_back() {
-        let mut nodes = Talkers::new();
-        nodes.talk("a", "b");
-        nodes.talk("b", "a");
-        let (a, b, c) = ("a".into(), "b".into(), "c".into());
-        let far = [b, c];
-        let lab = || Arc::clone(&nodes.lab);
-        let applied = apply_within(lab(), &a, &far, Percent(0.5), LONG).await.unwrap();
-        let witness = &applied.witness;
-        assert!(witness.starts_with("the switch loses 50.00 % of what a sends to 2"), "{witness}");
-        assert_eq!(
-            dropped(&nodes.lab, &pairs(&far, std::slice::from_ref(&a)), DropReason::Loss),
-            0
-        );
-        let undo = applied.undo.unwrap();
-        assert!(undo.is_needed());
-        undo.carry_out().await.unwrap();
-        assert_eq!(nodes.lab.link(&a, &far[0]).unwrap().loss, 0.0);
+    fn loss(share: f64) -> Settings {
+        Settings { loss: Some(Percent(share)), ..Settings::default() }
     }
 
     #[tokio::test]
-    async fn a_silent_node_is_no_witness_and_nothing_stays_lossy() {
+    async fn it_loses_doubles_and_reorders_the_share_that_was_asked() {
+        let some = Some(Percent(0.2));
+        let cases = [
+            (loss(0.5), "lost (50.00 % asked)"),
+            (loss(1.0), "200 lost (100.00 % asked)"),
+            (Settings { burst: Some(4.0), ..loss(0.2) }, "lost (20.00 % asked)"),
+            (Settings { duplicate: some, ..loss(0.1) }, "doubled (20.00 % asked)"),
+            (Settings { reorder: some, ..Settings::default() }, "overtaken (20.00 % asked)"),
+            (Settings { direction: Direction::Both, ..loss(0.3) }, "probes from b to a: "),
+        ];
+        for (settings, said) in cases {
+            let nodes = Talkers::new();
+            let applied = LossyLink.apply(&nodes.target("a", settings).await).await.unwrap();
+            assert!(applied.witness.contains(said), "{applied:?}");
+            let undo = applied.undo.unwrap();
+            assert!(undo.is_needed());
+            undo.carry_out().await.unwrap();
+            for side in [Side::Sends, Side::Receives] {
+                assert!(nodes.lab.node_link(&"a".into(), side).unwrap().is_nothing());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_loses_nothing_or_too_much_is_found_out_and_nothing_stays() {
+        for (asked, lost) in [(0.5, 0.0), (0.1, 0.5)] {
+            let nodes = Talkers::new();
+            let links = NodeLinks::of(NAME, &nodes.target("a", loss(asked)).await).unwrap();
+            let ways = links.ways().unwrap();
+            let shares = Shares::of(&loss(asked)).unwrap();
+            let witness = shares.are_seen(&ways, SOON);
+            let set = move |link: &mut LinkState| link.loss = lost;
+            let reset = |link: &mut LinkState| link.loss = 0.0;
+            let error = links.apply(set, reset, "", witness).await.unwrap_err().to_string();
+            assert!(error.contains("which is another share within 50"), "{error}");
+            assert!(nodes.lab.node_link(&"a".into(), Side::Sends).unwrap().is_nothing());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_any_share_it_is_refused() {
         let nodes = Talkers::new();
-        let (a, far) = ("a".into(), ["b".into()]);
-        let soon = Duration::from_millis(100);
-        let lab = Arc::clone(&nodes.lab);
-        let error = apply_within(lab, &a, &far, Percent(1.0), soon).await.unwrap_err();
-        assert!(error.to_string().contains("none of its packets was lost"), "{error}");
-        assert_eq!(nodes.lab.link(&a, &far[0]).unwrap().loss, 0.0);
-    }
-
-    #[test]
-    fn a_smaller_share_takes_longer_to_show() {
-        let seconds = |share| first_loss_within(Percent(share)).as_secs();
-        assert_eq!([seconds(1.0), seconds(0.1), seconds(0.01), seconds(0.0)], [10, 70, 120, 10]);
+        let error = LossyLink.apply(&nodes.target("a", loss(0.0)).await).await.unwrap_err();
+        assert_eq!(error.to_string(), "apply lossy_link: `loss` was not given");
     }
 }

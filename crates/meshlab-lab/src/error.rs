@@ -56,6 +56,16 @@ pub enum LabError {
     /// Nothing was kept to be dumped.
     #[error("dump the last packets: none are kept, ask for it with `keep_recent` first")]
     NothingKept,
+    /// A probe cannot be sent.
+    #[error("probe the link from {from} to {to}: {error}")]
+    Probe {
+        /// Sender.
+        from: NodeId,
+        /// Receiver.
+        to: NodeId,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A measurement cannot be made.
     #[error("measure: {what}: {error}")]
     Measure {

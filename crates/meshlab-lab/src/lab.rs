@@ -1,21 +1,27 @@
 //! The lab: places for nodes, and the switch between them.
 //!
-//! `links.rs` changes links, `nodes.rs` what is in front of a node, `captures.rs` watches.
+//! `links.rs` changes links, `nodes.rs` what is in front of a node, `captures.rs` watches,
+//! `prober.rs` sends packets of its own.
 
 mod captures;
 mod links;
 mod nodes;
+mod prober;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::fd::OwnedFd,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use meshlab_model::NodeId;
 
+pub use self::prober::{ProbeReport, Prober, Probes};
 use crate::{
     address,
     counters::{LinkCounters, NodeCounters, StrayCounters},
@@ -29,6 +35,8 @@ use crate::{
 pub struct Lab {
     switch: Switch,
     given_out: AtomicU32,
+    /// The network of each node, for probes of our own, and its address.
+    places: Mutex<BTreeMap<NodeId, (Arc<OwnedFd>, IpAddr)>>,
 }
 
 /// What a node needs to live in the lab.
@@ -59,7 +67,7 @@ impl Lab {
     /// The switch's thread or its descriptors cannot be made.
     pub fn new(seed: u64) -> Result<Self, LabError> {
         let switch = Switch::start(seed).map_err(LabError::Switch)?;
-        Ok(Self { switch, given_out: AtomicU32::new(0) })
+        Ok(Self { switch, given_out: AtomicU32::new(0), places: Mutex::default() })
     }
 
     /// Makes a network for `node`: namespaces, a device with addresses, a port on the switch.
@@ -93,6 +101,11 @@ impl Lab {
         self.switch
             .plug(node, place.tun, addresses.into_iter().flatten().collect())
             .map_err(|error| failed(Failure { what: "a port on the switch", error }))?;
+        let again = place
+            .net
+            .try_clone()
+            .map_err(|error| failed(Failure { what: "a second hold on its network", error }))?;
+        self.places().insert(node.clone(), (Arc::new(again), ipv4.into()));
         Ok(NodeNet {
             ipv4,
             ipv6,
@@ -106,7 +119,13 @@ impl Lab {
 
     /// Takes a node's port away. Its counters stay; its namespaces go with their last process.
     pub fn remove_node(&self, node: &NodeId) {
+        self.places().remove(node);
         self.switch.unplug(node);
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<NodeId, (Arc<OwnedFd>, IpAddr)>> {
+        // Nothing in there is left half done by a thread that breaks.
+        self.places.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// Packets so far by directed pair; pairs that never sent are absent.

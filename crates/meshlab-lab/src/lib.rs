@@ -39,7 +39,7 @@ pub use counters::{
 pub use disk::{Disk, DiskSettings, mounts_under};
 pub use error::LabError;
 pub use firewall::FirewallSettings;
-pub use lab::{Lab, NodeNet};
+pub use lab::{Lab, NodeNet, ProbeReport, Prober, Probes};
 pub use link::{
     Bursts, Checksum, Corruption, InvalidSetting, Jitter, LinkState, Rate, Reorder, Reordering,
     Side,

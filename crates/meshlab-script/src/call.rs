@@ -10,7 +10,7 @@ use crate::{
     api::{Hit, MeshRef, NodeRef},
     context::Context,
     error::{ScriptError, nearest},
-    values::{as_duration, as_percent, as_rate, as_size},
+    values::{as_byte_rate, as_duration, as_percent, as_rate, as_size},
 };
 
 /// A call that is being made. Its place is taken when it begins, before anything waits.
@@ -368,6 +368,20 @@ impl Options {
         })
     }
 
+    /// Bytes a second: `"256KiB/s"`.
+    pub(crate) fn byte_rate(&self, key: &str) -> Outcome<Option<u64>> {
+        let value = self.get(key);
+        if value.is_nil() {
+            return Ok(None);
+        }
+        as_byte_rate(&value).map(Some).map_err(|why| {
+            self.mistake(
+                key,
+                format!("`{key}` of `{}` is bytes a second, but {why}", self.call.name),
+            )
+        })
+    }
+
     /// A whole number, zero too.
     pub(crate) fn whole(&self, key: &str) -> Outcome<Option<u64>> {
         match self.get(key) {
@@ -392,6 +406,11 @@ impl Options {
             _ => return Err(self.wrong(key, "a table")),
         };
         Ok(Self { call: self.call.clone(), table })
+    }
+
+    /// The options of the same call with nothing given.
+    pub(crate) fn nothing(&self) -> Self {
+        Self { call: self.call.clone(), table: None }
     }
 
     /// The keys of the table of an option, in their order.

@@ -150,6 +150,18 @@ pub(crate) fn as_rate(value: &Value) -> Result<f64, String> {
     if number.is_finite() && number > 0.0 { Ok(number / seconds) } else { Err(wrong()) }
 }
 
+/// Bytes a second as a scenario gives them: `"256KiB/s"`.
+pub(crate) fn as_byte_rate(value: &Value) -> Result<u64, String> {
+    let text = match value {
+        Value::String(text) => text.to_string_lossy(),
+        other => other.to_string().unwrap_or_default(),
+    };
+    let wrong = || format!("`{text}` is none such as \"256KiB/s\"");
+    let size = text.strip_suffix("/s").ok_or_else(wrong)?;
+    let ByteSize(bytes) = ByteSize::parse(size).map_err(|error| error.to_string())?;
+    if bytes > 0 { Ok(bytes) } else { Err("it is nothing at all: cut the link instead".to_owned()) }
+}
+
 /// A length of time that a node told in microseconds.
 pub(crate) fn micros(count: u64) -> Duration {
     Duration::from_micros(count)

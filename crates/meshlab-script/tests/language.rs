@@ -103,6 +103,67 @@ fn every_fault_takes_its_target_its_options_and_a_body() {
 }
 
 #[test]
+fn every_fault_is_told_what_its_options_say() {
+    let fake = Arc::new(Fake::default());
+    let calls = [
+        "fault.burst_kill(swarm, { count = 2 })",
+        "fault.burst_kill(swarm:others(one))",
+        "fault.clock_skew(one, { by = \"-30s\", drift = \"-2%\" })",
+        "fault.cpu_limit(one, { cpu = \"150%\", hold = \"2s\" })",
+        "fault.disk_full(one, { limit = \"4MiB\" })",
+        "fault.fd_limit(one, { files = 64 })",
+        "fault.firewall_inbound(one)",
+        "fault.flap_link(one, two, { down = \"500ms\", count = 5 })",
+        "fault.lossy_link(one, { loss = \"10%\", burst = 4, duplicate = \"1%\", reorder = \"2%\", \
+         direction = \"both\" })",
+        "fault.memory_limit(one, { memory = \"64MiB\" })",
+        "fault.nat_shift(one)",
+        "fault.packet_corrupt(one, { corrupt = \"1%\", to = two })",
+        "fault.partition_pair(one, two)",
+        "fault.partition_subset(swarm, { group = \"majority\" })",
+        "fault.partition_subset(swarm, { group = \"role\", role = \"broker\" })",
+        "fault.rate_limit(one, { rate = \"256KiB/s\", direction = \"in\" })",
+        "fault.slow_link(one, { delay = \"200ms\", jitter = \"20ms\", to = { two } })",
+        "chaos { on = swarm, every = \"2s\", duration = \"9s\", faults = { burst_kill = { count = 3 }, \
+         partition_subset = { group = \"one\" }, partition_pair = 1, partition = 2, \
+         flap_link = 1, nat_shift = 1 } }",
+    ];
+    let body = format!("  local one, two = swarm:node(1), swarm:node(2)\n  {}", calls.join("\n  "));
+    let outcome = run_on(&fake, &inside(&body));
+    assert_eq!(outcome.errors, []);
+    insta::assert_snapshot!(fake.said());
+}
+
+#[test]
+fn mistakes_in_the_options_of_faults_are_shown_with_their_cure() {
+    let calls = [
+        "fault.slow_link(swarm:pick())",
+        "fault.slow_link(swarm:pick(), { delay = 200 })",
+        "fault.slow_link(swarm:pick(), { delay = \"2h\" })",
+        "fault.lossy_link(swarm:pick(), { burst = 3 })",
+        "fault.lossy_link(swarm:pick(), { loss = \"5%\", burst = 0.5 })",
+        "fault.lossy_link(swarm:pick(), { loss = \"5%\", direction = \"up\" })",
+        "fault.rate_limit(swarm:pick(), { rate = \"256KiB\" })",
+        "fault.rate_limit(swarm:pick(), { rate = 100 })",
+        "fault.partition_subset(swarm)",
+        "fault.partition_subset(swarm, { group = \"half\" })",
+        "fault.partition_subset(swarm, { group = \"role\" })",
+        "fault.partition_subset(swarm, { group = \"one\", role = \"broker\" })",
+        "fault.burst_kill(swarm, { count = 9 })",
+        "fault.flap_link(swarm:node(1), swarm:node(2), { down = \"1ms\" })",
+        "fault.clock_skew(swarm:pick())",
+        "fault.clock_skew(swarm:pick(), { by = \"-soon\" })",
+        "fault.clock_skew(swarm:pick(), { drift = \"80%\" })",
+        "fault.relay_down(swarm)",
+        "fault.cpu_limit(swarm:pick(), { cpu = \"0%\" })",
+        "fault.nat_shift(swarm:pick(), { hold = \"2s\" })",
+    ];
+    let errors: Vec<String> =
+        calls.iter().map(|call| error_of(&inside(&format!("  {call}")))).collect();
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
+
+#[test]
 fn the_body_of_a_skipped_fault_does_not_run() {
     let fake = Arc::new(Fake { skips_faults: true, ..Fake::default() });
     let outcome = run_on(

@@ -16,7 +16,9 @@ use meshlab_stats::Proportion;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, faults::collides, state::State,
+    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError,
+    faults::{collides, resolve},
+    state::State,
 };
 
 /// How long a fault acts that nobody has to notice, where no hold was given.
@@ -248,39 +250,60 @@ impl Storm {
                 state.nodes.get(*node).is_some_and(|found| found.runs() && found.ready().is_some());
             ready && !hurt.contains(*node)
         };
-        let mut fit = on.iter().cycle().skip(first).take(on.len()).filter(fit);
+        let fit: Vec<&NodeId> = on.iter().cycle().skip(first).take(on.len()).filter(fit).collect();
         // Two that would undo each other do not act at once.
-        let free = |call: &FaultCall| {
-            let known = by_name(&call.name);
-            known.is_none_or(|fault| !state.faults.values().any(|o| collides(o, fault, call)))
-        };
-        fit.find_map(|target| Some(self.aimed(kind, target, place, &state)).filter(free))
+        let fault = by_name(&kind.fault)?;
+        let free = |call: &FaultCall| !state.faults.values().any(|o| collides(o, fault, call));
+        let aimed = |first: usize| self.aimed(kind, fit.get(first..)?, place, &state);
+        (0..fit.len())
+            .filter_map(aimed)
+            // A group that there is not parts nobody.
+            .filter_map(|call| resolve(&state, call).ok())
+            .find(free)
     }
 
+    /// The fault on the first of these nodes, and on whom else it hurts; `None` if they are not
+    /// there.
     fn aimed(
         &self,
         kind: &ChaosKind,
-        target: &NodeId,
+        fit: &[&NodeId],
         place: ChaosPlace,
         state: &State,
-    ) -> FaultCall {
-        let against = match kind.fault.as_str() {
-            "partition" => {
-                let live = state.nodes.get(target).map(|node| state.live(&node.mesh));
-                live.into_iter().flatten().filter(|node| node != target).collect()
+    ) -> Option<FaultCall> {
+        let target = *fit.first()?;
+        let mesh = &state.nodes.get(target)?.mesh;
+        let live = state.live(mesh);
+        let first = live.iter().position(|node| node == target)?;
+        let from_here: Vec<NodeId> =
+            live.iter().cycle().skip(first).take(live.len()).cloned().collect();
+        let others = from_here.get(1..)?.to_vec();
+        let one = vec![target.clone()];
+        let (targets, against, group) = match &kind.aim {
+            Aim::Node => (one, Vec::new(), None),
+            Aim::Several(count) => {
+                let several = fit.get(..*count)?.iter().map(|node| (*node).clone()).collect();
+                (several, Vec::new(), None)
             }
-            _ => Vec::new(),
+            Aim::Pair => (one, vec![others.first()?.clone()], None),
+            Aim::Rest => (one, Some(others).filter(|others| !others.is_empty())?, None),
+            Aim::Group(group) => (from_here, Vec::new(), Some(group.clone())),
+            Aim::Relay => {
+                let relay = state.meshes.get(mesh)?.relay.clone();
+                (vec![relay.filter(|relay| state.runs(relay))?], Vec::new(), None)
+            }
         };
-        FaultCall {
+        Some(FaultCall {
             name: kind.fault.clone(),
-            targets: vec![target.clone()],
+            targets,
             against,
+            group,
             settings: kind.settings,
             // The chaos takes it back itself, when it is time.
             hold: None,
             detect_within: Some(self.options.detect_within),
             chaos: Some(place),
-        }
+        })
     }
 
     /// The claims that a chaos makes.

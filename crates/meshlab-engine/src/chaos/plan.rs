@@ -69,11 +69,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ChaosKind, FaultSettings};
+    use crate::{Aim, ChaosKind, FaultSettings};
 
     fn kind(fault: &str, weight: f64) -> ChaosKind {
         let settings = FaultSettings::default();
-        ChaosKind { fault: fault.to_owned(), weight, settings, hold: None }
+        let aim = Aim::Node;
+        ChaosKind { fault: fault.to_owned(), weight, aim, settings, hold: None }
     }
 
     fn options(kinds: Vec<ChaosKind>) -> ChaosOptions {

@@ -10,7 +10,7 @@ use meshlab_wire::span::{PEER_CONNECTED, STATE_INFERRED};
 
 use super::*;
 use crate::{
-    FaultSettings, Host,
+    Aim, FaultSettings, Host,
     fixture::{Bench, here},
 };
 
@@ -18,6 +18,7 @@ fn options(on: &[&str]) -> ChaosOptions {
     let wedge = ChaosKind {
         fault: "wedge_node".to_owned(),
         weight: 1.0,
+        aim: Aim::Node,
         settings: FaultSettings::default(),
         hold: None,
     };

@@ -1,9 +1,10 @@
 //! Applies faults, takes them back, and closes what is open at the end of a test.
 //!
-//! `plan.rs` says what may be done to whom and who has to notice (`parted.rs`: whom a cut parts),
-//! `judge.rs` waits for them, `quiet.rs` watches that nobody takes it for more than it is, and
-//! `heal.rs` waits until the mesh is as it was.
+//! `aim.rs` says who a group is, `plan.rs` what may be done to whom and who has to notice
+//! (`parted.rs`: whom a cut parts), `judge.rs` waits for them, `quiet.rs` watches that nobody takes
+//! it for more than it is, and `heal.rs` waits until the mesh is as it was.
 
+mod aim;
 mod heal;
 mod judge;
 mod parted;
@@ -22,7 +23,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use self::heal::Healing;
 use self::plan::Noticing;
-pub(crate) use self::plan::collides;
+pub(crate) use self::{aim::resolve, plan::collides};
 use crate::{
     Engine, FaultCall, FaultStarted, HostError,
     engine::lock,
@@ -46,6 +47,7 @@ impl Engine {
                 names.join(", ")
             ))
         })?;
+        let call = resolve(&self.shared.state(), call)?;
         let fault = self.plan_fault(kind, &call, at)?;
         let mut open = OpenFault {
             hurts: kind.hurts(),
@@ -75,6 +77,13 @@ impl Engine {
             return Ok(self.skip_fault(fault, open, why));
         }
         let target = Target { lab, ..self.target(kind.hurts(), &call)? };
+        if kind.hurts() == Hurts::LinksOfNode && target.far.is_empty() {
+            open.judging = Judging::Known(Verdict::Skipped(
+                "there is no other node that a link of it leads to".to_owned(),
+            ));
+            self.shared.state().faults.insert(fault, open);
+            return Ok(FaultStarted { fault, acted: false });
+        }
         let noticing = self.noticing(fault, kind, &call, open.applied)?;
         let hurt = call.targets.iter().chain(&call.against).collect();
         let healing = Healing::new(&self.shared, fault, &hurt, kind.heals_within());
@@ -102,6 +111,7 @@ impl Engine {
         open.healing = Some(healing);
         if applied.undo.is_none() {
             // It was over as soon as it acted.
+            open.ending.send_replace(true);
             self.start_healing(&mut open);
         }
         open.undo = applied.undo;
@@ -174,8 +184,10 @@ impl Engine {
         }
         let far = match hurts {
             Hurts::LinksOfNode if call.against.is_empty() => {
-                let others = state.nodes.keys().filter(|id| !call.targets.contains(id));
-                others.cloned().collect()
+                let others = state.nodes.iter().filter(|(id, _)| !call.targets.contains(id));
+                // One that runs is the first: it is the one that is probed.
+                let (live, gone): (Vec<_>, Vec<_>) = others.partition(|(_, node)| node.runs());
+                live.into_iter().chain(gone).map(|(id, _)| id.clone()).collect()
             }
             Hurts::Life | Hurts::Process | Hurts::LinksOfNode | Hurts::LinksBetween => {
                 call.against.clone()
@@ -188,7 +200,8 @@ impl Engine {
             Box::pin(async move { engine.revive(&node).await.map_err(|error| error.to_string()) })
         });
         let settings = call.settings;
-        Ok(Target { nodes, far, lab: None, settings, revive })
+        let everywhere = call.against.is_empty();
+        Ok(Target { nodes, far, everywhere, lab: None, settings, revive })
     }
 
     async fn revive(&self, node: &NodeId) -> Result<Revived, HostError> {

@@ -17,7 +17,7 @@ use crate::{
     Engine, FaultCall, HostError,
     claims::names,
     engine::lock,
-    state::{OpenFault, State},
+    state::{Kind, OpenFault, State},
 };
 
 /// What a death takes beyond the stated time to be inferred and told.
@@ -150,8 +150,15 @@ impl Engine {
 fn about(state: &State, nodes: &[NodeId], back: bool) -> Result<Telling, HostError> {
     let mut pairs = Telling::new();
     for subject in nodes {
-        let mesh = &state.node(subject)?.mesh;
-        for observer in state.live(mesh).into_iter().filter(|node| node != subject) {
+        let node = state.node(subject)?;
+        let live = state.live(&node.mesh);
+        if node.kind == Kind::Relay {
+            // It is no member: what it is to them shows in what they are to each other.
+            let others = |a: &NodeId| live.iter().filter(|b| *b != a).cloned().collect::<Vec<_>>();
+            pairs.extend(live.iter().flat_map(|a| others(a).into_iter().map(|b| (a.clone(), b))));
+            continue;
+        }
+        for observer in live.into_iter().filter(|node| node != subject) {
             if back {
                 pairs.push((subject.clone(), observer.clone()));
             }

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_engine::{ChaosKind, ChaosOptions, FaultSettings};
+use meshlab_engine::{ChaosKind, ChaosOptions};
 use meshlab_model::{ChaosTally, Percent};
 use mlua::{Lua, MultiValue, Result, Table, Value};
 use tokio::sync::watch;
 
 use super::{
-    faults::{Entry, entry, entry_names, loss},
+    fault_entries::{Entry, aim, entry, entry_names, settings},
     node::table,
 };
 use crate::{
@@ -129,20 +129,20 @@ fn unknown(call: &Call, name: &str) -> Box<crate::error::ScriptError> {
 
 fn kind(call: &Call, options: &Options, entry: &Entry, name: &str) -> Outcome<ChaosKind> {
     let all = options.within("faults")?;
-    let (weight, hold, settings) = match all.get(name) {
+    let (weight, own) = match all.get(name) {
         Value::Table(_) => {
             let own = all.nested(name, entry.chaos)?;
-            let settings =
-                FaultSettings { loss: loss(entry, call, &own)?, ..FaultSettings::default() };
-            (own.get("weight"), own.duration("hold")?, settings)
+            (own.get("weight"), own)
         }
         // What it cannot do without is asked of it as of the fault by itself.
-        _ if entry.chaos.contains(&"loss") => {
-            let example = format!("`{name} = {{ loss = \"10%\" }}`");
+        _ if let Some(example) = entry.example() => {
+            let example = format!("`{name} = {{ {example} }}`");
             return Err(all.mistake(name, format!("`{name}` needs options, for example {example}")));
         }
-        weight => (weight, None, FaultSettings::default()),
+        weight => (weight, all.nothing()),
     };
+    let hold = own.duration("hold")?;
+    let (aim, settings) = (aim(entry, &own)?, settings(entry, call, &own)?);
     let weight = match weight {
         Value::Nil => 1.0,
         Value::Integer(weight) => weight as f64,
@@ -153,7 +153,7 @@ fn kind(call: &Call, options: &Options, entry: &Entry, name: &str) -> Outcome<Ch
         let message = format!("the weight of `{name}` is a number of at least 0");
         return Err(all.mistake(name, message));
     }
-    Ok(ChaosKind { fault: name.to_owned(), weight, settings, hold })
+    Ok(ChaosKind { fault: name.to_owned(), weight, aim, settings, hold })
 }
 
 fn report(call: &Call, tally: ChaosTally, result: MultiValue) -> Outcome<MultiValue> {

@@ -1,11 +1,12 @@
-//! `fault.*`: what hurts, and is taken back.
+//! `fault.*`: what hurts, and is taken back. `fault_entries.rs` lists them with their options.
 
 use std::sync::Arc;
 
-use meshlab_engine::{FaultCall, FaultSettings, Host};
-use meshlab_model::{FaultId, NodeId, Percent};
+use meshlab_engine::{FaultCall, Group, Host};
+use meshlab_model::{FaultId, NodeId};
 use mlua::{Lua, Result, Table, UserData, UserDataFields, Value};
 
+use super::fault_entries::{ENTRIES, Entry, Takes, group, settings};
 use crate::{
     call::{Call, Options, Outcome, waiting},
     context::Context,
@@ -32,70 +33,6 @@ impl UserData for Hit {
     }
 }
 
-/// A fault as the language has it: `fault.name(target, options, body)`.
-pub(super) struct Entry {
-    /// With its module, for errors: `fault.kill_node`.
-    full: &'static str,
-    options: &'static [&'static str],
-    /// Whether it is between two sides, and so takes two targets.
-    sides: bool,
-    /// Whether it is over as soon as it acted, and so cannot be held.
-    instant: bool,
-    /// Its options in a `chaos`.
-    pub(super) chaos: &'static [&'static str],
-}
-
-const HELD: &[&str] = &["weight", "hold"];
-const LOSSY: &[&str] = &["weight", "hold", "loss"];
-
-const ENTRIES: &[Entry] = &[
-    Entry {
-        full: "fault.kill_node",
-        options: &["hold"],
-        sides: false,
-        instant: false,
-        chaos: HELD,
-    },
-    Entry {
-        full: "fault.lossy_link",
-        options: &["hold", "loss"],
-        sides: false,
-        instant: false,
-        chaos: LOSSY,
-    },
-    Entry { full: "fault.partition", options: &["hold"], sides: true, instant: false, chaos: HELD },
-    Entry {
-        full: "fault.restart_node",
-        options: &["hold"],
-        sides: false,
-        instant: true,
-        chaos: &["weight"],
-    },
-    Entry {
-        full: "fault.wedge_node",
-        options: &["hold"],
-        sides: false,
-        instant: false,
-        chaos: HELD,
-    },
-];
-
-impl Entry {
-    pub(super) fn name(&self) -> &'static str {
-        self.full.split_once('.').map_or(self.full, |(_, name)| name)
-    }
-}
-
-/// The fault of that name.
-pub(super) fn entry(name: &str) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.name() == name)
-}
-
-/// The names of all faults.
-pub(super) fn entry_names() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(Entry::name)
-}
-
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
     let entries: Result<Vec<_>> = ENTRIES
         .iter()
@@ -106,26 +43,73 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     globals.raw_set("fault", sandbox::module(lua, context, "fault", entries?)?)
 }
 
+/// Whom a call names.
+struct Named {
+    targets: Vec<NodeId>,
+    against: Vec<NodeId>,
+    group: Option<Group>,
+}
+
+/// Whom the first arguments of a call and its options name.
+fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) -> Outcome<Named> {
+    let to = |targets, against| Named { targets, against, group: None };
+    Ok(match entry.takes {
+        Takes::Node => {
+            let far = if entry.has("to") { options.nodes("to", true)? } else { None };
+            to(vec![call.node(0)?.id], far.unwrap_or_default())
+        }
+        Takes::Pair => to(vec![call.node(0)?.id], vec![call.node(1)?.id]),
+        Takes::Sides => to(call.live_nodes(0)?, call.live_nodes(1)?),
+        Takes::Several => {
+            let nodes = drawn(call.live_nodes(0)?, host);
+            let count = options.count("count")?.map(|count| usize::try_from(count).unwrap_or(0));
+            let count = count.unwrap_or(nodes.len());
+            if count > nodes.len() {
+                let message = format!("`count` is {count}, and {} nodes run", nodes.len());
+                return Err(options.mistake("count", message));
+            }
+            to(nodes.into_iter().take(count).collect(), Vec::new())
+        }
+        Takes::Group => {
+            let group = Some(group(options)?);
+            let nodes = call.live_nodes(0)?;
+            Named { group, ..to(drawn(nodes, host), Vec::new()) }
+        }
+        Takes::Relay => {
+            let mesh = call.mesh(0)?.id;
+            let relay = host.relay(&mesh).ok_or_else(|| {
+                let help = "give it one: `mesh { nodes = 4, relay = true }`";
+                call.mistake_with(format!("mesh `{mesh}` has no relay"), help)
+            })?;
+            to(vec![relay.id], Vec::new())
+        }
+    })
+}
+
+/// The same nodes, from one on that the run's seed draws.
+fn drawn(mut nodes: Vec<NodeId>, host: &Arc<dyn Host>) -> Vec<NodeId> {
+    if !nodes.is_empty() {
+        let first = host.choose(nodes.len());
+        nodes.rotate_left(first);
+    }
+    nodes
+}
+
 async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
-    let sides = usize::from(entry.sides);
-    call.at_most(3 + sides)?;
+    let sides = entry.arguments();
+    call.at_most(2 + sides)?;
     let host = Arc::clone(call.host()?);
-    let (targets, against) = if entry.sides {
-        (call.live_nodes(0)?, call.live_nodes(1)?)
-    } else {
-        (vec![call.node(0)?.id], Vec::new())
-    };
-    let options = call.options(1 + sides, entry.options)?;
+    let options = call.options(sides, entry.options)?;
     let hold = options.duration("hold")?;
     if entry.instant && hold.is_some() {
         let message = format!("`{}` is over as soon as it acted: nothing can be held", entry.full);
         return Err(options.mistake("hold", message));
     }
-    let settings =
-        FaultSettings { loss: loss(entry, &call, &options)?, ..FaultSettings::default() };
-    let body = match call.argument(2 + sides) {
+    let Named { targets, against, group } = named(entry, &call, &host, &options)?;
+    let settings = settings(entry, &call, &options)?;
+    let body = match call.argument(1 + sides) {
         Value::Nil => None,
-        _ => Some(call.function(2 + sides)?),
+        _ => Some(call.function(1 + sides)?),
     };
     let name = entry.name();
     let hurt = targets.iter().chain(&against).cloned().collect();
@@ -133,6 +117,7 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
         name: name.to_owned(),
         targets,
         against,
+        group,
         settings,
         hold,
         detect_within: None,
@@ -145,22 +130,6 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
         during(&call, &host, &hit, &body).await?;
     }
     Ok(hit)
-}
-
-/// `loss`, where the fault has it; it cannot do without.
-pub(super) fn loss(entry: &Entry, call: &Call, options: &Options) -> Outcome<Option<Percent>> {
-    if !entry.options.contains(&"loss") {
-        return Ok(None);
-    }
-    let loss = options.percent("loss")?.ok_or_else(|| {
-        let help = "for example `{ loss = \"10%\" }`: a share of the packets that the node sends";
-        call.mistake_with(format!("`{}` needs the option `loss`", entry.full), help)
-    })?;
-    if loss.0 <= 0.0 || loss.0 > 1.0 {
-        let message = format!("`loss` is more than \"0%\" and at most \"100%\", got {loss}");
-        return Err(options.mistake("loss", message));
-    }
-    Ok(Some(loss))
 }
 
 /// Runs the body of a fault and takes the fault back after it, however the body ends. The body's

@@ -4,6 +4,7 @@ mod chaos;
 mod claims;
 mod compare;
 mod declare;
+mod fault_entries;
 mod faults;
 mod mesh;
 mod node;

@@ -269,7 +269,10 @@ impl Host for Fake {
         let hold = call.hold.map(|hold| format!(" hold={hold:?}")).unwrap_or_default();
         let (name, settings) = (&call.name, call.settings.to_string());
         let (targets, against) = (&call.targets, &call.against);
-        self.say(format!("fault {name} {targets:?} {against:?}{hold} {settings}").trim().into());
+        let group = call.group.as_ref().map(|group| format!(" {group:?}")).unwrap_or_default();
+        self.say(
+            format!("fault {name} {targets:?} {against:?}{group}{hold} {settings}").trim().into(),
+        );
         Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
     }
     async fn chaos(
@@ -285,9 +288,11 @@ impl Host for Fake {
             "  at_once {at_once} detect_within {detect_within:?} flake_budget {flake_budget} \
              skip_budget {skip_budget}"
         ));
-        for ChaosKind { fault, weight, settings, hold } in kinds {
+        for ChaosKind { fault, weight, aim, settings, hold } in kinds {
             self.say(
-                format!("  {fault} weight {weight} hold {hold:?} {settings}").trim_end().into(),
+                format!("  {fault} {aim:?} weight {weight} hold {hold:?} {settings}")
+                    .trim_end()
+                    .into(),
             );
         }
         if options.duration.is_none() {

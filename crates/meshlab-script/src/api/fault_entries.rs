@@ -1,0 +1,388 @@
+//! The faults as the language has them: whom each takes, and what it can be told.
+
+use std::time::Duration;
+
+use meshlab_engine::{Aim, FaultDirection, FaultFlap, FaultSettings, Group};
+use meshlab_model::{Percent, parse_duration};
+use mlua::Value;
+
+use crate::call::{Call, Options, Outcome};
+
+/// A fault as the language has it: `fault.name(target, options, body)`.
+pub(super) struct Entry {
+    /// With its module, for errors: `fault.kill_node`.
+    pub(super) full: &'static str,
+    pub(super) takes: Takes,
+    /// Whether it is over as soon as it acted, and so cannot be held.
+    pub(super) instant: bool,
+    pub(super) options: &'static [&'static str],
+    /// Its options in a `chaos`.
+    pub(super) chaos: &'static [&'static str],
+    /// Of these options one at least must be given.
+    needs: &'static [&'static str],
+    /// One that does, for an error.
+    example: &'static str,
+}
+
+/// Whom a fault takes as its first arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// One node.
+    Node,
+    /// Nodes or a mesh, of which `count` are drawn.
+    Several,
+    /// Two nodes.
+    Pair,
+    /// Two sides.
+    Sides,
+    /// A mesh or nodes, of which `group` is parted from the others.
+    Group,
+    /// A mesh, for its relay.
+    Relay,
+}
+
+const DELAY_MAX: Duration = Duration::from_secs(3600);
+
+/// What an entry is where it says nothing else.
+const PLAIN: Entry = Entry {
+    full: "",
+    takes: Takes::Node,
+    instant: false,
+    options: &["hold"],
+    chaos: &["weight", "hold"],
+    needs: &[],
+    example: "",
+};
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        full: "fault.burst_kill",
+        takes: Takes::Several,
+        options: &["hold", "count"],
+        chaos: &["weight", "hold", "count"],
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.clock_skew",
+        options: &["hold", "by", "drift"],
+        chaos: &["weight", "hold", "by", "drift"],
+        needs: &["by", "drift"],
+        example: "by = \"30s\"",
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.cpu_limit",
+        options: &["hold", "cpu"],
+        chaos: &["weight", "hold", "cpu"],
+        needs: &["cpu"],
+        example: "cpu = \"10%\"",
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.disk_full",
+        options: &["hold", "limit"],
+        chaos: &["weight", "hold", "limit"],
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.fd_limit",
+        options: &["hold", "files"],
+        chaos: &["weight", "hold", "files"],
+        needs: &["files"],
+        example: "files = 64",
+        ..PLAIN
+    },
+    Entry { full: "fault.firewall_inbound", ..PLAIN },
+    Entry {
+        full: "fault.flap_link",
+        takes: Takes::Pair,
+        options: &["hold", "count", "down", "up"],
+        chaos: &["weight", "hold", "count", "down", "up"],
+        ..PLAIN
+    },
+    Entry { full: "fault.kill_node", ..PLAIN },
+    Entry {
+        full: "fault.lossy_link",
+        options: &["hold", "loss", "burst", "duplicate", "reorder", "direction", "to"],
+        chaos: &["weight", "hold", "loss", "burst", "duplicate", "reorder", "direction"],
+        needs: &["loss", "duplicate", "reorder"],
+        example: "loss = \"10%\"",
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.memory_limit",
+        options: &["hold", "memory"],
+        chaos: &["weight", "hold", "memory"],
+        needs: &["memory"],
+        example: "memory = \"64MiB\"",
+        ..PLAIN
+    },
+    Entry { full: "fault.nat_shift", instant: true, chaos: &["weight"], ..PLAIN },
+    Entry {
+        full: "fault.packet_corrupt",
+        options: &["hold", "corrupt", "direction", "to"],
+        chaos: &["weight", "hold", "corrupt", "direction"],
+        needs: &["corrupt"],
+        example: "corrupt = \"1%\"",
+        ..PLAIN
+    },
+    Entry { full: "fault.partition", takes: Takes::Sides, ..PLAIN },
+    Entry { full: "fault.partition_pair", takes: Takes::Pair, ..PLAIN },
+    Entry {
+        full: "fault.partition_subset",
+        takes: Takes::Group,
+        options: &["hold", "group", "role"],
+        chaos: &["weight", "hold", "group", "role"],
+        needs: &["group"],
+        example: "group = \"majority\"",
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.rate_limit",
+        options: &["hold", "rate", "direction", "to"],
+        chaos: &["weight", "hold", "rate", "direction"],
+        needs: &["rate"],
+        example: "rate = \"256KiB/s\"",
+        ..PLAIN
+    },
+    Entry { full: "fault.relay_down", takes: Takes::Relay, ..PLAIN },
+    Entry { full: "fault.restart_node", instant: true, chaos: &["weight"], ..PLAIN },
+    Entry {
+        full: "fault.slow_link",
+        options: &["hold", "delay", "jitter", "direction", "to"],
+        chaos: &["weight", "hold", "delay", "jitter", "direction"],
+        needs: &["delay"],
+        example: "delay = \"200ms\"",
+        ..PLAIN
+    },
+    Entry { full: "fault.wedge_node", ..PLAIN },
+];
+
+impl Entry {
+    pub(super) fn name(&self) -> &'static str {
+        self.full.split_once('.').map_or(self.full, |(_, name)| name)
+    }
+
+    /// How many arguments come before its options.
+    pub(super) fn arguments(&self) -> usize {
+        if matches!(self.takes, Takes::Pair | Takes::Sides) { 2 } else { 1 }
+    }
+
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.options.contains(&option)
+    }
+
+    /// What to write where an option that it cannot do without is missing; `None` if it can do
+    /// without any.
+    pub(super) fn example(&self) -> Option<&'static str> {
+        (!self.needs.is_empty()).then_some(self.example)
+    }
+}
+
+/// The fault of that name.
+pub(super) fn entry(name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name() == name)
+}
+
+/// The names of all faults.
+pub(super) fn entry_names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(Entry::name)
+}
+
+/// Whom it hurts in a `chaos`.
+pub(super) fn aim(entry: &Entry, options: &Options) -> Outcome<Aim> {
+    Ok(match entry.takes {
+        Takes::Node => Aim::Node,
+        Takes::Several => {
+            let count = options.count("count")?.unwrap_or(2);
+            Aim::Several(usize::try_from(count).unwrap_or(usize::MAX))
+        }
+        Takes::Pair => Aim::Pair,
+        Takes::Sides => Aim::Rest,
+        Takes::Group => Aim::Group(group(options)?),
+        Takes::Relay => Aim::Relay,
+    })
+}
+
+/// `group`, with `role` where it is one.
+pub(super) fn group(options: &Options) -> Outcome<Group> {
+    let role = options.text("role")?;
+    let wanted = "`group` is \"one\", \"majority\", \"ring\", \"mesh\" or \"role\"";
+    let name = options.text("group")?;
+    let name = name.ok_or_else(|| options.missing("group", wanted))?;
+    let group = match (name.as_str(), role) {
+        ("one", None) => Group::One,
+        ("majority", None) => Group::Majority,
+        ("ring", None) => Group::Ring,
+        ("mesh", None) => Group::Mesh,
+        ("role", Some(role)) => Group::Role(role),
+        ("role", None) => {
+            return Err(
+                options.missing("role", "whose group it is, for example `role = \"broker\"`")
+            );
+        }
+        ("one" | "majority" | "ring" | "mesh", Some(_)) => {
+            let message = format!("`role` goes with `group = \"role\"`, and this is \"{name}\"");
+            return Err(options.mistake("role", message));
+        }
+        _ => return Err(options.mistake("group", format!("{wanted}, got \"{name}\""))),
+    };
+    Ok(group)
+}
+
+/// Everything that the fault is told by these options.
+pub(super) fn settings(entry: &Entry, call: &Call, options: &Options) -> Outcome<FaultSettings> {
+    let given = |key: &&&str| !options.get(key).is_nil();
+    if !entry.needs.is_empty() && entry.needs.iter().find(given).is_none() {
+        let needs = entry.needs.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+        let message = format!("`{}` needs the option {}", entry.full, needs.join(" or "));
+        return Err(call.mistake_with(message, format!("for example `{{ {} }}`", entry.example)));
+    }
+    Ok(FaultSettings {
+        loss: share(entry, options, "loss")?,
+        burst: burst(entry, options)?,
+        duplicate: share(entry, options, "duplicate")?,
+        reorder: share(entry, options, "reorder")?,
+        corrupt: share(entry, options, "corrupt")?,
+        delay: delay(entry, options, "delay")?,
+        jitter: delay(entry, options, "jitter")?,
+        direction: direction(entry, options)?,
+        rate: if entry.has("rate") { options.byte_rate("rate")? } else { None },
+        flap: flap(entry, options)?,
+        skew_micros: skew(entry, options)?,
+        drift: drift(entry, options)?,
+        cores: cores(entry, options)?,
+        memory: size(entry, options, "memory")?,
+        files: if entry.has("files") { options.count("files")? } else { None },
+        disk_limit: size(entry, options, "limit")?,
+    })
+}
+
+/// A share that is more than nothing and at most all.
+fn share(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Percent>> {
+    let share = if entry.has(key) { options.percent(key)? } else { None };
+    match share {
+        Some(share) if share.0 <= 0.0 || share.0 > 1.0 => {
+            let message = format!("`{key}` is more than \"0%\" and at most \"100%\", got {share}");
+            Err(options.mistake(key, message))
+        }
+        share => Ok(share),
+    }
+}
+
+fn burst(entry: &Entry, options: &Options) -> Outcome<Option<f64>> {
+    let burst = match options.get("burst") {
+        Value::Nil => return Ok(None),
+        _ if !entry.has("burst") => return Ok(None),
+        Value::Integer(packets) => packets as f64,
+        Value::Number(packets) => packets,
+        _ => f64::NAN,
+    };
+    if burst.is_finite() && burst >= 1.0 {
+        return Ok(Some(burst));
+    }
+    let message = "`burst` is the mean number of packets lost in a row, at least 1".to_owned();
+    Err(options.mistake("burst", message))
+}
+
+fn delay(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Duration>> {
+    let delay = if entry.has(key) { options.duration(key)? } else { None };
+    match delay {
+        Some(delay) if delay > DELAY_MAX => {
+            Err(options.mistake(key, format!("`{key}` is at most \"1h\"; cut the link instead")))
+        }
+        Some(delay) if delay.is_zero() && key == "delay" => {
+            Err(options.mistake(key, "`delay` is more than \"0s\"".to_owned()))
+        }
+        delay => Ok(delay),
+    }
+}
+
+fn direction(entry: &Entry, options: &Options) -> Outcome<FaultDirection> {
+    let text = if entry.has("direction") { options.text("direction")? } else { None };
+    match text.as_deref() {
+        None | Some("out") => Ok(FaultDirection::Out),
+        Some("in") => Ok(FaultDirection::In),
+        Some("both") => Ok(FaultDirection::Both),
+        Some(other) => {
+            let message = format!("`direction` is \"out\", \"in\" or \"both\", got \"{other}\"");
+            Err(options.mistake("direction", message))
+        }
+    }
+}
+
+/// Three times a second down and a second up, where nothing else is said.
+fn flap(entry: &Entry, options: &Options) -> Outcome<Option<FaultFlap>> {
+    if !entry.has("down") {
+        return Ok(None);
+    }
+    let time = |key: &str| -> Outcome<Duration> {
+        let time = options.duration(key)?.unwrap_or(Duration::from_secs(1));
+        if (Duration::from_millis(50)..=DELAY_MAX).contains(&time) {
+            return Ok(time);
+        }
+        Err(options.mistake(key, format!("`{key}` is \"50ms\" to \"1h\"")))
+    };
+    let count = options.count("count")?.unwrap_or(3);
+    let count = u32::try_from(count).ok().filter(|count| *count <= 10_000);
+    let count =
+        count.ok_or_else(|| options.mistake("count", "`count` is at most 10000".to_owned()))?;
+    Ok(Some(FaultFlap { down: time("down")?, up: time("up")?, count }))
+}
+
+fn size(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<u64>> {
+    let size = if entry.has(key) { options.size(key)? } else { None };
+    Ok(size.map(|size| size.0))
+}
+
+/// `by`: a length of time, with a minus for back.
+fn skew(entry: &Entry, options: &Options) -> Outcome<Option<i64>> {
+    if !entry.has("by") {
+        return Ok(None);
+    }
+    let micros = |by: Duration| i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+    if let Value::String(text) = options.get("by")
+        && let Some(back) = text.to_string_lossy().strip_prefix('-')
+    {
+        let back = parse_duration(back).map_err(|error| {
+            options.mistake("by", format!("`by` is a length of time, but {error}"))
+        })?;
+        return Ok(Some(-micros(back)));
+    }
+    Ok(options.duration("by")?.map(micros))
+}
+
+/// `drift`: how much faster the clock runs, `"-1%"` for slower.
+fn drift(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
+    if !entry.has("drift") {
+        return Ok(None);
+    }
+    let drift = match options.get("drift") {
+        Value::String(text) if text.to_string_lossy().starts_with('-') => {
+            let text = text.to_string_lossy();
+            let slower = Percent::parse(text.trim_start_matches('-'));
+            let slower = slower.map_err(|error| {
+                options.mistake("drift", format!("`drift` is a share, but {error}"))
+            })?;
+            Some(Percent(-slower.0))
+        }
+        _ => options.percent("drift")?,
+    };
+    match drift {
+        Some(Percent(share)) if share.abs() > 0.5 => {
+            Err(options.mistake("drift", "`drift` is \"-50%\" to \"50%\"".to_owned()))
+        }
+        drift => Ok(drift),
+    }
+}
+
+/// `cpu`: a share of one core, which may be more than one.
+fn cores(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
+    let cores = if entry.has("cpu") { options.percent("cpu")? } else { None };
+    match cores {
+        Some(Percent(share)) if share < 0.01 => {
+            Err(options.mistake("cpu", "`cpu` is at least \"1%\" of a core".to_owned()))
+        }
+        cores => Ok(cores),
+    }
+}
