@@ -21,7 +21,8 @@ const BYTES_MAX: u64 = 32;
 /// The next one, in microseconds since 1970 at the earliest; kept for the start after it. A disk
 /// that refuses costs the memory of it and nothing else.
 pub(crate) fn next(data: &Path) -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        meshlab_agent::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let next = after(last(data), since);
     if let Err(error) = keep(data, next) {
         let path = data.join(FILE);

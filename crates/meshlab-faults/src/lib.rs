@@ -8,6 +8,7 @@
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
 mod burst_kill;
+mod clock_skew;
 mod cpu_limit;
 mod cut;
 mod disk_full;
@@ -39,6 +40,7 @@ mod wedge_node;
 mod fixture;
 
 pub use burst_kill::BurstKill;
+pub use clock_skew::ClockSkew;
 pub use cpu_limit::CpuLimit;
 pub use disk_full::DiskFull;
 pub use fault::{
@@ -69,6 +71,7 @@ pub use wedge_node::WedgeNode;
 pub fn catalogue() -> &'static [&'static dyn Fault] {
     &[
         &BurstKill,
+        &ClockSkew,
         &CpuLimit,
         &DiskFull,
         &FdLimit,
