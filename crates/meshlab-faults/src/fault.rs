@@ -103,10 +103,13 @@ pub enum Evidence {
         why: &'static str,
     },
     /// Links are cut. Of two nodes that no path of links joins any more, each has to infer that the
-    /// other is dead; of two that one does, neither may.
+    /// other is dead; two that one does have to hold each other to be there.
     Parted {
         /// As for spans.
         slack: Duration,
+        /// Whether the latter may not lose each other even for a while. Else they must have found
+        /// each other again after some time.
+        unbroken: bool,
     },
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Applied, AtMost, Evidence, Fault, FaultError, Flap, Hurts, Settings, Target, Undo, cut::Cut,
-    links::look_until, partition::PARTED,
+    links::look_until, partition::SLACK,
 };
 
 const NAME: &str = "flap_link";
@@ -39,7 +39,7 @@ impl Fault for FlapLink {
     }
 
     fn evidence(&self) -> Evidence {
-        PARTED
+        Evidence::Parted { slack: SLACK, unbroken: true }
     }
 
     /// No storm: after each time down they may meet once more in the overlay, and no more.

@@ -10,7 +10,7 @@ const NAME: &str = "partition";
 
 /// As for a killed node, and a second more: what crossed just before the cut is handed on within
 /// its side.
-pub(crate) const PARTED: Evidence = Evidence::Parted { slack: Duration::from_secs(3) };
+pub(crate) const SLACK: Duration = Duration::from_secs(3);
 
 /// Cuts both directions of every link between two sides.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl Fault for Partition {
     }
 
     fn evidence(&self) -> Evidence {
-        PARTED
+        Evidence::Parted { slack: SLACK, unbroken: false }
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Applied, Evidence, Fault, FaultError, Hurts, Target, cut::Cut, partition::PARTED};
+use crate::{Applied, Evidence, Fault, FaultError, Hurts, Target, cut::Cut, partition::SLACK};
 
 const NAME: &str = "partition_pair";
 
@@ -26,7 +26,7 @@ impl Fault for PartitionPair {
     }
 
     fn evidence(&self) -> Evidence {
-        PARTED
+        Evidence::Parted { slack: SLACK, unbroken: true }
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Applied, Evidence, Fault, FaultError, Hurts, Target, cut::Cut, partition::PARTED};
+use crate::{Applied, Evidence, Fault, FaultError, Hurts, Target, cut::Cut, partition::SLACK};
 
 const NAME: &str = "partition_subset";
 
@@ -30,7 +30,7 @@ impl Fault for PartitionSubset {
     }
 
     fn evidence(&self) -> Evidence {
-        PARTED
+        Evidence::Parted { slack: SLACK, unbroken: false }
     }
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {

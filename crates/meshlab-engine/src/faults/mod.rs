@@ -2,9 +2,11 @@
 //!
 //! `aim.rs` says who a group is, `plan.rs` what may be done to whom and who has to notice
 //! (`parted.rs`: whom a cut parts), `judge.rs` waits for them, `quiet.rs` watches that nobody takes
-//! it for more than it is, and `heal.rs` waits until the mesh is as it was.
+//! it for more than it is, `converge.rs` that those whom it leaves together find each other, and
+//! `heal.rs` waits until the mesh is as it was.
 
 mod aim;
+mod converge;
 mod heal;
 mod judge;
 mod parted;
@@ -100,7 +102,7 @@ impl Engine {
             }
         };
         let witness = match &noticing.why {
-            Some(why) if noticing.quiet.is_some() => {
+            Some(why) if noticing.quiet.is_some() || noticing.converging.is_some() => {
                 format!("{}; nobody may take it for more: {why}", applied.witness)
             }
             Some(why) => format!("{}; judged by this alone: {why}", applied.witness),
@@ -131,18 +133,19 @@ impl Engine {
 
     /// Has somebody wait for those who must notice, and watch those who may not.
     fn start_judging(&self, open: &mut OpenFault, noticing: Noticing) {
-        let Noticing { watch, quiet, why } = noticing;
+        let Noticing { watch, quiet, converging, why } = noticing;
         if watch.is_none() && why.is_none() {
             let why = "no other node of its mesh was there to notice it".to_owned();
             open.judging = Judging::Known(Verdict::Skipped(why));
             return;
         }
-        if watch.is_none() && quiet.is_none() {
+        if watch.is_none() && quiet.is_none() && converging.is_none() {
             open.judging = Judging::Known(Verdict::Passed);
             return;
         }
         let shared = Arc::clone(&self.shared);
         let (undone, ending) = (open.undone.subscribe(), open.ending.subscribe());
+        let cut_ends = open.ending.subscribe();
         let (told, judged) = watch::channel(false);
         open.judged = watch.is_some().then_some(judged);
         let judging = async move {
@@ -160,8 +163,14 @@ impl Engine {
                     None => Verdict::Passed,
                 }
             };
-            let (noticed, quiet) = tokio::join!(noticed, quiet);
-            noticed.worse(quiet)
+            let converged = async {
+                match converging {
+                    Some(converging) => converge::converge(&shared, converging, cut_ends).await,
+                    None => Verdict::Passed,
+                }
+            };
+            let (noticed, quiet, converged) = tokio::join!(noticed, quiet, converged);
+            noticed.worse(quiet).worse(converged)
         };
         open.judging = Judging::Waiting(self.shared.runtime.spawn(judging));
     }

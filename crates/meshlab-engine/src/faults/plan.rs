@@ -9,6 +9,7 @@ use meshlab_faults::{DEATH, Evidence, Fault, Hurts, Undo, cut_links};
 use meshlab_model::{FaultId, NodeId, RunEventKind, RunTime, SourceLine};
 
 use super::{
+    converge::{Converging, REPAIRED_WITHIN},
     judge::Watch,
     parted::{both_ways, parts},
     quiet::Quiet,
@@ -29,6 +30,8 @@ pub(super) struct Noticing {
     pub(super) watch: Option<Watch>,
     /// Who may not.
     pub(super) quiet: Option<Quiet>,
+    /// Who must hold each other to be there while it acts.
+    pub(super) converging: Option<Converging>,
     /// Why nobody has to; `None` if somebody should.
     pub(super) why: Option<String>,
 }
@@ -84,29 +87,34 @@ impl Engine {
         applied: RunTime,
     ) -> Result<Noticing, HostError> {
         let state = self.shared.state();
-        let (any_of, slack, none_of, why) = match kind.evidence() {
-            Evidence::Spans { any_of, slack, none_of } => (any_of, slack, none_of, None),
-            Evidence::Unnoticed { none_of, why } => {
-                (&[][..], Duration::ZERO, none_of, Some(why.to_owned()))
+        let evidence = kind.evidence();
+        let (any_of, slack, none_of) = match evidence {
+            Evidence::Spans { any_of, slack, none_of } => (any_of, slack, none_of),
+            Evidence::Unnoticed { none_of, .. } => (&[][..], Duration::ZERO, none_of),
+            Evidence::Parted { slack, .. } => (DEATH, slack, DEATH),
+        };
+        let (must, may_not, joined) = match evidence {
+            Evidence::Spans { .. } => {
+                (about(&state, &call.targets, false)?, about(&state, &call.targets, true)?, vec![])
             }
-            Evidence::Parted { slack } => (DEATH, slack, DEATH, None),
+            Evidence::Unnoticed { .. } => (vec![], about(&state, &call.targets, true)?, vec![]),
+            Evidence::Parted { unbroken: true, .. } => {
+                let (apart, joined) = parted(&state, call)?;
+                (apart, joined, vec![])
+            }
+            Evidence::Parted { unbroken: false, .. } => {
+                let (apart, joined) = parted(&state, call)?;
+                (apart, vec![], joined)
+            }
         };
-        let (must, may_not) = match kind.evidence() {
-            Evidence::Spans { .. } => (about(&state, &call.targets, false)?, Telling::new()),
-            Evidence::Unnoticed { .. } => (Telling::new(), Telling::new()),
-            Evidence::Parted { .. } => parted(&state, call)?,
-        };
-        let why = match kind.evidence() {
+        let why = match evidence {
+            Evidence::Unnoticed { why, .. } => Some(why),
             Evidence::Parted { .. } if must.is_empty() => {
-                Some("the links that are left still join them".to_owned())
+                Some("the links that are left still join them")
             }
-            Evidence::Parted { .. } => None,
-            _ => why,
+            Evidence::Parted { .. } | Evidence::Spans { .. } => None,
         };
-        let may_not = match kind.evidence() {
-            Evidence::Parted { .. } => may_not,
-            _ => about(&state, &call.targets, true)?,
-        };
+        let why = why.map(str::to_owned);
         let expected = self.tellable(&state, fault, must);
         let watch = (!expected.is_empty()).then(|| {
             let own = slowest(&state, expected.keys()) + slack;
@@ -120,7 +128,12 @@ impl Engine {
             let why = why.clone().unwrap_or_else(|| "it is none of that".to_owned());
             Quiet { fault, none_of, at_most, why, applied, at_least, pairs }
         });
-        Ok(Noticing { watch, quiet, why })
+        let together = self.tellable(&state, fault, joined);
+        let converging = (!together.is_empty()).then(|| {
+            let settles_after = slowest(&state, together.keys()) + QUIET_SLACK;
+            Converging { together, settles_after, repaired_within: REPAIRED_WITHIN }
+        });
+        Ok(Noticing { watch, quiet, converging, why })
     }
 
     /// Of these pairs, those in which the first can tell of the second: it runs, is not kept from

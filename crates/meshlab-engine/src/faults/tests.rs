@@ -223,7 +223,7 @@ async fn nobody_must_notice_a_cut_pair_that_others_connect() {
 #[tokio::test]
 async fn who_buries_a_node_that_a_path_still_joins_fails_and_is_named() {
     let bench = Bench::start(Lab, 3).await;
-    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.fault("partition_pair", &["node-1"], &["node-2"], None).await.unwrap();
     bench.buries("node-3", &["node-1"]);
     let (verdicts, _) = bench.finish().await;
     let [Verdict::Failed(why)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
@@ -235,7 +235,7 @@ async fn who_buries_a_node_that_a_path_still_joins_fails_and_is_named() {
 #[tokio::test]
 async fn a_death_that_another_fault_explains_is_not_held_against_this_one() {
     let bench = Bench::start(Lab, 3).await;
-    bench.fault("partition", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.fault("partition_pair", &["node-1"], &["node-2"], None).await.unwrap();
     bench.fault("kill_node", &["node-2"], &[], None).await.unwrap();
     bench.buries("node-1", &["node-2"]);
     bench.buries("node-3", &["node-2"]);
