@@ -12,6 +12,7 @@
 mod address;
 mod capture;
 mod clock;
+mod cookie;
 mod counters;
 mod disk;
 mod error;
@@ -33,6 +34,7 @@ pub mod bench;
 
 pub use address::Public;
 pub use capture::{Capture, CaptureFilter, CaptureReport, RecentSettings};
+pub use cookie::namespace_cookie;
 pub use counters::{
     DropReason, FirewallCounters, LinkCounters, NatCounters, NodeCounters, StrayCounters,
 };
