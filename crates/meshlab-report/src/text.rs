@@ -164,7 +164,8 @@ pub(crate) fn replay(view: &RunView) -> Option<String> {
     Some(format!("of {run}: {again} of the {realised} faults that acted there acted again{off}"))
 }
 
-/// How much later than drawn, or than in the run that is replayed, the faults of a schedule were applied.
+/// How much later than drawn, or than in the run that is replayed, the faults of a schedule were
+/// applied.
 pub(crate) fn late(chaos: &ChaosView) -> String {
     let late = chaos.lateness();
     // The nearest rank (Hyndman and Fan, "Sample quantiles in statistical packages", type 1).

@@ -7,7 +7,7 @@
 use meshlab_faults::by_name;
 use meshlab_model::{ChaosFault, ChaosId, ChaosPlace, Realised};
 
-use super::{Storm, hurt, is_ready};
+use super::{Storm, is_ready};
 use crate::{ChaosKind, Engine, FaultCall, faults::collides};
 
 impl Engine {
@@ -31,7 +31,7 @@ impl Storm {
     pub(super) fn still_hurt(&self, planned: &ChaosFault) -> bool {
         let Some(realised) = &planned.realised else { return false };
         let state = self.engine.shared.state();
-        let hurt = hurt(&state);
+        let hurt = self.hurt(&state);
         !self.acting.is_empty() && realised.targets.iter().any(|node| hurt.contains(node))
     }
 
@@ -43,7 +43,7 @@ impl Storm {
         place: ChaosPlace,
     ) -> Option<FaultCall> {
         let state = self.engine.shared.state();
-        let hurt = hurt(&state);
+        let hurt = self.hurt(&state);
         let fit = |node| is_ready(&state, node) && !hurt.contains(node);
         if !realised.targets.iter().all(fit) {
             return None;

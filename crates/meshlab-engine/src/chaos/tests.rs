@@ -203,6 +203,42 @@ async fn a_replay_goes_on_where_the_budget_is_gone_and_hurts_nobody_else() {
 }
 
 #[tokio::test]
+async fn nobody_is_hurt_twice_while_the_first_fault_is_still_being_applied() {
+    // A wedge takes 200 ms to be seen, and the second one is due before that.
+    let twice = ChaosOptions {
+        at_once: 2,
+        every: Duration::from_millis(50),
+        duration: Some(Duration::from_millis(140)),
+        skip_budget: Percent(1.0),
+        ..options(&["node-2"])
+    };
+    let (tally, claims) = rage(twice, 0).await;
+    assert_eq!(tally, ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() });
+    assert_eq!(failed(&claims), Vec::<String>::new(), "{claims:?}");
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_whom_its_own_fault_still_hurts() {
+    let wedge = |at_micros| ChaosFault {
+        at_micros,
+        name: "wedge_node".to_owned(),
+        target: "node-1".into(),
+        realised: Some(Realised { targets: vec!["node-1".into()], ..Realised::default() }),
+    };
+    let schedules = BTreeMap::from([(ChaosId(1), vec![wedge(1000), wedge(2000)])]);
+    let replay = Replay { run: "x/1".to_owned(), schedules };
+    let both = ChaosOptions { at_once: 2, ..options(&NODES) };
+    let record = recorded(both, 0, Some(replay)).await;
+    let of = |event: &meshlab_model::RunEvent| match &event.kind {
+        RunEventKind::FaultPlanned { fault, .. } => Some(("begun", fault.0)),
+        RunEventKind::FaultFinished { fault, .. } => Some(("over", fault.0)),
+        _ => None,
+    };
+    let order: Vec<_> = record.events.iter().filter_map(of).collect();
+    assert_eq!(order, [("begun", 1), ("over", 1), ("begun", 2), ("over", 2)]);
+}
+
+#[tokio::test]
 async fn a_chaos_in_which_nothing_could_act_is_red() {
     let bench = Bench::start(HostNetwork, 2).await;
     bench.engine.stop_node(&"node-2".into(), here()).await.unwrap();
