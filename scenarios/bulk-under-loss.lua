@@ -36,7 +36,8 @@ test("a transfer to a peer that dies fails within 2 s", function()
 end)
 
 test("a directory is fetched whole, and memory stays where it was", function()
-  local swarm = mesh { nodes = 2, digest_every = "1s" }
+  -- Twice what is fetched: once in the store, once as files.
+  local swarm = mesh { nodes = 2, digest_every = "1s", disk = "512MiB" }
   expect.formed(swarm, { within = "20s" })
   local from, to = swarm:node(1), swarm:node(2)
 

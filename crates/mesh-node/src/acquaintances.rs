@@ -2,13 +2,13 @@
 //! after a restart. The file is a hint: a damaged or missing one costs the memory and nothing else.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use iroh::EndpointAddr;
 
-use crate::cli::parse_seed;
+use crate::{cli::parse_seed, small_file};
 
 /// The file in the data directory: a seed a line, as on the command line.
 const FILE: &str = "peers";
@@ -34,8 +34,7 @@ impl Acquaintances {
 
     /// Those of the last life; lines that are no peers are passed over.
     pub(crate) fn load(&self) -> Vec<EndpointAddr> {
-        let fits = fs::metadata(&self.path).is_ok_and(|file| file.len() <= BYTES_MAX);
-        let bytes = if fits { fs::read(&self.path).unwrap_or_default() } else { Vec::new() };
+        let bytes = small_file::read(&self.path, BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         text.lines().filter_map(|line| parse_seed(line.trim()).ok()).take(PEERS_MAX).collect()
     }
@@ -65,14 +64,14 @@ impl Acquaintances {
             let key = crate::identity::hex(&peer.id);
             text.push_str(&format!("{key}@{}\n", addresses.join(",")));
         }
-        let temporary = self.path.with_extension("new");
-        fs::write(&temporary, text)?;
-        fs::rename(&temporary, &self.path)
+        small_file::replace(&self.path, &text)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use iroh::{SecretKey, TransportAddr};
 
     use super::*;

@@ -36,6 +36,7 @@ use crate::{
     identity, incarnation,
     lifecycle::Lifecycle,
     membership::{Membership, Parts},
+    own_disk::OwnDisk,
     view::SharedView,
 };
 
@@ -129,6 +130,7 @@ pub(crate) async fn boot(
         digest: first_digest(arguments, &common),
         seeds: seeds.iter().map(|seed| seed.id).collect(),
         acquaintances,
+        disk: OwnDisk::new(&arguments.data, arguments.digest_every),
         cadence: Cadence::new(arguments.digest_every, arguments.digest_gated, Instant::now()),
         digest_every: arguments.digest_every,
         talks: arguments.gossip == Talk::On,

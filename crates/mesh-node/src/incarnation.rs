@@ -5,10 +5,12 @@
 //! not make the node older than it was.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     time::{Duration, SystemTime},
 };
+
+use crate::small_file;
 
 /// The file in the data directory: the last incarnation in decimal.
 const FILE: &str = "incarnation";
@@ -19,7 +21,8 @@ const BYTES_MAX: u64 = 32;
 /// The next one, in microseconds since 1970 at the earliest; kept for the start after it. A disk
 /// that refuses costs the memory of it and nothing else.
 pub(crate) fn next(data: &Path) -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since =
+        meshlab_agent::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let next = after(last(data), since);
     if let Err(error) = keep(data, next) {
         let path = data.join(FILE);
@@ -34,21 +37,19 @@ fn after(last: Option<u64>, now: Duration) -> u64 {
 }
 
 fn last(data: &Path) -> Option<u64> {
-    let path = data.join(FILE);
-    let fits = fs::metadata(&path).is_ok_and(|file| file.len() <= BYTES_MAX);
     // What is damaged is as good as none: the clock is right most of the time.
-    let text = if fits { fs::read_to_string(&path).ok()? } else { return None };
+    let text = String::from_utf8(small_file::read(&data.join(FILE), BYTES_MAX)?).ok()?;
     text.trim().parse().ok()
 }
 
 fn keep(data: &Path, incarnation: u64) -> io::Result<()> {
-    let temporary = data.join(FILE).with_extension("new");
-    fs::write(&temporary, format!("{incarnation}\n"))?;
-    fs::rename(&temporary, data.join(FILE))
+    small_file::replace(&data.join(FILE), &format!("{incarnation}\n"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,9 +4,10 @@
 //! Open this file first; each step of [`run`] is a file. `cli/` owns flags and environment,
 //! `identity.rs` the key, `boot.rs` the way to ready and what is joined to what there.
 //! `membership/` is the one loop of the node, with the pure parts `digest.rs`, `directory.rs` and
-//! its `index.rs`, `cadence.rs`, `seeds.rs` and `lifecycle.rs` beneath it. `control/` carries
-//! orders and `authority.rs` says who may give them; `data/` is work between two nodes;
-//! `backbone/` is what meshes know of each other; `connections.rs` keeps book of what is open.
+//! its `index.rs`, `cadence.rs`, `seeds.rs`, `lifecycle.rs` and `own_disk.rs` beneath it.
+//! `control/` carries orders and `authority.rs` says who may give them; `data/` is work between two
+//! nodes; `backbone/` is what meshes know of each other; `connections.rs` keeps book of what is
+//! open.
 //!
 //! It does not know the harness: `meshlab-agent` speaks to it.
 
@@ -32,9 +33,11 @@ pub mod index;
 mod lifecycle;
 mod load;
 mod membership;
+mod own_disk;
 pub mod relay;
 mod seeds;
 mod signed;
+mod small_file;
 mod view;
 
 use std::{

@@ -10,21 +10,36 @@ use meshlab_wire::State;
 pub(crate) struct Lifecycle {
     wanted: State,
     over_budget: bool,
+    disk_refuses: bool,
 }
 
 impl Lifecycle {
     /// A node that has somebody to join is Joining; the first of a mesh has nobody to wait for.
     pub(crate) fn new(has_seeds: bool) -> Self {
         let wanted = if has_seeds { State::Joining } else { State::Alive };
-        Self { wanted, over_budget: false }
+        Self { wanted, over_budget: false, disk_refuses: false }
     }
 
     /// What the node is, and tells others.
     pub(crate) fn state(&self) -> State {
-        match (self.wanted, self.over_budget) {
-            (State::Alive, true) => State::Degraded,
+        match (self.wanted, self.reason()) {
+            (State::Alive, Some(_)) => State::Degraded,
             (wanted, _) => wanted,
         }
+    }
+
+    /// Why the node is Degraded, or would be if it had not been asked to be something else.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        match (self.disk_refuses, self.over_budget) {
+            (true, _) => Some("disk"),
+            (false, true) => Some("budget"),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether its load is over its budget, as it was told last.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.over_budget
     }
 
     /// Whether it takes new work.
@@ -44,6 +59,11 @@ impl Lifecycle {
     /// The node's load went over its budget, or came back under it.
     pub(crate) fn budget(&mut self, over: bool) -> Option<State> {
         self.change(|this| this.over_budget = over)
+    }
+
+    /// The node's disk does not take what it writes, or takes it again.
+    pub(crate) fn disk(&mut self, refuses: bool) -> Option<State> {
+        self.change(|this| this.disk_refuses = refuses)
     }
 
     /// The node leaves. There is no way back.
@@ -96,6 +116,18 @@ mod tests {
         assert_eq!(life.set(State::Alive), Ok(Some(State::Degraded)), "resumed, still over");
         assert_eq!(life.leave(), Some(State::Leaving));
         assert!(life.set(State::Alive).is_err(), "no way back");
+    }
+
+    #[test]
+    fn it_is_degraded_as_long_as_there_is_one_reason() {
+        let mut life = Lifecycle::new(false);
+        assert_eq!(life.reason(), None);
+        assert_eq!(life.disk(true), Some(State::Degraded));
+        assert_eq!(life.reason(), Some("disk"));
+        assert_eq!(life.budget(true), None, "it is already");
+        assert_eq!(life.disk(false), None);
+        assert_eq!((life.state(), life.reason()), (State::Degraded, Some("budget")));
+        assert_eq!(life.budget(false), Some(State::Alive));
     }
 
     #[test]

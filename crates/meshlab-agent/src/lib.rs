@@ -3,12 +3,13 @@
 //!
 //! Open `agent.rs` first: [`Agent`] ties the parts together. `telemetry.rs` installs the tracing
 //! subscriber, `processor.rs` queues and exports spans, `metrics.rs` exports numbers, `control/`
-//! speaks the wire protocol, `stop.rs` waits for a reason to stop.
+//! speaks the wire protocol, `stop.rs` waits for a reason to stop, `clock.rs` tells the time.
 //!
 //! It does not decide when a node is ready, what a node sees, or how it shuts down: the program
 //! says so through [`Agent::ready`], [`ViewSource`] and [`Agent::finish`].
 
 mod agent;
+mod clock;
 mod control;
 mod error;
 mod metrics;
@@ -18,6 +19,7 @@ mod telemetry;
 mod trace;
 
 pub use agent::{Agent, AgentConfig};
+pub use clock::wall_clock;
 pub use control::{Commands, Performing, View, ViewSource};
 pub use error::AgentError;
 pub use metrics::{CounterSource, DEFAULT_METRICS_EVERY, MetricCounts};

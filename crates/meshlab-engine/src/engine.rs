@@ -196,8 +196,7 @@ impl Engine {
         }
         self.shared.event(RunEventKind::RunFinished { reason });
         self.shared.recorder.flush();
-        // Data folders hold keys and caches of nodes that are gone; nothing in a report needs them.
-        let _ = std::fs::remove_dir_all(self.shared.folder.results.join("data"));
+        self.forget_operator();
         self.shared.recorder.failure()
     }
 }

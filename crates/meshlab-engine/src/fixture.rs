@@ -27,9 +27,11 @@ use crate::{
 };
 
 /// A subject that says it is ready, sends a packet to each of the first addresses of the lab
-/// twenty times a second, and leaves when it is asked anything. Its key is its name.
+/// twenty times a second, and leaves when it is asked anything. Its key is its name, and it writes
+/// that on its disk.
 const SUBJECT: &str = r#"#!/bin/bash
 fd=$MESHLAB_CONTROL_FD
+echo $MESHLAB_NODE_ID > $MESH_NODE_DATA/hello
 echo '{"tell":"hello","protocol":2,"program":"fake"}' >&$fd
 echo '{"tell":"ready","name":"'$MESHLAB_NODE_ID'","public_key":"'$MESHLAB_NODE_ID'",
 "addresses":["127.0.0.1:1"],"dead_after_ms":300}' | tr -d '\n' >&$fd
@@ -103,6 +105,7 @@ impl Bench {
             backbone: false,
             operator: false,
             relay: false,
+            disk: None,
         };
         engine.start_mesh(options, here()).await.unwrap();
         Self { engine, events, folder }

@@ -53,6 +53,9 @@ pub struct MeshOptions {
     pub operator: bool,
     /// Whether a relay is started for its nodes.
     pub relay: bool,
+    /// What fits on the disk of each of its nodes; 64 MiB if absent. Of no effect on the host's
+    /// network, where a node's data is in a plain directory.
+    pub disk: Option<ByteSize>,
 }
 
 /// Options of `mesh:add`.

@@ -2,9 +2,9 @@
 //! events, and the results format that keeps it.
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, claims in `claims/`, faults in `faults/`,
-//! their schedules in `chaos/`, and what another run's came to be in `replay.rs`;
-//! `captures.rs` keeps the packets around a fault that was missed.
+//! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
+//! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
+//! in `replay.rs`; `captures.rs` keeps the packets around a fault that was missed.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -22,9 +22,11 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 mod host;
+mod keep;
 mod nodes;
 mod operator;
 mod packets;
+mod places;
 mod relay;
 mod replay;
 pub mod results;

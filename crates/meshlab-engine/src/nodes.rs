@@ -1,22 +1,19 @@
-//! Nodes: their place in the lab, their lives, their end.
+//! Nodes: their lives, their end.
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, TcpListener},
-    os::{fd::AsRawFd, linux::fs::MetadataExt},
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
 
 use meshlab_fleet::{Fleet, Process, SpawnSpec, log_tail};
 use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, format_duration};
-use meshlab_spans::Receiver;
 use meshlab_wire::{Ready, Reply, Request};
 
 use crate::{
     Engine, HostError, MeshOptions, NODE_BINARY, RELAY_BINARY,
     engine::{Shared, lock},
-    state::{Kind, Life, Node, Place},
+    state::{Kind, Life},
     subject,
 };
 
@@ -26,8 +23,6 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
 const TERM_WITHIN: Duration = Duration::from_secs(2);
-/// Each node has its own network, so all can have the same port and keep it over restarts.
-const LAB_PORT: u16 = 7777;
 
 impl Engine {
     /// Makes a node and its place, without starting it.
@@ -46,41 +41,6 @@ impl Engine {
         Ok(id)
     }
 
-    /// Makes the place of a program of either kind.
-    pub(crate) fn place(
-        &self,
-        kind: Kind,
-        mesh: &MeshId,
-        id: &NodeId,
-        role: &str,
-        environment: BTreeMap<String, String>,
-    ) -> Result<(), HostError> {
-        let shared = &self.shared;
-        let (place, http, grpc) = self.make_place(id)?;
-        let receiver =
-            Receiver::spawn(&shared.runtime, id.clone(), http, grpc, shared.store.clone())
-                .map_err(|error| HostError::Harness(format!("failed to receive spans: {error}")))?;
-        let results = &shared.folder.results;
-        let data = results.join("data").join(id.as_str());
-        std::fs::create_dir_all(&data).map_err(|error| {
-            HostError::Harness(format!("failed to make {}: {error}", data.display()))
-        })?;
-        let node = Node {
-            kind,
-            mesh: mesh.clone(),
-            role: role.to_owned(),
-            place,
-            environment,
-            data,
-            log: results.join("logs").join(format!("{id}.log")),
-            incarnation: 0,
-            life: None,
-            _receiver: receiver,
-        };
-        shared.state().nodes.insert(id.clone(), node);
-        Ok(())
-    }
-
     fn name_node(&self, wanted: Option<NodeId>) -> Result<NodeId, HostError> {
         let mut state = self.shared.state();
         state.nodes_named += 1;
@@ -95,36 +55,6 @@ impl Engine {
             return Err(HostError::Misuse(format!("there is a node {id} already")));
         }
         Ok(id)
-    }
-
-    fn make_place(&self, id: &NodeId) -> Result<(Place, TcpListener, TcpListener), HostError> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| {
-            HostError::Harness(format!("failed to make {what} for {id}: {error}"))
-        };
-        let Some(lab) = lock(&self.shared.lab).clone() else {
-            let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-            let http = listen().map_err(|error| failed("a telemetry port", &error))?;
-            let grpc = listen().map_err(|error| failed("a telemetry port", &error))?;
-            let port = http.local_addr().map_err(|error| failed("a telemetry port", &error))?;
-            let place = Place {
-                bind: vec!["127.0.0.1:0".to_owned()],
-                namespaces: Vec::new(),
-                otlp: format!("http://{port}"),
-            };
-            return Ok((place, http, grpc));
-        };
-        let net = lab.add_node(id).map_err(|error| failed("a network", &error))?;
-        let inode = std::fs::metadata(format!("/proc/self/fd/{}", net.net_ns.as_raw_fd()))
-            .map_err(|error| failed("a network", &error))?
-            .st_ino();
-        self.shared.state().namespaces.insert(inode, id.clone());
-        let six = net.ipv6.map(|six| format!("[{six}]:{LAB_PORT}"));
-        let place = Place {
-            bind: [Some(format!("{}:{LAB_PORT}", net.ipv4)), six].into_iter().flatten().collect(),
-            namespaces: vec![Arc::new(net.net_ns), Arc::new(net.mount_ns)],
-            otlp: "http://127.0.0.1:4318".to_owned(),
-        };
-        Ok((place, net.otlp_http, net.otlp_grpc))
     }
 
     /// Starts a life of a node and waits until it is ready.
@@ -342,6 +272,9 @@ impl Engine {
             }
         }
         lock(&self.shared.samples).clear();
+        for id in &ids {
+            self.keep_data(id);
+        }
         let mut state = self.shared.state();
         state.nodes.clear();
         state.meshes.clear();

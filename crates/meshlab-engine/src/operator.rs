@@ -22,6 +22,14 @@ impl Engine {
         self.shared.folder.results.join("data").join("operator.key")
     }
 
+    /// Removes the operator's key, which nothing takes orders from any more.
+    pub(crate) fn forget_operator(&self) {
+        let file = self.operator_file();
+        let _ = std::fs::remove_file(&file);
+        // Empty if no node left anything to be kept.
+        let _ = file.parent().map(std::fs::remove_dir);
+    }
+
     async fn node_tool(&self, arguments: &[String]) -> Result<String, HostError> {
         let binary = self.shared.config.binaries.get(NODE_BINARY);
         let binary = binary.ok_or_else(|| HostError::Harness("no node program".to_owned()))?;

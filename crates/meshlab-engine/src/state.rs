@@ -12,6 +12,7 @@ use std::{
 
 use meshlab_faults::{Hurts, Undo};
 use meshlab_fleet::Process;
+use meshlab_lab::Disk;
 use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
 use meshlab_stats::Stream;
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) pids: Vec<(NodeId, u32)>,
     /// Every network namespace that was ever made, by inode, for the audit.
     pub(crate) namespaces: BTreeMap<u64, NodeId>,
+    /// What the record has kept of the nodes' data so far, in bytes.
+    pub(crate) data_bytes_kept: u64,
 }
 
 /// A mesh of the test that is running.
@@ -85,6 +88,8 @@ pub(crate) struct Place {
     pub(crate) namespaces: Vec<Arc<OwnedFd>>,
     /// Where its spans go.
     pub(crate) otlp: String,
+    /// Its disk; none on the host's network, where its data is in a plain directory.
+    pub(crate) disk: Option<Arc<Disk>>,
 }
 
 /// One life of a node.

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meshlab_fleet::{FleetError, Process};
-use meshlab_lab::{Lab, LabError};
+use meshlab_lab::{Disk, Lab, LabError};
 use meshlab_model::{NodeId, format_duration};
 use meshlab_wire::{State, span};
 
@@ -181,6 +181,8 @@ pub struct Victim {
     pub process: Process,
     /// Its public key; `None` if it was never ready.
     pub key: Option<String>,
+    /// Its disk; `None` if its data is in a directory of the host's.
+    pub disk: Option<Arc<Disk>>,
 }
 
 impl Target {
@@ -241,6 +243,24 @@ pub enum FaultError {
     NoLab {
         /// The fault.
         fault: &'static str,
+    },
+    /// This run or this host cannot do it, which says nothing about the subject: it is skipped.
+    #[error("apply {fault}: {why}")]
+    Unavailable {
+        /// The fault.
+        fault: &'static str,
+        /// What is not there, and what would help.
+        why: String,
+    },
+    /// The kernel, the node or the settings are in its way.
+    #[error("apply {fault} to {on}: {why}")]
+    Refused {
+        /// The fault.
+        fault: &'static str,
+        /// Its target.
+        on: String,
+        /// What was in its way.
+        why: String,
     },
     /// There is no far end of a link to be hurt.
     #[error("apply {fault}: there is no other node that a link of it leads to")]

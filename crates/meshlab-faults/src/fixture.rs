@@ -14,7 +14,7 @@ use std::{
 };
 
 use meshlab_fleet::{Fleet, SpawnSpec};
-use meshlab_lab::{Lab, NodeNet};
+use meshlab_lab::{DiskSettings, Lab, NodeNet};
 use meshlab_model::NodeId;
 use tokio::runtime::Handle;
 
@@ -26,7 +26,7 @@ pub(crate) struct Sleeper {
     /// Nodes that were asked to be started again.
     pub(crate) revived: Arc<Mutex<Vec<NodeId>>>,
     _fleet: Fleet,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(crate) async fn sleeper(script: &str) -> Sleeper {
@@ -41,8 +41,20 @@ pub(crate) async fn sleeper(script: &str) -> Sleeper {
         namespaces: Vec::new(),
     };
     let process = fleet.spawn(spec).await.unwrap();
-    let victim = Victim { node: "node-1".into(), process, key: Some("k".to_owned()) };
-    Sleeper { victim, revived: Arc::default(), _fleet: fleet, _folder: folder }
+    let victim = Victim { node: "node-1".into(), process, key: Some("k".to_owned()), disk: None };
+    Sleeper { victim, revived: Arc::default(), _fleet: fleet, folder }
+}
+
+/// A process that does nothing, with a disk of so many bytes.
+pub(crate) async fn sleeper_with_disk(bytes: u64) -> Sleeper {
+    let mut one = sleeper("exec sleep 600").await;
+    let lab = Lab::new(1).unwrap();
+    let directory = one.folder.path().to_owned();
+    let made = lab.add_node_with_disk(&one.victim.node, &DiskSettings { directory, bytes });
+    let net = made.expect("this host can make the lab: `meshlab doctor`");
+    // The disk lives by its own descriptor.
+    one.victim.disk = net.disk.map(Arc::new);
+    one
 }
 
 impl Sleeper {
@@ -123,7 +135,7 @@ impl Talkers {
         // No fault of links looks at it; that it is gone already changes nothing.
         let process = sleeper("exit 0").await.victim.process.clone();
         Target {
-            nodes: vec![Victim { node: node.into(), process, key: None }],
+            nodes: vec![Victim { node: node.into(), process, key: None, disk: None }],
             far,
             everywhere,
             lab: Some(Arc::clone(&self.lab)),

@@ -124,6 +124,8 @@ fn name_of(request: &Request) -> &'static str {
         Request::Ping => "a sign of life",
         Request::Telemetry => "its span counts",
         Request::View => "its view",
+        Request::Clock { shift: None } => "the time",
+        Request::Clock { shift: Some(_) } => "another time",
         Request::Command(_) => "a command",
         Request::Stop => "an orderly stop",
     }

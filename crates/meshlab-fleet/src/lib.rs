@@ -1,21 +1,31 @@
 //! Processes of nodes: start, readiness, control, log, end.
 //!
 //! Owns the spawner thread, the pipe that carries a node's log and the harness's side of the
-//! control channel. Open `process.rs` first: a [`Process`] is one life of one node.
+//! control channel. Open `process.rs` first: a [`Process`] is one life of one node. `cgroup.rs` is
+//! what limits one, `janitor.rs` what removes that after a crash.
 //!
 //! It does not know what a fault or a span is, and it does not decide whether an exit was right:
 //! it reports every exit to whoever asks.
 
+mod cgroup;
 mod control;
 mod error;
+mod hierarchy;
+mod janitor;
 mod log;
+mod probe;
 mod process;
+mod procfs;
 mod spawner;
 mod tool;
 
+pub use cgroup::{CgroupError, Confined, Controller};
 pub use control::Control;
 pub use error::FleetError;
+pub use hierarchy::{groups_left_behind, own_groups, remove_group};
 pub use log::{LOG_BYTES_MAX, log_tail};
+pub use probe::{Burden, Probe, ProbeEnd};
 pub use process::{Process, SpawnSpec};
+pub use procfs::started_at;
 pub use spawner::Fleet;
 pub use tool::{ToolError, run_tool};

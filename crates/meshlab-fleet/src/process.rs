@@ -23,7 +23,11 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{Control, FleetError, log};
+use crate::{
+    Confined, Control, Controller, FleetError,
+    cgroup::{CgroupError, Cgroups},
+    log,
+};
 
 /// How to start a process.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub struct Process {
     pidfd: Arc<OwnedFd>,
     control: Control,
     exit: watch::Receiver<Option<NodeExit>>,
+    cgroups: Arc<Cgroups>,
 }
 
 impl Process {
@@ -79,6 +84,14 @@ impl Process {
     /// Waits for its end at most this long; `None` if it still runs then.
     pub async fn exited_within(&self, within: Duration) -> Option<NodeExit> {
         tokio::time::timeout(within, self.exited()).await.ok()
+    }
+
+    /// Puts it into a control group of its own, which has no limit yet.
+    ///
+    /// # Errors
+    /// This host lets nobody here make a group, or the process is gone.
+    pub fn confine(&self, controller: Controller) -> Result<Confined, CgroupError> {
+        Confined::new(&self.cgroups, controller, &self.node, self.pid)
     }
 
     /// Sends it a signal, by its pidfd, so that no other process can be hit. A process that has
@@ -184,6 +197,7 @@ pub(crate) fn adopt(
     node: NodeId,
     mut child: Child,
     ours: Ours,
+    cgroups: Arc<Cgroups>,
 ) -> Result<Process, FleetError> {
     let pid = child.id();
     match watch_process(runtime, &node, pid, ours) {
@@ -198,7 +212,7 @@ pub(crate) fn adopt(
                     signal: status.and_then(|status| status.signal()),
                 }));
             });
-            Ok(Process { node, pid, pidfd, control, exit })
+            Ok(Process { node, pid, pidfd, control, exit, cgroups })
         }
         Err(error) => {
             let _ = child.kill();

@@ -8,13 +8,13 @@ use std::{
     io,
     os::unix::process::CommandExt,
     process::{Child, Command},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
 use tokio::runtime::Handle;
 
-use crate::{FleetError, Process, SpawnSpec, process};
+use crate::{FleetError, Process, SpawnSpec, cgroup::Cgroups, process};
 
 struct Job {
     command: Command,
@@ -27,6 +27,7 @@ pub struct Fleet {
     runtime: Handle,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    cgroups: Arc<Cgroups>,
 }
 
 impl Fleet {
@@ -46,7 +47,7 @@ impl Fleet {
                 }
             }
         })?;
-        Ok(Self { runtime, jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { runtime, jobs: Some(jobs), thread: Some(thread), cgroups: Arc::default() })
     }
 
     /// Starts a process as `spec` says. It runs when this returns; it is not ready yet.
@@ -76,7 +77,7 @@ impl Fleet {
         })?;
         // The child has its own copies of these ends; ours must go, or their end is never seen.
         drop(prepared.theirs);
-        process::adopt(&self.runtime, node, child, prepared.ours)
+        process::adopt(&self.runtime, node, child, prepared.ours, Arc::clone(&self.cgroups))
     }
 }
 

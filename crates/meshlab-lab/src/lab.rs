@@ -25,6 +25,7 @@ pub use self::prober::{ProbeReport, Prober, Probes};
 use crate::{
     address,
     counters::{LinkCounters, NodeCounters, StrayCounters},
+    disk::{Disk, DiskSettings},
     error::LabError,
     place::{self, Failure},
     switch::Switch,
@@ -54,6 +55,8 @@ pub struct NodeNet {
     pub otlp_http: TcpListener,
     /// 127.0.0.1:4317 inside its namespace: OTLP over gRPC.
     pub otlp_grpc: TcpListener,
+    /// Its disk, if it was given one.
+    pub disk: Option<Disk>,
 }
 
 impl Lab {
@@ -72,10 +75,27 @@ impl Lab {
     /// # Errors
     /// The host refuses a part of it; [`crate::probe`] tells which and what to do.
     pub fn add_node(&self, node: &NodeId) -> Result<NodeNet, LabError> {
+        self.make_place(node, None)
+    }
+
+    /// The same, with a disk of the node's own, which only the node and the harness see. It holds
+    /// what is on it as long as the place lives, so over restarts of the node too.
+    ///
+    /// # Errors
+    /// As [`Lab::add_node`]; or the directory is missing, or the host refuses the mount.
+    pub fn add_node_with_disk(
+        &self,
+        node: &NodeId,
+        disk: &DiskSettings,
+    ) -> Result<NodeNet, LabError> {
+        self.make_place(node, Some(disk))
+    }
+
+    fn make_place(&self, node: &NodeId, disk: Option<&DiskSettings>) -> Result<NodeNet, LabError> {
         let index = self.given_out.fetch_add(1, Ordering::Relaxed);
         let (ipv4, ipv6) = address::of_node(index).ok_or_else(|| LabError::Full(node.clone()))?;
         let failed = |Failure { what, error }| LabError::Place { node: node.clone(), what, error };
-        let place = place::make(ipv4, ipv6).map_err(failed)?;
+        let place = place::make(ipv4, ipv6, disk).map_err(failed)?;
         let ipv6 = place.has_ipv6.then_some(ipv6);
         let addresses = [Some(IpAddr::V4(ipv4)), ipv6.map(IpAddr::V6)];
         self.switch
@@ -93,6 +113,7 @@ impl Lab {
             mount_ns: place.mount,
             otlp_http: place.otlp_http,
             otlp_grpc: place.otlp_grpc,
+            disk: place.disk,
         })
     }
 

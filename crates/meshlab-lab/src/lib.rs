@@ -3,9 +3,9 @@
 //!
 //! Open `lab.rs` for what it offers, `place.rs` for how a node's network is made, `switch/` for
 //! the way of a packet: `link/` is what happens on it, `nat/` and `firewall.rs` what is in front of
-//! a node, `packet/` reads and rewrites, `capture/` watches. `probe.rs` says what this host can do;
-//! `privilege.rs` gets namespaces without root where the host allows it; `measure/` says how well
-//! the switch does what it is told.
+//! a node, `packet/` reads and rewrites, `capture/` watches; `disk.rs` is a node's disk. `probe.rs`
+//! says what this host can do; `privilege.rs` gets namespaces without root where the host allows
+//! it; `measure/` says how well the switch does what it is told.
 //!
 //! It does not know why a link is cut, and it starts no process.
 
@@ -13,6 +13,7 @@ mod address;
 mod capture;
 mod clock;
 mod counters;
+mod disk;
 mod error;
 mod fading;
 mod firewall;
@@ -35,6 +36,7 @@ pub use capture::{Capture, CaptureFilter, CaptureReport, RecentSettings};
 pub use counters::{
     DropReason, FirewallCounters, LinkCounters, NatCounters, NodeCounters, StrayCounters,
 };
+pub use disk::{Disk, DiskSettings, mounts_under};
 pub use error::LabError;
 pub use firewall::FirewallSettings;
 pub use lab::{Lab, NodeNet, ProbeReport, Prober, Probes};

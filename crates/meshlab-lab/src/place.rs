@@ -1,4 +1,4 @@
-//! A node's network: its namespaces, its TUN device, its addresses, its telemetry doors.
+//! A node's place: its namespaces, its TUN device, its addresses, its telemetry doors, its disk.
 
 use std::{
     fs::File,
@@ -8,6 +8,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use crate::disk::{self, Disk, DiskSettings};
 
 /// Ethernet's; QUIC finds out by itself what fits.
 const MTU: libc::c_int = 1500;
@@ -26,6 +28,7 @@ pub(crate) struct Place {
     pub(crate) has_ipv6: bool,
     pub(crate) otlp_http: TcpListener,
     pub(crate) otlp_grpc: TcpListener,
+    pub(crate) disk: Option<Disk>,
 }
 
 /// What could not be made, with what the system said.
@@ -47,15 +50,20 @@ impl<T> Doing<T> for io::Result<T> {
 
 /// Makes a place on a thread of its own, because namespaces belong to threads; the thread ends,
 /// the descriptors keep what it made.
-pub(crate) fn make(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
+pub(crate) fn make(
+    ipv4: Ipv4Addr,
+    ipv6: Ipv6Addr,
+    disk: Option<&DiskSettings>,
+) -> Result<Place, Failure> {
     let builder = thread::Builder::new().name("lab-place".into());
-    let maker = builder.spawn(move || make_here(ipv4, ipv6)).doing("a thread")?;
+    let disk = disk.cloned();
+    let maker = builder.spawn(move || make_here(ipv4, ipv6, disk)).doing("a thread")?;
     maker.join().unwrap_or_else(|_| {
         Err(Failure { what: "a namespace", error: io::Error::other("its thread broke") })
     })
 }
 
-fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
+fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr, disk: Option<DiskSettings>) -> Result<Place, Failure> {
     // SAFETY: takes no pointers and concerns this thread only, which ends after this function.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).doing("a network namespace")?;
     // SAFETY: the same.
@@ -67,6 +75,7 @@ fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
         libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null())
     })
     .doing("private mounts")?;
+    let disk = disk.map(|disk| disk::make(&disk)).transpose().doing("a disk of its own")?;
     let net = File::open("/proc/thread-self/ns/net").doing("a network namespace")?;
     let mount = File::open("/proc/thread-self/ns/mnt").doing("a mount namespace")?;
     let tun = open_tun().doing("a TUN device")?;
@@ -89,6 +98,7 @@ fn make_here(ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> Result<Place, Failure> {
         has_ipv6,
         otlp_http: listen(OTLP_HTTP_PORT).doing("a telemetry port")?,
         otlp_grpc: listen(OTLP_GRPC_PORT).doing("a telemetry port")?,
+        disk,
     })
 }
 

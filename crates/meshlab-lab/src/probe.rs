@@ -86,7 +86,7 @@ pub fn probe() -> HostReport {
 
 /// A whole place, which is what a run makes: the parts may each work and this not.
 fn whole_place() -> Option<String> {
-    match place::make(Ipv4Addr::new(198, 18, 0, 1), Ipv6Addr::LOCALHOST) {
+    match place::make(Ipv4Addr::new(198, 18, 0, 1), Ipv6Addr::LOCALHOST, None) {
         Ok(_) => None,
         Err(failure) => Some(format!("{} cannot be made: {}", failure.what, failure.error)),
     }

@@ -26,10 +26,26 @@ pub enum Request {
     Telemetry,
     /// Say whom you hold to be where.
     View,
+    /// Set the program's wall clock, if a shift is given, and say what it shows. The shift takes
+    /// the place of the one before; the clock of the host is left alone.
+    Clock {
+        /// How far from the host's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shift: Option<ClockShift>,
+    },
     /// Do something.
     Command(Command),
     /// Leave: announce it, flush, close the endpoint and exit with code 0.
     Stop,
+}
+
+/// How far a program's wall clock is from the host's. The default is not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockShift {
+    /// Ahead by so many microseconds when it is set; negative is behind.
+    pub offset_micros: i64,
+    /// From then on, gains so many microseconds each second; negative is slower.
+    pub drift_ppm: i64,
 }
 
 /// A request with the number that its reply carries.
@@ -97,6 +113,11 @@ pub enum Reply {
         neighbors: Vec<String>,
         /// Live connections of its gossip, by the peer's public key.
         connections: BTreeMap<String, u32>,
+    },
+    /// To [`Request::Clock`].
+    Clock {
+        /// What the program's wall clock shows, in microseconds since 1970.
+        unix_micros: i64,
     },
     /// To [`Request::Command`]: what came of it. A command that failed is refused.
     Outcome(Outcome),
@@ -204,6 +225,9 @@ mod tests {
         let line = encode(&ask);
         assert_eq!(line, b"{\"id\":7,\"ask\":\"stop\"}\n");
         assert_eq!(decode_request(&line), Ok(ask));
+        let shift = Some(ClockShift { offset_micros: -5, drift_ppm: 0 });
+        let ask = RequestFrame { id: 8, request: Request::Clock { shift } };
+        assert_eq!(decode_request(&encode(&ask)), Ok(ask));
         let counts = Telemetry { ended: 3, exported: 2, dropped: 1 };
         let reply = Message::Reply { id: 7, reply: Reply::Telemetry(counts) };
         assert_eq!(decode_message(&encode(&reply)), Ok(reply));

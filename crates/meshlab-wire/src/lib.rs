@@ -11,7 +11,7 @@ mod names;
 
 pub use command::{Command, Contact, Order, Outcome, Traffic, TrafficKind, TrafficResult};
 pub use control::{
-    DecodeError, MAX_LINE_BYTES, Message, PROTOCOL, Ready, Reply, Request, RequestFrame, Telemetry,
-    ViewEntry, decode_message, decode_request, encode,
+    ClockShift, DecodeError, MAX_LINE_BYTES, Message, PROTOCOL, Ready, Reply, Request,
+    RequestFrame, Telemetry, ViewEntry, decode_message, decode_request, encode,
 };
 pub use names::{State, attr, env, span};

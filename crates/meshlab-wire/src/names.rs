@@ -163,7 +163,7 @@ pub enum State {
     Joining,
     /// Takes part.
     Alive,
-    /// Takes part, over its own budget.
+    /// Takes part, but is not well: over its own budget, or its disk refuses what it writes.
     Degraded,
     /// About to be replaced.
     Updating,

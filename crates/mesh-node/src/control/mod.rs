@@ -16,7 +16,7 @@ pub(crate) use send::Orders;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use iroh::{
@@ -221,7 +221,7 @@ impl ControlProtocol {
             return Err(Denial::NotForMe);
         }
         let wanted = Capability { mesh: Some(self.mesh.clone()), acts: order.act.acts() };
-        let now = SystemTime::now();
+        let now = meshlab_agent::wall_clock();
         authority::check(self.operator.as_ref(), &sender, &wanted, &order.chain, now)?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.note(sender, order.serial)

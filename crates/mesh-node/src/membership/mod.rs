@@ -35,6 +35,7 @@ use crate::{
     identity::hex,
     lifecycle::Lifecycle,
     load::{Budget, OwnLoad},
+    own_disk::OwnDisk,
     seeds::Seeds,
     view::SharedView,
 };
@@ -69,6 +70,7 @@ pub(crate) struct Membership {
     budget: Budget,
     /// When the load is held against the budget next; `None` without a budget.
     budget_due: Option<Instant>,
+    disk: OwnDisk,
     digest_every: Duration,
     resubscribed: usize,
     acquaintances: Acquaintances,
@@ -94,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) budget: Budget,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) acquaintances: Acquaintances,
+    pub(crate) disk: OwnDisk,
     pub(crate) view: Arc<SharedView>,
     pub(crate) connections: Connections,
     pub(crate) dialer: Dialer,
@@ -138,6 +141,7 @@ impl Membership {
             digest_every: parts.digest_every,
             resubscribed: 0,
             acquaintances: parts.acquaintances,
+            disk: parts.disk,
             view: parts.view,
             connections: parts.connections,
             dialer: parts.dialer,
@@ -167,6 +171,7 @@ impl Membership {
             // Whatever woke it: after a pause several of these are ready at once, and what an event
             // changes may hide how late it is.
             self.notice_pause(Instant::now().saturating_duration_since(due));
+            self.try_disk();
             if matches!(self.on_woken(woken).await?, Next::End) {
                 self.leave().await;
                 return Ok(());
@@ -272,9 +277,16 @@ impl Membership {
     }
 
     fn hold_budget(&mut self, now: Instant) {
-        let was_over = self.lifecycle.state() == State::Degraded;
+        let was_over = self.lifecycle.is_over_budget();
         let over = self.budget.is_over(self.load.read(now), was_over);
         if let Some(state) = self.lifecycle.budget(over) {
+            self.announce(state);
+        }
+    }
+
+    fn try_disk(&mut self) {
+        let Some(refuses) = self.disk.refuses(Instant::now()) else { return };
+        if let Some(state) = self.lifecycle.disk(refuses) {
             self.announce(state);
         }
     }
@@ -287,7 +299,9 @@ impl Membership {
             known.takes_work = self.lifecycle.takes_work();
         }
         self.cadence.changed(Instant::now());
-        info_span!(parent: None, "node.state_changed", state = state.as_str()).in_scope(|| ());
+        let reason = (state == State::Degraded).then(|| self.lifecycle.reason()).flatten();
+        info_span!(parent: None, "node.state_changed", state = state.as_str(), reason)
+            .in_scope(|| ());
     }
 
     /// Asks who is to be asked.

@@ -1,6 +1,6 @@
 //! Orders by message, and who may give them.
 
-use meshlab_wire::{Command, Order, Outcome, State};
+use meshlab_wire::{ClockShift, Command, Order, Outcome, Reply, Request, State};
 
 use crate::support::{DEADLINE, Node, key, tool};
 
@@ -57,6 +57,16 @@ fn an_order_needs_a_chain_from_the_operator() {
     assert_eq!(order(&mut console, &without, Order::Shutdown), refused("no-operator"));
     assert_eq!(target.counter("orders.refused"), 4);
     assert!(target.child.try_wait().unwrap().is_none(), "a refusal does nothing else");
+
+    let of_an_hour = token(&console, &["--may", "shutdown,set-state", "--for", "3600s"]);
+    grant(&mut console, of_an_hour);
+    // By its own clock it is two hours later, and the chain was for one.
+    let shift =
+        |offset_micros| Request::Clock { shift: Some(ClockShift { offset_micros, drift_ppm: 0 }) };
+    let Reply::Clock { unix_micros: later } = target.ask(shift(7_200_000_000)) else { panic!() };
+    assert_eq!(order(&mut console, &target, Order::Shutdown), refused("expired"));
+    let Reply::Clock { unix_micros: now } = target.ask(shift(0)) else { panic!() };
+    assert!((later - now - 7_200_000_000).abs() < 60_000_000, "{later} and {now}");
 
     let draining = Order::SetState { state: State::Draining };
     assert_eq!(order(&mut console, &target, draining), (true, None));

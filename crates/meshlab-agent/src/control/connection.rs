@@ -21,6 +21,7 @@ use super::{
     lines::{Line, Lines},
     once_known,
 };
+use crate::clock::CLOCK;
 
 /// Longest wait for the other side to read a line.
 const WRITE_DEADLINE: Duration = Duration::from_secs(2);
@@ -122,6 +123,10 @@ impl Connection {
                     self.reply(id, Reply::View { peers, neighbors, connections }).await
                 }
                 None => self.refuse(id, "the node is not ready yet; wait for `ready`".into()).await,
+            },
+            Request::Clock { shift } => match CLOCK.ask(shift) {
+                Ok(unix_micros) => self.reply(id, Reply::Clock { unix_micros }).await,
+                Err(why) => self.refuse(id, why).await,
             },
             Request::Command(command) => self.perform(id, command).await,
             Request::Stop if self.stops.len() < MAX_STOPS => {

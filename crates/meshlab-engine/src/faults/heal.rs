@@ -6,6 +6,7 @@ use std::{
 };
 
 use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, Verdict, format_duration};
+use meshlab_wire::State as Lifecycle;
 use tokio::time::Instant;
 
 use crate::{
@@ -13,14 +14,18 @@ use crate::{
     claims::names,
     engine::{Shared, lock},
     state::State,
+    views::Opinion,
 };
 
-/// Who must hold whom to be there again: the pairs that did when the fault was applied.
+/// Who must hold whom to be there again, and as well as then: the pairs that did when the fault
+/// was applied.
 #[derive(Debug, Clone)]
 pub(crate) struct Healing {
     pub(super) fault: FaultId,
     /// By observer: the nodes that it held to be there, with their keys.
     pub(super) before: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
+    /// Observer and node, where the former held the latter to be degraded already.
+    degraded: BTreeSet<(NodeId, NodeId)>,
     /// How long it may take from the moment that the fault was taken back.
     pub(super) within: Duration,
 }
@@ -38,18 +43,23 @@ impl Healing {
             hurt.iter().filter_map(|id| Some(state.nodes.get(*id)?.mesh.clone())).collect();
         let views = lock(&shared.views);
         let mut before: BTreeMap<NodeId, BTreeMap<NodeId, String>> = BTreeMap::new();
+        let mut degraded = BTreeSet::new();
         for mesh in &meshes {
             let live = state.live(mesh);
             for observer in &live {
                 for subject in live.iter().filter(|subject| *subject != observer) {
                     let Some(key) = state.key(subject) else { continue };
-                    if views.opinion(observer, &key).is_some_and(|opinion| opinion.present) {
+                    let opinion = views.opinion(observer, &key);
+                    if let Some(opinion) = opinion.filter(|opinion| opinion.present) {
+                        if opinion.state == Lifecycle::Degraded {
+                            degraded.insert((observer.clone(), subject.clone()));
+                        }
                         before.entry(observer.clone()).or_default().insert(subject.clone(), key);
                     }
                 }
             }
         }
-        Self { fault, before, within }
+        Self { fault, before, degraded, within }
     }
 
     /// Waits until everybody holds everybody to be there again, and records when each does.
@@ -85,7 +95,7 @@ impl Healing {
             count => format!(", and {} more are not whole", count - 1),
         };
         Verdict::Failed(format!(
-            "not healed within {}: {observer} does not hold {} to be there{more}",
+            "not healed within {}: {observer} does not hold {} to be there and well{more}",
             format_duration(self.within),
             names(&subjects.iter().cloned().collect::<Vec<_>>()),
         ))
@@ -99,7 +109,11 @@ impl Healing {
         let mut missing: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
         for (observer, subjects) in self.before.iter().filter(|(observer, _)| fit(observer)) {
             for (subject, key) in subjects.iter().filter(|(subject, _)| fit(subject)) {
-                if !views.opinion(observer, key).is_some_and(|opinion| opinion.present) {
+                let well = |opinion: Opinion| {
+                    opinion.state != Lifecycle::Degraded
+                        || self.degraded.contains(&(observer.clone(), subject.clone()))
+                };
+                if !views.opinion(observer, key).is_some_and(|held| held.present && well(held)) {
                     missing.entry(observer.clone()).or_default().insert(subject.clone());
                 }
             }

@@ -15,7 +15,9 @@ mod quiet;
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_faults::{Fault, Hurts, Revive, Revived, Target, Undo, Victim, by_name, catalogue};
+use meshlab_faults::{
+    Fault, FaultError, Hurts, Revive, Revived, Target, Undo, Victim, by_name, catalogue,
+};
 use meshlab_model::{
     FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
 };
@@ -69,13 +71,12 @@ impl Engine {
         };
         let lab = lock(&self.shared.lab).clone();
         if kind.hurts().needs_lab() && lab.is_none() {
-            open.judging = Judging::Known(Verdict::Skipped(format!(
+            let why = format!(
                 "`{}` is done in the lab's switch, and this run is on the host's network \
                  (`--network host`)",
                 call.name
-            )));
-            self.shared.state().faults.insert(fault, open);
-            return Ok(FaultStarted { fault, acted: false });
+            );
+            return Ok(self.skip_fault(fault, open, why));
         }
         let target = Target { lab, ..self.target(kind.hurts(), &call)? };
         if kind.hurts() == Hurts::LinksOfNode && target.far.is_empty() {
@@ -91,6 +92,10 @@ impl Engine {
         let healing = Healing::new(&self.shared, fault, &hurt, kind.heals_within());
         let applied = match self.shared.cancel.or(kind.apply(&target)).await? {
             Ok(applied) => applied,
+            Err(FaultError::Unavailable { why, .. }) => {
+                let why = format!("`{}` cannot be done here: {why}", call.name);
+                return Ok(self.skip_fault(fault, open, why));
+            }
             Err(error) => {
                 let why = error.to_string();
                 let broken = Verdict::Broken(why.clone());
@@ -121,6 +126,12 @@ impl Engine {
             open.timer = timer;
         }
         Ok(FaultStarted { fault, acted: true })
+    }
+
+    fn skip_fault(&self, fault: FaultId, mut open: OpenFault, why: String) -> FaultStarted {
+        open.judging = Judging::Known(Verdict::Skipped(why));
+        self.shared.state().faults.insert(fault, open);
+        FaultStarted { fault, acted: false }
     }
 
     /// Has somebody wait for those who must notice, and watch those who may not.
@@ -182,7 +193,12 @@ impl Engine {
             if hurts == Hurts::Life {
                 life.expect_end();
             }
-            nodes.push(Victim { node: id.clone(), process: life.process, key: state.key(id) });
+            nodes.push(Victim {
+                node: id.clone(),
+                process: life.process,
+                key: state.key(id),
+                disk: state.node(id)?.place.disk.clone(),
+            });
         }
         let far = match hurts {
             Hurts::LinksOfNode if call.against.is_empty() => {
@@ -356,5 +372,7 @@ async fn finished(judge: JoinHandle<Verdict>) -> Verdict {
     judge.await.unwrap_or_else(|error| Verdict::Broken(format!("its judge broke: {error}")))
 }
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;

@@ -211,7 +211,7 @@ async fn what_was_there_before_a_fault_must_be_there_again_after_it() {
         if whole {
             assert_eq!(verdicts, [Verdict::Passed]);
         } else {
-            let why = "not healed within 5.00 s: node-2 does not hold node-3 to be there";
+            let why = "not healed within 5.00 s: node-2 does not hold node-3 to be there and well";
             assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
         }
     }
@@ -227,8 +227,8 @@ async fn an_undo_that_does_nothing_is_red_though_it_says_that_it_is_done() {
     bench.buries("node-1", &["node-2"]);
     bench.buries("node-3", &["node-2"]);
     let (verdicts, _) = bench.finish().await;
-    let why = "not healed within 500.0 ms: node-1 does not hold node-2 to be there, and 1 more \
-               are not whole";
+    let why = "not healed within 500.0 ms: node-1 does not hold node-2 to be there and well, and \
+               1 more are not whole";
     assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
 }
 
@@ -251,7 +251,7 @@ async fn a_node_that_does_not_come_back_after_a_thaw_is_red_and_named() {
         if whole {
             assert_eq!(verdicts, [Verdict::Passed]);
         } else {
-            let why = "not healed within 15.0 s: node-3 does not hold node-2 to be there";
+            let why = "not healed within 15.0 s: node-3 does not hold node-2 to be there and well";
             assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
         }
     }

@@ -195,8 +195,8 @@ fn evidence(record: &RunRecord, claim: &ClaimView, verdict: &Verdict) -> Markup 
 
 fn faults(view: &RunView, results: &str) -> Markup {
     html! {
-        @if view.faults.is_empty() { p class="dim" { "none" } } @else { div class="scroll" {
-            table class="wide" {
+        @if view.faults.is_empty() { p class="dim" { "none" } } @else {
+            div class="scroll" { table class="wide" {
             tr { th { "verdict" } th { "fault" } th { "targets" } th { "planned" } th { "acted" }
                 th { "noticed" } th { "undone" } th { "healed" } }
             @for fault in view.faults.values() {

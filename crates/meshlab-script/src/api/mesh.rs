@@ -15,8 +15,17 @@ use crate::{
     error::nearest,
 };
 
-const OPTIONS: &[&str] =
-    &["nodes", "name", "digest_every", "digest_gated", "env", "backbone", "operator", "relay"];
+const OPTIONS: &[&str] = &[
+    "nodes",
+    "name",
+    "digest_every",
+    "digest_gated",
+    "env",
+    "backbone",
+    "operator",
+    "relay",
+    "disk",
+];
 const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
 const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
 const DEFAULT_ROLE: &str = "broker";
@@ -52,6 +61,7 @@ async fn mesh(call: Call) -> Outcome<MeshRef> {
         backbone: options.boolean("backbone")?.unwrap_or(false),
         operator: options.boolean("operator")?.unwrap_or(false),
         relay: options.boolean("relay")?.unwrap_or(false),
+        disk: options.size("disk")?,
     };
     let id = wanted.name.clone();
     let started = call.host()?.start_mesh(wanted, call.at()).await;
