@@ -50,6 +50,8 @@ struct Storm {
 enum Woken {
     /// It is time.
     Due,
+    /// A fault is over.
+    Ended,
     /// The body is over.
     Over,
 }
@@ -71,10 +73,9 @@ impl Engine {
             (ChaosId(state.last_chaos), test)
         };
         let seed = self.shared.config.seed;
-        let plan = match self.replayed(chaos) {
-            Some(plan) => plan,
-            None => plan::draw(seed, chaos, &options, length),
-        };
+        let replayed = self.replayed(chaos);
+        let again = replayed.is_some();
+        let plan = replayed.unwrap_or_else(|| plan::draw(seed, chaos, &options, length));
         let event = RunEventKind::ChaosPlanned {
             chaos,
             test,
@@ -94,7 +95,10 @@ impl Engine {
             early: None,
         };
         captures::keep(&self.shared);
-        let raged = storm.rage(&plan, length, over).await;
+        let raged = match again {
+            true => storm.rage_again(&plan, length, over).await,
+            false => storm.rage(&plan, length, over).await,
+        };
         // Also when it was stopped: what acts goes its way to the end.
         let rest = storm.wait_for_all().await;
         let (tally, early) = (storm.tally, storm.early.clone());
@@ -152,13 +156,13 @@ impl Storm {
             if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
                 return Ok(());
             }
-            while self.acting.len() >= self.options.at_once || self.still_hurt(planned) {
+            while self.acting.len() >= self.options.at_once {
                 self.wait_for_one().await?;
             }
             if *over.borrow() {
                 return Ok(());
             }
-            if planned.realised.is_none() && self.budget_is_gone(plan.len() - place) {
+            if self.budget_is_gone(plan.len() - place) {
                 return Ok(());
             }
             self.begin(place, planned);
@@ -173,14 +177,25 @@ impl Storm {
         over: &mut watch::Receiver<bool>,
     ) -> Result<Woken, HostError> {
         loop {
-            let engine = self.engine.clone();
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => return Ok(Woken::Due),
-                () = ended(over) => return Ok(Woken::Over),
-                Some(done) = self.acting.join_next_with_id() => self.count(done)?,
-                reason = engine.shared.cancel.stopped() => {
-                    return Err(HostError::Cancelled(crate::cancel::describe(&reason)));
-                }
+            match self.wait(due, over).await? {
+                Woken::Ended => {}
+                woken => return Ok(woken),
+            }
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        due: Instant,
+        over: &mut watch::Receiver<bool>,
+    ) -> Result<Woken, HostError> {
+        let engine = self.engine.clone();
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => Ok(Woken::Due),
+            () = ended(over) => Ok(Woken::Over),
+            Some(done) = self.acting.join_next_with_id() => self.count(done).map(|()| Woken::Ended),
+            reason = engine.shared.cancel.stopped() => {
+                Err(HostError::Cancelled(crate::cancel::describe(&reason)))
             }
         }
     }
@@ -235,8 +250,7 @@ impl Storm {
     }
 
     fn begin(&mut self, place: usize, planned: &ChaosFault) {
-        let place =
-            ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        let place = self.place(place);
         if let Some(why) = planned.realised.as_ref().and_then(|was| was.skipped.as_ref()) {
             return self.skip(place, format!("as in the run that is replayed: {why}"));
         }
@@ -260,6 +274,10 @@ impl Storm {
         let targets = call.targets.clone();
         let task = self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
         self.hurting.push((task.id(), targets));
+    }
+
+    fn place(&self, place: usize) -> ChaosPlace {
+        ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) }
     }
 
     fn skip(&mut self, place: ChaosPlace, why: String) {
