@@ -192,8 +192,12 @@ impl Bench {
                     let again = verdicts.insert(*fault, verdict.clone());
                     assert_eq!(again, None, "a fault is judged once");
                 }
-                RunEventKind::FaultReached { stage: FaultStage::Acted { witness }, .. } => {
-                    acted.push(witness.clone());
+                RunEventKind::FaultReached {
+                    stage: FaultStage::Acted { witness, unnoticed },
+                    ..
+                } => {
+                    let why = unnoticed.as_ref().map(|why| format!("; {why}"));
+                    acted.push(format!("{witness}{}", why.unwrap_or_default()));
                 }
                 RunEventKind::Audited { leftovers, .. } => {
                     assert_eq!(*leftovers, Vec::<String>::new());

@@ -201,6 +201,9 @@ pub enum RunEventKind {
         /// How many of them, the last ones, are on the far side; 0 where there is none.
         #[serde(default, skip_serializing_if = "is_zero")]
         against: u32,
+        /// What it was told, as a scenario writes it: `delay = "200 ms"`. Empty if nothing.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        told: String,
         /// Its place in the schedule that drew it; `None` if the scenario asked for it by itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         chaos: Option<ChaosPlace>,
@@ -490,6 +493,9 @@ pub enum FaultStage {
     Acted {
         /// What the witness saw.
         witness: String,
+        /// Why nobody has to notice; `None` if somebody has to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unnoticed: Option<String>,
     },
     /// A node that was not the target noticed.
     Noticed {

@@ -53,7 +53,8 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
             let healed = fault.healed.iter().map(|(at, by)| json!({ "at": at, "by": by }));
             let healed: Vec<Value> = healed.collect();
             json!({ "fault": id, "chaos": fault.chaos, "test": fault.test, "name": fault.name,
-            "targets": fault.targets, "planned": fault.planned,
+            "targets": fault.targets, "against": fault.against, "told": fault.told,
+            "unnoticed": fault.unnoticed, "planned": fault.planned,
             "acted": fault.acted.as_ref().map(|acted| acted.0),
             "noticed": noticed, "undone": fault.undone.as_ref().map(|undone| undone.0),
             "healed": healed,

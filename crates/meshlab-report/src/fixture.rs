@@ -92,11 +92,12 @@ pub fn run(folder: &Path) -> RunRecord {
             name: "kill_node".into(),
             targets: vec![node(4)],
             against: 0,
+            told: String::new(),
             chaos: Some(ChaosPlace { chaos: ChaosId(1), place: 0 }),
         },
     ));
     for (ms, stage) in [
-        (1010, FaultStage::Acted { witness: "the kernel reaped it".into() }),
+        (1010, FaultStage::Acted { witness: "the kernel reaped it".into(), unnoticed: None }),
         (4000, FaultStage::Noticed { by: node(1), evidence: HOSTILE.into() }),
         (5000, FaultStage::Undone { how: "started again".into() }),
         (5040, FaultStage::Healed { by: node(2) }),

@@ -173,7 +173,11 @@ impl<W: Write> Terminal<W> {
             K::FaultReached { fault, stage } => {
                 let name = self.fault_name(*fault);
                 let (what, how) = match stage {
-                    FaultStage::Acted { witness } => ("acted", witness.clone()),
+                    FaultStage::Acted { witness, unnoticed } => {
+                        let why =
+                            unnoticed.as_ref().map(|why| format!(" (not to be noticed: {why})"));
+                        ("acted", format!("{witness}{}", why.unwrap_or_default()))
+                    }
                     FaultStage::Noticed { by, evidence } => {
                         ("noticed", format!("{by}: {evidence}"))
                     }
@@ -286,8 +290,7 @@ impl<W: Write> Terminal<W> {
     /// A fault's name and whom it hurts.
     fn fault_name(&self, fault: FaultId) -> String {
         let Some(fault) = self.view.faults.get(&fault) else { return String::new() };
-        let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
-        format!("{} {}", clean(&fault.name), targets.join(", "))
+        format!("{} {}", clean(&fault.name), crate::text::whom(fault))
     }
 
     fn faults(&mut self) -> io::Result<()> {
@@ -302,16 +305,18 @@ impl<W: Write> Terminal<W> {
                 }
                 None => format!("not {what}"),
             };
-            let targets: Vec<_> = fault.targets.iter().map(|node| clean(node.as_str())).collect();
+            let noticed = match &fault.unnoticed {
+                Some(_) => "not to be noticed".to_owned(),
+                None => stage("noticed", fault.noticed.iter().map(|noticed| noticed.0).min()),
+            };
             writeln!(
                 self.out,
-                "  {:<12} {} {} at {}: {}, {}, {}{}",
+                "  {:<12} {} {} at {}: {}, {noticed}, {}{}",
                 fault.judged().word(),
                 clean(&fault.name),
-                targets.join(", "),
+                crate::text::whom(fault),
                 fault.planned,
                 stage("acted", fault.acted.as_ref().map(|acted| acted.0)),
-                stage("noticed", fault.noticed.iter().map(|noticed| noticed.0).min()),
                 stage("undone", fault.undone.as_ref().map(|undone| undone.0)),
                 fault.healed_after().map_or(String::new(), |micros| {
                     format!(", healed {} after that", took(micros))

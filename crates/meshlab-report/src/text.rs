@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ExitCode, SourceLine, TrafficMeasure, format_duration,
+    ChaosTally, ClaimEvidence, ExitCode, NodeId, SourceLine, TrafficMeasure, format_duration,
 };
 use meshlab_stats::Latency;
 
-use crate::view::{ChaosView, Deviation, Recovery, RunView, percentiles};
+use crate::view::{ChaosView, Deviation, FaultView, Recovery, RunView, percentiles};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -177,6 +177,24 @@ pub(crate) fn late(chaos: &ChaosView) -> String {
             format!("; applied p50 {half}, p99 {most} after the time {than}")
         }
         None => String::new(),
+    }
+}
+
+/// Whom a fault hurts: "a, b", or "a, b | c" with two sides. Of a long side the first four and how
+/// many more.
+pub(crate) fn whom(fault: &FaultView) -> String {
+    let near = fault.targets.len().saturating_sub(fault.against as usize);
+    let (near, far) = fault.targets.split_at(near);
+    let side = |nodes: &[NodeId]| {
+        let first: Vec<_> = nodes.iter().take(4).map(|node| clean(node.as_str())).collect();
+        match nodes.len() {
+            0..=4 => first.join(", "),
+            more => format!("{} and {} more", first.join(", "), more - 4),
+        }
+    };
+    match far {
+        [] => side(near),
+        far => format!("{} | {}", side(near), side(far)),
     }
 }
 

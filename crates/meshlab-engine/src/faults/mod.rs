@@ -104,14 +104,8 @@ impl Engine {
                 return Err(HostError::Harness(format!("failed to {why}")));
             }
         };
-        let witness = match &noticing.why {
-            Some(why) if noticing.quiet.is_some() || noticing.converging.is_some() => {
-                format!("{}; nobody may take it for more: {why}", applied.witness)
-            }
-            Some(why) => format!("{}; judged by this alone: {why}", applied.witness),
-            None => applied.witness,
-        };
-        self.reached(fault, FaultStage::Acted { witness });
+        let stage = FaultStage::Acted { witness: applied.witness, unnoticed: noticing.why.clone() };
+        self.reached(fault, stage);
         self.start_judging(&mut open, noticing);
         open.healing = Some(healing);
         if applied.undo.is_none() {

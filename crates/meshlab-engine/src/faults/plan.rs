@@ -75,7 +75,9 @@ impl Engine {
         let targets = call.targets.iter().chain(&call.against).cloned().collect();
         let (name, chaos) = (call.name.clone(), call.chaos);
         let against = u32::try_from(call.against.len()).unwrap_or(u32::MAX);
-        let planned = RunEventKind::FaultPlanned { fault, test, name, targets, against, chaos };
+        let told = call.settings.to_string();
+        let planned =
+            RunEventKind::FaultPlanned { fault, test, name, targets, against, told, chaos };
         self.shared.event_at(planned, at);
         Ok(fault)
     }

@@ -20,13 +20,14 @@ fn kinds() -> Vec<(u64, RunEventKind)> {
     use RunEventKind as K;
     let (chaos, test, fault) = (ChaosId(1), TestId(0), FaultId(4));
     let plan = vec![drawn(10, "node-1"), drawn(20, "node-2"), drawn(90, "node-3")];
-    let acted = FaultStage::Acted { witness: "seen".to_owned() };
+    let acted = FaultStage::Acted { witness: "seen".to_owned(), unnoticed: None };
     let planned = K::FaultPlanned {
         fault,
         test,
         name: "wedge_node".to_owned(),
         targets: vec!["node-2".into(), "node-3".into()],
         against: 1,
+        told: String::new(),
         chaos: Some(place(0)),
     };
     vec![

@@ -208,12 +208,13 @@ fn faults(view: &RunView, results: &str) -> Markup {
                         @if let Some((file, packets)) = &fault.capture {
                             " " a href=(address(results, file)) { "capture" } " ("
                             (packets) " packets)" } }
-                    td { (fault.name) }
-                    td { @for target in &fault.targets { (target) " " } }
+                    td { (fault.name) @if !fault.told.is_empty() { " (" (clean(&fault.told)) ")" } }
+                    td { (crate::text::whom(fault)) }
                     td { (fault.planned) }
                     td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": "
                         (clean(how)) } @else { "never" } }
-                    td { (each(&fault.noticed.iter().map(|(at, by, how)|
+                    td { @if let Some(why) = &fault.unnoticed { "not to be noticed: " (clean(why)) }
+                        (each(&fault.noticed.iter().map(|(at, by, how)|
                         (after(at), format!("{}: {}", clean(by.as_str()), clean(how))))
                         .collect::<Vec<_>>())) }
                     td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "

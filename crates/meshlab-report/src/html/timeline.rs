@@ -129,6 +129,7 @@ fn told(fault: &FaultView, view: &RunView) -> String {
         Some((at, witness)) => format!("acted after {}: {}", after(at), clean(witness)),
         None => "never acted".to_owned(),
     });
+    lines.extend(fault.unnoticed.as_ref().map(|why| format!("not to be noticed: {}", clean(why))));
     let noticed = fault.noticed.iter().map(|(at, by, evidence)| {
         format!("noticed after {} by {}: {}", after(at), clean(by.as_str()), clean(evidence))
     });

@@ -147,6 +147,12 @@ pub struct FaultView {
     pub planned: RunTime,
     /// When a witness saw it act, and what the witness saw.
     pub acted: Option<(RunTime, String)>,
+    /// How many of the targets, the last ones, are on the far side.
+    pub against: u32,
+    /// What it was told.
+    pub told: String,
+    /// Why nobody has to notice; `None` if somebody has to.
+    pub unnoticed: Option<String>,
     /// Who noticed, when, by what.
     pub noticed: Vec<(RunTime, NodeId, String)>,
     /// When it was undone, and how.
@@ -390,11 +396,14 @@ impl RunView {
     fn apply_fault(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::FaultPlanned { fault, test, name, targets, chaos, .. } => {
+            K::FaultPlanned { fault, test, name, targets, against, told, chaos } => {
                 let view = FaultView {
                     test: *test,
                     name: name.clone(),
                     targets: targets.clone(),
+                    against: *against,
+                    told: told.clone(),
+                    unnoticed: None,
                     chaos: *chaos,
                     source: event.source.clone(),
                     planned: event.at,
@@ -415,7 +424,10 @@ impl RunView {
                 let at = event.at;
                 self.recovery.reached(view, stage, at);
                 match stage {
-                    FaultStage::Acted { witness } => view.acted = Some((at, witness.clone())),
+                    FaultStage::Acted { witness, unnoticed } => {
+                        view.acted = Some((at, witness.clone()));
+                        view.unnoticed.clone_from(unnoticed);
+                    }
                     FaultStage::Noticed { by, evidence } => {
                         view.noticed.push((at, by.clone(), evidence.clone()));
                     }

@@ -94,13 +94,21 @@ mod tests {
 
     fn planned(fault: u32, name: &str) -> K {
         let (fault, test, targets) = (FaultId(fault), TestId(0), vec![NodeId::from("node-1")]);
-        K::FaultPlanned { fault, test, name: name.to_owned(), targets, against: 0, chaos: None }
+        K::FaultPlanned {
+            fault,
+            test,
+            name: name.to_owned(),
+            targets,
+            against: 0,
+            told: String::new(),
+            chaos: None,
+        }
     }
 
     fn reached(fault: u32, stage: u8, by: u8) -> K {
         let (fault, by) = (FaultId(fault), NodeId(format!("node-{by}")));
         let stage = match stage {
-            0 => FaultStage::Acted { witness: String::new() },
+            0 => FaultStage::Acted { witness: String::new(), unnoticed: None },
             1 => FaultStage::Noticed { by, evidence: String::new() },
             2 => FaultStage::Undone { how: String::new() },
             _ => FaultStage::Healed { by },
