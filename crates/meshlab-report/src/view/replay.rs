@@ -89,10 +89,11 @@ mod tests {
             name: "kill_node".to_owned(),
             targets: vec!["node-1".into()],
             against: 0,
+            told: String::new(),
             chaos: Some(ChaosPlace { chaos, place: n }),
         };
         let acted = |n: u32| {
-            let stage = FaultStage::Acted { witness: String::new() };
+            let stage = FaultStage::Acted { witness: String::new(), unnoticed: None };
             K::FaultReached { fault: FaultId(n), stage }
         };
         let (test, seed, on) = (TestId(0), 1, Vec::new());
