@@ -15,7 +15,11 @@ use meshlab_model::{
     SourceLine, Verdict, format_duration,
 };
 use meshlab_stats::Proportion;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, captures,
@@ -36,6 +40,8 @@ struct Storm {
     options: Arc<ChaosOptions>,
     at: SourceLine,
     acting: JoinSet<Result<Verdict, HostError>>,
+    /// Whom each of them hurts. What the engine holds of a fault begins only when it has acted.
+    hurting: Vec<(Id, Vec<NodeId>)>,
     tally: ChaosTally,
     early: Option<String>,
 }
@@ -44,6 +50,8 @@ struct Storm {
 enum Woken {
     /// It is time.
     Due,
+    /// A fault is over.
+    Ended,
     /// The body is over.
     Over,
 }
@@ -65,10 +73,9 @@ impl Engine {
             (ChaosId(state.last_chaos), test)
         };
         let seed = self.shared.config.seed;
-        let plan = match self.replayed(chaos) {
-            Some(plan) => plan,
-            None => plan::draw(seed, chaos, &options, length),
-        };
+        let replayed = self.replayed(chaos);
+        let again = replayed.is_some();
+        let plan = replayed.unwrap_or_else(|| plan::draw(seed, chaos, &options, length));
         let event = RunEventKind::ChaosPlanned {
             chaos,
             test,
@@ -83,11 +90,15 @@ impl Engine {
             options: Arc::new(options),
             at,
             acting: JoinSet::new(),
+            hurting: Vec::new(),
             tally: ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
             early: None,
         };
         captures::keep(&self.shared);
-        let raged = storm.rage(&plan, length, over).await;
+        let raged = match again {
+            true => storm.rage_again(&plan, length, over).await,
+            false => storm.rage(&plan, length, over).await,
+        };
         // Also when it was stopped: what acts goes its way to the end.
         let rest = storm.wait_for_all().await;
         let (tally, early) = (storm.tally, storm.early.clone());
@@ -145,13 +156,13 @@ impl Storm {
             if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
                 return Ok(());
             }
-            while self.acting.len() >= self.options.at_once || self.still_hurt(planned) {
+            while self.acting.len() >= self.options.at_once {
                 self.wait_for_one().await?;
             }
             if *over.borrow() {
                 return Ok(());
             }
-            if planned.realised.is_none() && self.budget_is_gone(plan.len() - place) {
+            if self.budget_is_gone(plan.len() - place) {
                 return Ok(());
             }
             self.begin(place, planned);
@@ -166,20 +177,31 @@ impl Storm {
         over: &mut watch::Receiver<bool>,
     ) -> Result<Woken, HostError> {
         loop {
-            let engine = self.engine.clone();
-            tokio::select! {
-                () = tokio::time::sleep_until(due) => return Ok(Woken::Due),
-                () = ended(over) => return Ok(Woken::Over),
-                Some(done) = self.acting.join_next() => self.count(done)?,
-                reason = engine.shared.cancel.stopped() => {
-                    return Err(HostError::Cancelled(crate::cancel::describe(&reason)));
-                }
+            match self.wait(due, over).await? {
+                Woken::Ended => {}
+                woken => return Ok(woken),
+            }
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        due: Instant,
+        over: &mut watch::Receiver<bool>,
+    ) -> Result<Woken, HostError> {
+        let engine = self.engine.clone();
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => Ok(Woken::Due),
+            () = ended(over) => Ok(Woken::Over),
+            Some(done) = self.acting.join_next_with_id() => self.count(done).map(|()| Woken::Ended),
+            reason = engine.shared.cancel.stopped() => {
+                Err(HostError::Cancelled(crate::cancel::describe(&reason)))
             }
         }
     }
 
     async fn wait_for_one(&mut self) -> Result<(), HostError> {
-        match self.acting.join_next().await {
+        match self.acting.join_next_with_id().await {
             Some(done) => self.count(done),
             None => Ok(()),
         }
@@ -187,7 +209,7 @@ impl Storm {
 
     async fn wait_for_all(&mut self) -> Result<(), HostError> {
         let mut outcome = Ok(());
-        while let Some(done) = self.acting.join_next().await {
+        while let Some(done) = self.acting.join_next_with_id().await {
             outcome = outcome.and(self.count(done));
         }
         outcome
@@ -195,9 +217,11 @@ impl Storm {
 
     fn count(
         &mut self,
-        done: Result<Result<Verdict, HostError>, tokio::task::JoinError>,
+        done: Result<(Id, Result<Verdict, HostError>), JoinError>,
     ) -> Result<(), HostError> {
-        let verdict = done.map_err(|error| {
+        let ended = done.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        self.hurting.retain(|(id, _)| *id != ended);
+        let verdict = done.map(|(_, verdict)| verdict).map_err(|error| {
             HostError::Harness(format!("failed to carry a fault through: {error}"))
         })?;
         match &verdict {
@@ -226,8 +250,7 @@ impl Storm {
     }
 
     fn begin(&mut self, place: usize, planned: &ChaosFault) {
-        let place =
-            ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) };
+        let place = self.place(place);
         if let Some(why) = planned.realised.as_ref().and_then(|was| was.skipped.as_ref()) {
             return self.skip(place, format!("as in the run that is replayed: {why}"));
         }
@@ -248,7 +271,13 @@ impl Storm {
             return self.skip(place, why);
         };
         let (engine, at) = (self.engine.clone(), self.at.clone());
-        self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
+        let targets = call.targets.clone();
+        let task = self.acting.spawn(async move { engine.carry_through(call, &kind, at).await });
+        self.hurting.push((task.id(), targets));
+    }
+
+    fn place(&self, place: usize) -> ChaosPlace {
+        ChaosPlace { chaos: self.chaos, place: u32::try_from(place).unwrap_or(u32::MAX) }
     }
 
     fn skip(&mut self, place: ChaosPlace, why: String) {
@@ -256,12 +285,19 @@ impl Storm {
         self.engine.shared.event_at(RunEventKind::ChaosSkipped { place, why }, self.at.clone());
     }
 
+    /// Whom faults hurt that are not over.
+    fn hurt<'a>(&'a self, state: &'a State) -> BTreeSet<&'a NodeId> {
+        let open = state.faults.values().filter(|open| !open.settled);
+        let begun = self.hurting.iter().flat_map(|(_, targets)| targets);
+        open.flat_map(|open| &open.targets).chain(begun).collect()
+    }
+
     /// The fault on the node that was drawn, or on the next of the list that is fit for it.
     fn call(&self, kind: &ChaosKind, planned: &ChaosFault, place: ChaosPlace) -> Option<FaultCall> {
         let on = &self.options.on;
         let first = on.iter().position(|node| *node == planned.target)?;
         let state = self.engine.shared.state();
-        let hurt = hurt(&state);
+        let hurt = self.hurt(&state);
         let fit = |node: &&NodeId| is_ready(&state, node) && !hurt.contains(*node);
         let fit: Vec<&NodeId> = on.iter().cycle().skip(first).take(on.len()).filter(fit).collect();
         // Two that would undo each other do not act at once.
@@ -387,12 +423,6 @@ impl Engine {
         }
         self.settle_fault(started.fault).await
     }
-}
-
-/// Whom faults hurt that are not over.
-fn hurt(state: &State) -> BTreeSet<&NodeId> {
-    let open = state.faults.values().filter(|open| !open.settled);
-    open.flat_map(|open| &open.targets).collect()
 }
 
 fn is_ready(state: &State, node: &NodeId) -> bool {

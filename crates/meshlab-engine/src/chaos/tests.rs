@@ -203,6 +203,46 @@ async fn a_replay_goes_on_where_the_budget_is_gone_and_hurts_nobody_else() {
 }
 
 #[tokio::test]
+async fn nobody_is_hurt_twice_while_the_first_fault_is_still_being_applied() {
+    // A wedge takes 200 ms to be seen, and the second one is due before that.
+    let twice = ChaosOptions {
+        at_once: 2,
+        every: Duration::from_millis(50),
+        duration: Some(Duration::from_millis(140)),
+        skip_budget: Percent(1.0),
+        ..options(&["node-2"])
+    };
+    let (tally, claims) = rage(twice, 0).await;
+    assert_eq!(tally, ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() });
+    assert_eq!(failed(&claims), Vec::<String>::new(), "{claims:?}");
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_whom_its_own_fault_still_hurts_and_holds_up_nobody_else() {
+    let wedge = |at_micros, target: &str| ChaosFault {
+        at_micros,
+        name: "wedge_node".to_owned(),
+        target: target.into(),
+        realised: Some(Realised { targets: vec![target.into()], ..Realised::default() }),
+    };
+    // More at once than the scenario has: the times are those to which that led before.
+    let plan = vec![wedge(1000, "node-1"), wedge(2000, "node-1"), wedge(3000, "node-2")];
+    let schedules = BTreeMap::from([(ChaosId(1), plan)]);
+    let replay = Replay { run: "x/1".to_owned(), schedules };
+    let record = recorded(options(&NODES), 0, Some(replay)).await;
+    let of = |event: &meshlab_model::RunEvent| match &event.kind {
+        RunEventKind::FaultPlanned { targets, .. } => Some(targets[0].clone()),
+        RunEventKind::FaultFinished { fault: meshlab_model::FaultId(1), .. } => Some("over".into()),
+        _ => None,
+    };
+    let order: Vec<NodeId> = record.events.iter().filter_map(of).collect();
+    assert_eq!(order.iter().filter(|node| node.as_str() == "node-1").count(), 2, "{order:?}");
+    let at = |node: &str| order.iter().position(|one| one.as_str() == node).unwrap();
+    let again = order.iter().rposition(|one| one.as_str() == "node-1").unwrap();
+    assert!(at("node-2") < at("over") && at("over") < again, "{order:?}");
+}
+
+#[tokio::test]
 async fn a_chaos_in_which_nothing_could_act_is_red() {
     let bench = Bench::start(HostNetwork, 2).await;
     bench.engine.stop_node(&"node-2".into(), here()).await.unwrap();

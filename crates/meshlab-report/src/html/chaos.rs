@@ -22,9 +22,15 @@ pub(super) fn chaos(view: &RunView) -> Markup {
 }
 
 fn schedule(view: &RunView, chaos: &ChaosView) -> Markup {
+    let again = chaos.is_replay();
+    let off = |place| match view.onsets(chaos, place) {
+        Some((now, before)) if now < before => format!("-{}", took(before - now)),
+        Some((now, before)) => format!("+{}", took(now - before)),
+        None => "-".to_owned(),
+    };
     html! { div class="scroll" { table {
         tr { th { "planned" } th { "fault" } th { "target" } th { "done" } th { "on" }
-            th { "verdict" } }
+            th { "verdict" } @if again { th { "onset differs by" } } }
         @for (place, planned) in (0_u32..).zip(&chaos.plan) { tr {
             td { (took(planned.at_micros)) } td { (clean(&planned.name)) }
             td { (clean(planned.target.as_str())) }
@@ -38,6 +44,7 @@ fn schedule(view: &RunView, chaos: &ChaosView) -> Markup {
                             td { (fault.targets.first().map_or(String::new(), |node|
                                 clean(node.as_str()))) }
                             td { (fault.judged().word()) }
+                            @if again { td class="n" { (off(place)) } }
                         } }
                     }
                 }

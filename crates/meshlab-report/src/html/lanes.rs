@@ -14,6 +14,9 @@ const WIDE_CHARACTER: f64 = 13.0;
 /// Narrowest part of a bar: onset takes milliseconds, and must be seen beside minutes.
 const PART_MIN: f64 = 2.0;
 
+/// Half of the width of the dot of a node that noticed.
+const DOT: f64 = 3.5;
+
 /// Free space between two faults of a lane.
 const GAP: f64 = 6.0;
 
@@ -49,6 +52,8 @@ impl Bar<'_> {
     fn room(&self) -> (f64, f64) {
         let from = self.parts.first().map_or(0.0, |part| part.from);
         let to = self.parts.last().map_or(from, |part| part.to);
+        // Who notices late may do so after the others hold it to be over.
+        let to = self.noticed.iter().map(|x| x + DOT).fold(to, f64::max);
         match &self.label {
             Some((at, label)) => (from.min(*at), to.max(at + width(label))),
             None => (from, to),
@@ -216,7 +221,7 @@ mod tests {
             source: None,
             planned: at(0),
             acted: Some((at(lasts / 4), String::new())),
-            noticed: Vec::new(),
+            noticed: vec![(at(lasts * 2), NodeId::from("node-2"), String::new())],
             undone: Some((at(lasts / 2), String::new())),
             healed: vec![(at(lasts), NodeId::from("node-1"))],
             verdict: Some((at(lasts), verdict)),
@@ -293,7 +298,7 @@ mod tests {
             prop_assert_eq!(bars.len() + left_out, faults.len());
             for bar in &bars {
                 let (from, to) = bar.room();
-                prop_assert!(from >= AXIS.left && to <= AXIS.right() + 3.0 * PART_MIN);
+                prop_assert!(from >= AXIS.left && to <= AXIS.right() + 3.0 * PART_MIN + DOT);
             }
         }
     }
