@@ -13,6 +13,7 @@ mod calls;
 mod cancel;
 mod chaos;
 mod claims;
+mod clean;
 mod commands;
 mod config;
 mod engine;
@@ -33,6 +34,7 @@ mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, inspect};
+pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
 mod bench;
+mod clean;
 mod cli;
 mod doctor;
 mod report;
@@ -26,6 +27,7 @@ fn main() {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Clean(arguments) => clean::clean(&arguments),
         Command::Doctor => doctor::doctor(&privilege),
     };
     match code {

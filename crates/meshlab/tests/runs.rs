@@ -339,3 +339,34 @@ fn a_chaos_is_green_when_all_is_noticed_and_red_when_it_is_not() {
     assert!(run.stdout.contains("1 of 1 of the judged faults: 100.00 %"), "{}", run.all());
     assert!(run.stdout.contains("the budget of 0.00 % cannot be met any more"), "{}", run.all());
 }
+
+#[test]
+fn what_a_dead_harness_left_is_shown_first_and_then_removed() {
+    let bench = Bench::new();
+    let run = bench.folder.path().join("results/cut/1");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("manifest.json"), "{}").unwrap();
+    // Process 1 runs, and was not started at the end of time.
+    let mut stray = std::process::Command::new("/bin/sleep")
+        .arg("600")
+        .env("MESHLAB_HARNESS", format!("1-{}-0", u64::MAX))
+        .env("MESHLAB_NODE_ID", "node-5")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let named = format!("process {} of node-5", stray.id());
+    let shown = until(soon(), || {
+        let dry = bench.meshlab(&["clean", "--dry-run"]);
+        dry.stdout.contains(&format!("found    {named}")).then_some(dry)
+    });
+    let shown = shown.expect("the process is found");
+    assert_eq!(shown.code, Some(5), "{}", shown.all());
+    assert!(shown.stdout.contains("no end   ./results/cut/1"), "{}", shown.all());
+    assert!(stray.try_wait().unwrap().is_none(), "nothing is removed yet");
+    let cleaned = bench.meshlab(&["clean"]);
+    assert!(cleaned.stdout.contains(&format!("removed  {named}")), "{}", cleaned.all());
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.all());
+    stray.wait().unwrap();
+    assert!(run.join("manifest.json").exists(), "a record is nobody's to delete");
+}
