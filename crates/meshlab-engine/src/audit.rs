@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use meshlab_model::{NodeId, RunEventKind};
 
-use crate::{Engine, engine::lock};
+use crate::{Engine, clean::left_of, engine::lock};
 
 /// The kernel takes a namespace apart after its last process and descriptor are gone, in the
 /// background.
@@ -12,9 +12,10 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl Engine {
-    /// Closes fleet and lab, then looks for processes, namespaces and devices of this run.
+    /// Closes fleet and lab, then looks for processes, namespaces, control groups and mounts of
+    /// this run.
     pub(crate) async fn close_and_audit(&self) -> RunEventKind {
-        lock(&self.shared.fleet).take();
+        let mark = lock(&self.shared.fleet).take().map(|fleet| fleet.mark());
         lock(&self.shared.lab).take();
         let (pids, namespaces) = {
             let state = self.shared.state();
@@ -24,9 +25,12 @@ impl Engine {
         if !namespaces.is_empty() {
             checked.push(format!("{} network namespaces", namespaces.len()));
         }
+        checked.extend(["control groups".to_owned(), "mounts".to_owned()]);
+        let results = &self.shared.folder.results;
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;
         let leftovers = loop {
-            let found = leftovers(&pids, &namespaces);
+            let mut found = leftovers(&pids, &namespaces);
+            found.extend(mark.into_iter().flat_map(|mark| left_of(mark, results)));
             if found.is_empty() || tokio::time::Instant::now() > deadline {
                 break found;
             }
@@ -74,7 +78,13 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::{
+        path::Path,
+        process::{Command, Stdio},
+    };
+
+    use meshlab_fleet::{Fleet, SpawnSpec, end_marked, marked_processes};
+    use tokio::runtime::Handle;
 
     use super::*;
 
@@ -98,5 +108,38 @@ mod tests {
         let made = BTreeMap::from([(inode, NodeId::from("node-2"))]);
         let me = format!("process {} in the network namespace of node-2", std::process::id());
         assert!(leftovers(&[], &made).contains(&me));
+    }
+
+    #[tokio::test]
+    async fn what_a_node_started_and_left_stopped_is_found_by_its_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let spec = SpawnSpec {
+            node: "node-3".into(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), "sleep 600 & kill -STOP $!; exit 0".into()],
+            environment: BTreeMap::new(),
+            log: folder.path().join("log"),
+            namespaces: Vec::new(),
+        };
+        fleet.spawn(spec).await.unwrap().exited().await;
+        let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+        loop {
+            let left = left_of(fleet.mark(), folder.path());
+            if let [one] = left.as_slice()
+                && one.starts_with("process ")
+                && one.ends_with(" of node-3 (state T)")
+            {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{left:?}");
+            tokio::task::yield_now().await;
+        }
+        for process in marked_processes().iter().filter(|process| process.mark == fleet.mark()) {
+            end_marked(process).unwrap();
+        }
+        assert_eq!(left_of(fleet.mark(), folder.path()), Vec::<String>::new());
+        let shown = left_of(fleet.mark(), Path::new("/proc"));
+        assert!(shown.contains(&"a mount on the host at /proc".to_owned()), "{shown:?}");
     }
 }

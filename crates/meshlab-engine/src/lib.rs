@@ -15,6 +15,7 @@ mod cancel;
 mod captures;
 mod chaos;
 mod claims;
+mod clean;
 mod commands;
 mod config;
 mod engine;
@@ -36,6 +37,7 @@ mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, fingerprint, inspect};
+pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use host::{

@@ -17,8 +17,10 @@ use std::{
 use meshlab_model::NodeId;
 use tokio::time::Instant;
 
-use crate::{hierarchy, janitor::Janitor, procfs::started_at};
+use crate::{Mark, hierarchy, janitor::Janitor};
 
+/// What the name of each group begins with.
+const PREFIX: &str = "meshlab-";
 /// The kernel takes a group apart once its last process is gone from it.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(5);
@@ -72,14 +74,25 @@ pub enum CgroupError {
 }
 
 /// Makes groups for one harness. The janitor starts with the first of them and ends with this.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cgroups {
+    mark: Mark,
     janitor: Mutex<Option<Janitor>>,
     /// How many were made, so that each has a name of its own.
     made: AtomicU64,
 }
 
+impl Default for Cgroups {
+    fn default() -> Self {
+        Self { mark: Mark::new(), janitor: Mutex::default(), made: AtomicU64::new(0) }
+    }
+}
+
 impl Cgroups {
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     fn tell(&self, tell: impl FnOnce(&mut Janitor) -> io::Result<()>) -> Result<(), CgroupError> {
         let mut janitor = self.janitor.lock().unwrap_or_else(PoisonError::into_inner);
         let janitor = match &mut *janitor {
@@ -114,24 +127,16 @@ impl Cgroups {
     }
 }
 
-/// What the names of this harness's groups begin with: its process id and its start tell it from
-/// any other, dead or alive.
-pub(crate) fn own_prefix() -> String {
-    let pid = std::process::id();
-    prefix(pid, started_at(pid).unwrap_or_default())
+/// What the names of a fleet's groups begin with.
+fn prefix(mark: Mark) -> String {
+    format!("{PREFIX}{mark}-")
 }
 
-fn prefix(pid: u32, started: u64) -> String {
-    format!("meshlab-{pid}-{started}-")
-}
-
-/// The harness that a group of that name belongs to: its process id and its start.
-pub(crate) fn owner(name: &str) -> Option<(u32, u64)> {
-    let mut parts = name.strip_prefix("meshlab-")?.splitn(3, '-');
-    let pid = parts.next()?.parse().ok()?;
-    let started = parts.next()?.parse().ok()?;
-    parts.next()?;
-    Some((pid, started))
+/// The fleet that a group of that name belongs to.
+pub(crate) fn owner(name: &str) -> Option<Mark> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let end = rest.match_indices('-').nth(2)?.0;
+    Mark::parse(&rest[..end])
 }
 
 /// A group, empty unless something was moved into it.
@@ -163,7 +168,7 @@ impl Confined {
         let parents = hierarchy::parents(controller).map_err(CgroupError::Unavailable)?;
         let former = hierarchy::group_of(pid, controller).map_err(CgroupError::Unavailable)?;
         let number = cgroups.made.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}{node}-{}-{number}", own_prefix(), controller.as_str());
+        let name = format!("{}{node}-{}-{number}", prefix(cgroups.mark), controller.as_str());
         let group = cgroups.make_below(&parents, &name)?;
         let confined = Self { group, pid, former, released: false };
         confined.admit(pid)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::{groups_left_behind, own_groups, remove_group};
+use crate::{groups_left_behind, groups_of, remove_group};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const AS_HARNESS: &str = "MESHLAB_TEST_AS_HARNESS";
@@ -41,12 +41,12 @@ fn confined(cgroups: &Arc<Cgroups>, controller: Controller, pid: u32) -> Option<
 #[tokio::test]
 async fn a_process_is_moved_in_and_back_and_nothing_stays() {
     for controller in [Controller::Cpu, Controller::Memory] {
-        let cgroups = Arc::default();
+        let cgroups: Arc<Cgroups> = Arc::default();
         let sleeper = Sleeper::new();
         let pid = sleeper.0.id();
         let Some(confined) = confined(&cgroups, controller, pid) else { return };
         let (path, former) = (confined.path().to_owned(), confined.former.clone());
-        assert!(confined.holds(pid).unwrap() && own_groups().contains(&path));
+        assert!(confined.holds(pid).unwrap() && groups_of(cgroups.mark()).contains(&path));
         assert_eq!(hierarchy::group_of(pid, controller), Ok(path.clone()));
         assert!(confined.read("no.such.file").is_err());
         assert!(confined.count("cgroup.procs", "no such word").is_err());
@@ -93,15 +93,14 @@ fn a_dropped_one_is_removed_and_a_left_one_by_the_janitor() {
 #[test]
 fn what_a_dead_harness_left_can_be_found_and_removed() {
     let Ok(parents) = hierarchy::parents(Controller::Cpu) else { return };
-    // Process 1 runs, and has not been started at the end of time.
-    let name = format!("{}test", prefix(1, u64::MAX));
+    let name = format!("{}test", prefix(Mark::of_nobody()));
     let path = parents[0].path.join(name);
     if fs::create_dir(&path).is_err() {
         return;
     }
     let mut sleeper = Sleeper::new();
     write(&path.join("cgroup.procs"), &sleeper.0.id().to_string()).unwrap();
-    assert!(groups_left_behind().contains(&path) && !own_groups().contains(&path));
+    assert!(groups_left_behind().contains(&path));
     remove_group(&path).unwrap();
     sleeper.0.wait().unwrap();
     assert!(!path.exists() && remove_group(&path).is_ok());

@@ -7,11 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    Controller,
-    cgroup::{own_prefix, owner},
-    procfs::started_at,
-};
+use crate::{Controller, Mark, cgroup::owner};
 
 /// The kernel takes a group apart once its last process is gone from it.
 const REMOVED_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +33,7 @@ struct Mount {
 
 /// Places for a group, the best first.
 pub(crate) fn parents(controller: Controller) -> Result<Vec<Parent>, String> {
-    let (mounts, own) = (mounts()?, groups_of("self")?);
+    let (mounts, own) = (mounts()?, memberships("self")?);
     let mut parents = Vec::new();
     for mount in mounts.iter().filter(|mount| mount.unified) {
         let Some(own) = place(mount, &own) else { continue };
@@ -65,7 +61,7 @@ pub(crate) fn parents(controller: Controller) -> Result<Vec<Parent>, String> {
 
 /// The group that a process is in, where that controller limits it.
 pub(crate) fn group_of(pid: u32, controller: Controller) -> Result<PathBuf, String> {
-    let (mounts, groups) = (mounts()?, groups_of(&pid.to_string())?);
+    let (mounts, groups) = (mounts()?, memberships(&pid.to_string())?);
     let separate = mounts.iter().find(|mount| has(mount, controller));
     let mount = separate.or_else(|| mounts.iter().find(|mount| mount.unified));
     let place = mount.and_then(|mount| place(mount, &groups));
@@ -74,13 +70,12 @@ pub(crate) fn group_of(pid: u32, controller: Controller) -> Result<PathBuf, Stri
 
 /// Control groups of harnesses that are gone.
 pub fn groups_left_behind() -> Vec<PathBuf> {
-    named(|name| owner(name).is_some_and(|(pid, started)| started_at(pid) != Some(started)))
+    named(|name| owner(name).is_some_and(|mark| !mark.is_of_live_harness()))
 }
 
-/// Control groups that this harness has made and that are still there.
-pub fn own_groups() -> Vec<PathBuf> {
-    let prefix = own_prefix();
-    named(|name| name.starts_with(&prefix))
+/// Control groups that a fleet has made and that are still there.
+pub fn groups_of(fleet: Mark) -> Vec<PathBuf> {
+    named(|name| owner(name) == Some(fleet))
 }
 
 /// Ends every process of a control group and removes the group.
@@ -152,7 +147,7 @@ fn place(mount: &Mount, groups: &str) -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-fn groups_of(pid: &str) -> Result<String, String> {
+fn memberships(pid: &str) -> Result<String, String> {
     let path = format!("/proc/{pid}/cgroup");
     fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
 }
@@ -216,13 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn a_group_names_its_harness() {
-        assert_eq!(owner("meshlab-12-345-node-1-cpu"), Some((12, 345)));
-        for other in ["meshlab-12-345", "meshlab-x-1-a", "meshlab", "user.slice"] {
+    fn a_group_names_its_fleet() {
+        let mark = Mark::new();
+        assert_eq!(owner(&format!("meshlab-{mark}-node-1-cpu-0")), Some(mark));
+        for other in ["meshlab-12-345-6", "meshlab-x-1-1-a", "meshlab-", "meshlab", "user.slice"] {
             assert_eq!(owner(other), None, "{other}");
         }
-        let own = format!("{}node-1", own_prefix());
-        let (pid, started) = owner(&own).unwrap();
-        assert_eq!((pid, Some(started)), (std::process::id(), started_at(std::process::id())));
     }
 }

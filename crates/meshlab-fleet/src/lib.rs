@@ -2,7 +2,8 @@
 //!
 //! Owns the spawner thread, the pipe that carries a node's log and the harness's side of the
 //! control channel. Open `process.rs` first: a [`Process`] is one life of one node. `cgroup.rs` is
-//! what limits one, `janitor.rs` what removes that after a crash.
+//! what limits one, `janitor.rs` what removes that after a crash; by its `mark.rs` what is left of
+//! a fleet is found.
 //!
 //! It does not know what a fault or a span is, and it does not decide whether an exit was right:
 //! it reports every exit to whoever asks.
@@ -13,19 +14,23 @@ mod error;
 mod hierarchy;
 mod janitor;
 mod log;
+mod mark;
 mod probe;
 mod process;
 mod procfs;
 mod spawner;
+mod stray;
 mod tool;
 
 pub use cgroup::{CgroupError, Confined, Controller};
 pub use control::Control;
 pub use error::FleetError;
-pub use hierarchy::{groups_left_behind, own_groups, remove_group};
+pub use hierarchy::{groups_left_behind, groups_of, remove_group};
 pub use log::{LOG_BYTES_MAX, log_tail};
+pub use mark::Mark;
 pub use probe::{Burden, Probe, ProbeEnd};
 pub use process::{Process, SpawnSpec};
 pub use procfs::started_at;
 pub use spawner::Fleet;
+pub use stray::{Marked, end_marked, marked_processes};
 pub use tool::{ToolError, run_tool};

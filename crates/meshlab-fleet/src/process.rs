@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    Confined, Control, Controller, FleetError,
+    Confined, Control, Controller, FleetError, Mark,
     cgroup::{CgroupError, Cgroups},
     log,
 };
@@ -129,7 +129,7 @@ pub(crate) struct Ours {
     log: File,
 }
 
-pub(crate) fn prepare(spec: SpawnSpec) -> Result<Prepared, FleetError> {
+pub(crate) fn prepare(spec: SpawnSpec, mark: Mark) -> Result<Prepared, FleetError> {
     let failed = |what: &str| {
         let (node, what) = (spec.node.clone(), what.to_owned());
         move |error| FleetError::Prepare { node, what, error }
@@ -147,6 +147,7 @@ pub(crate) fn prepare(spec: SpawnSpec) -> Result<Prepared, FleetError> {
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .envs(&spec.environment)
         .env(env::NODE_ID, spec.node.as_str())
+        .env(env::HARNESS, mark.to_string())
         .env(env::CONTROL_FD, inherited_fd.to_string())
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -246,7 +247,7 @@ fn watch_process(
     Ok((Arc::new(pidfd), watched, Control::open(runtime, node.clone(), stream)))
 }
 
-fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: a system call with plain numbers; a non-negative result is a new descriptor that
     // nobody else owns. It is close-on-exec by definition.
     unsafe {

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use crate::{FleetError, Process, SpawnSpec, cgroup::Cgroups, process};
+use crate::{FleetError, Mark, Process, SpawnSpec, cgroup::Cgroups, process};
 
 struct Job {
     command: Command,
@@ -50,13 +50,18 @@ impl Fleet {
         Ok(Self { runtime, jobs: Some(jobs), thread: Some(thread), cgroups: Arc::default() })
     }
 
+    /// What its processes and groups are found by.
+    pub fn mark(&self) -> Mark {
+        self.cgroups.mark()
+    }
+
     /// Starts a process as `spec` says. It runs when this returns; it is not ready yet.
     ///
     /// # Errors
     /// The program cannot be run, or a pipe, socket or log cannot be made.
     pub async fn spawn(&self, spec: SpawnSpec) -> Result<Process, FleetError> {
         let node = spec.node.clone();
-        let prepared = process::prepare(spec)?;
+        let prepared = process::prepare(spec, self.mark())?;
         let mut command = prepared.command;
         let namespaces = prepared.namespaces;
         let inherited = prepared.inherited_fd;

@@ -152,6 +152,8 @@ pub mod env {
     pub const CONTROL_FD: &str = "MESHLAB_CONTROL_FD";
     /// The name that the harness knows the node by.
     pub const NODE_ID: &str = "MESHLAB_NODE_ID";
+    /// The harness that started it, and which of its fleets: for finding what it left behind.
+    pub const HARNESS: &str = "MESHLAB_HARNESS";
     /// Where spans go: the base address of an OTLP/HTTP receiver.
     pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 }

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
+    /// Remove what a killed harness left on this host: processes and control groups
+    Clean(CleanArguments),
     /// Say what this host can do, and how to allow the rest
     Doctor(DoctorArguments),
 }
@@ -94,6 +96,16 @@ pub(crate) struct ReplayArguments {
     #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
     pub(crate) binary: Vec<(String, String)>,
     /// Folder in which results/ and reports/ are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// Say what would be removed, and remove nothing; ends with code 5 if there is something
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Folder whose results/ is looked through for runs without an end; they are only listed
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
 }

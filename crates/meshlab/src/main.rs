@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
 mod bench;
+mod clean;
 mod cli;
 mod doctor;
 mod replay;
@@ -29,6 +30,7 @@ fn main() {
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
+        Command::Clean(arguments) => clean::clean(&arguments),
     };
     match code {
         Ok(code) => process::exit(code as i32),

@@ -367,3 +367,34 @@ fn a_replay_fires_what_was_fired_and_refuses_what_changed() {
     fs::write(first.join("events.jsonl"), &events[..events.len() / 2]).unwrap();
     refused("its record is incomplete: events.jsonl ends at line");
 }
+
+#[test]
+fn what_a_dead_harness_left_is_shown_first_and_then_removed() {
+    let bench = Bench::new();
+    let run = bench.folder.path().join("results/cut/1");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("manifest.json"), "{}").unwrap();
+    // Process 1 runs, and was not started at the end of time.
+    let mut stray = std::process::Command::new("/bin/sleep")
+        .arg("600")
+        .env("MESHLAB_HARNESS", format!("1-{}-0", u64::MAX))
+        .env("MESHLAB_NODE_ID", "node-5")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let named = format!("process {} of node-5", stray.id());
+    let shown = until(soon(), || {
+        let dry = bench.meshlab(&["clean", "--dry-run"]);
+        dry.stdout.contains(&format!("found    {named}")).then_some(dry)
+    });
+    let shown = shown.expect("the process is found");
+    assert_eq!(shown.code, Some(5), "{}", shown.all());
+    assert!(shown.stdout.contains("no end   ./results/cut/1"), "{}", shown.all());
+    assert!(stray.try_wait().unwrap().is_none(), "nothing is removed yet");
+    let cleaned = bench.meshlab(&["clean"]);
+    assert!(cleaned.stdout.contains(&format!("removed  {named}")), "{}", cleaned.all());
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.all());
+    stray.wait().unwrap();
+    assert!(run.join("manifest.json").exists(), "a record is nobody's to delete");
+}
