@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use meshlab_model::{NodeId, RunEventKind};
 
-use crate::{Engine, clean::left_of, engine::lock};
+use meshlab_lab::namespace_cookie;
+
+use crate::{Engine, clean::left_of, engine::lock, state::Namespace};
 
 /// The kernel takes a namespace apart after its last process and descriptor are gone, in the
 /// background.
@@ -41,8 +43,8 @@ impl Engine {
 }
 
 /// Asks the kernel, not the harness's tables: children of this process, and holders of any
-/// namespace that the run made, by its inode.
-fn leftovers(pids: &[(NodeId, u32)], namespaces: &BTreeMap<u64, NodeId>) -> Vec<String> {
+/// namespace that the run made.
+fn leftovers(pids: &[(NodeId, u32)], namespaces: &BTreeMap<u64, Namespace>) -> Vec<String> {
     let mut found = Vec::new();
     let harness = std::process::id();
     for (node, pid) in pids {
@@ -58,11 +60,22 @@ fn leftovers(pids: &[(NodeId, u32)], namespaces: &BTreeMap<u64, NodeId>) -> Vec<
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         let held = fs::read_link(format!("/proc/{pid}/ns/net")).ok();
         let inode = held.as_deref().and_then(|link| namespace_inode(link.to_str()?));
-        if let Some(node) = inode.and_then(|inode| namespaces.get(&inode)) {
-            found.push(format!("process {pid} in the network namespace of {node}"));
+        if let Some(made) = inode.and_then(|inode| namespaces.get(&inode))
+            && is_in(pid, made)
+        {
+            found.push(format!("process {pid} in the network namespace of {}", made.node));
         }
     }
     found
+}
+
+/// Whether the process is in that very namespace. The kernel gives an inode out again as soon as
+/// its namespace is gone: then another program's has it, or that of another run.
+fn is_in(pid: u32, made: &Namespace) -> bool {
+    let held = fs::File::open(format!("/proc/{pid}/ns/net"));
+    let cookie = held.and_then(namespace_cookie).ok();
+    // Where it cannot be told, it is rather shown than missed.
+    cookie.zip(made.cookie).is_none_or(|(cookie, made)| cookie == made)
 }
 
 /// The inode in `net:[4026531840]`.
@@ -102,12 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_held_namespace_is_found_by_its_inode() {
+    fn a_held_namespace_is_found_and_another_of_the_same_inode_is_not() {
         let link = fs::read_link("/proc/self/ns/net").unwrap();
         let inode = namespace_inode(link.to_str().unwrap()).unwrap();
-        let made = BTreeMap::from([(inode, NodeId::from("node-2"))]);
+        let own = namespace_cookie(fs::File::open("/proc/self/ns/net").unwrap()).unwrap();
         let me = format!("process {} in the network namespace of node-2", std::process::id());
-        assert!(leftovers(&[], &made).contains(&me));
+        for (cookie, found) in [(Some(own), true), (Some(own + 1), false), (None, true)] {
+            let made = Namespace { node: "node-2".into(), cookie };
+            let left = leftovers(&[], &BTreeMap::from([(inode, made)]));
+            assert_eq!(left.contains(&me), found, "{cookie:?}");
+        }
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use meshlab_lab::DiskSettings;
+use meshlab_lab::{DiskSettings, namespace_cookie};
 use meshlab_model::{ByteSize, MeshId, NodeId};
 use meshlab_spans::Receiver;
 
@@ -15,7 +15,7 @@ use crate::{
     Engine, HostError,
     engine::lock,
     keep::{KEPT_BYTES_MAX, keep},
-    state::{Kind, Node, Place},
+    state::{Kind, Namespace, Node, Place},
 };
 
 /// What fits on a node's disk where the scenario does not say, in bytes. It is memory, but only
@@ -90,7 +90,9 @@ impl Engine {
         let inode = std::fs::metadata(format!("/proc/self/fd/{}", net.net_ns.as_raw_fd()))
             .map_err(|error| failed("a network", &error))?
             .st_ino();
-        self.shared.state().namespaces.insert(inode, id.clone());
+        let cookie = namespace_cookie(&net.net_ns).ok();
+        let made = Namespace { node: id.clone(), cookie };
+        self.shared.state().namespaces.insert(inode, made);
         let six = net.ipv6.map(|six| format!("[{six}]:{LAB_PORT}"));
         let place = Place {
             bind: [Some(format!("{}:{LAB_PORT}", net.ipv4)), six].into_iter().flatten().collect(),

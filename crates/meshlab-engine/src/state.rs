@@ -42,9 +42,17 @@ pub(crate) struct State {
     /// Every process that was ever started, for the audit.
     pub(crate) pids: Vec<(NodeId, u32)>,
     /// Every network namespace that was ever made, by inode, for the audit.
-    pub(crate) namespaces: BTreeMap<u64, NodeId>,
+    pub(crate) namespaces: BTreeMap<u64, Namespace>,
     /// What the record has kept of the nodes' data so far, in bytes.
     pub(crate) data_bytes_kept: u64,
+}
+
+/// A network namespace that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Namespace {
+    pub(crate) node: NodeId,
+    /// What tells it from a later one of the same inode; `None` if the kernel does not say.
+    pub(crate) cookie: Option<u64>,
 }
 
 /// A mesh of the test that is running.
@@ -117,6 +125,8 @@ pub(crate) struct OpenFault {
     /// The other side, of a fault between two.
     pub(crate) against: Vec<NodeId>,
     pub(crate) applied: RunTime,
+    /// Whether it is being applied now, and nothing is known of it yet.
+    pub(crate) applying: bool,
     /// Held as long as the fault acts and can be taken back.
     pub(crate) undo: Option<Undo>,
     pub(crate) undone: watch::Sender<bool>,

@@ -51,24 +51,22 @@ impl Engine {
         })?;
         let call = resolve(&self.shared.state(), call)?;
         let fault = self.plan_fault(kind, &call, at)?;
-        let mut open = OpenFault {
-            hurts: kind.hurts(),
-            freezes: kind.freezes(),
-            sets: kind.sets(),
-            targets: call.targets.clone(),
-            against: call.against.clone(),
-            applied: self.shared.clock.now(),
-            undo: None,
-            undone: watch::Sender::new(false),
-            ending: watch::Sender::new(false),
-            taken_back: None,
-            judging: Judging::Done,
-            healing: None,
-            heals: None,
-            judged: None,
-            settled: false,
-            timer: None,
-        };
+        let begun = self.begin_fault(kind, fault, call).await;
+        if begun.is_err() {
+            // What failed left nothing of itself behind, and keeps no other from acting.
+            self.shared.state().faults.remove(&fault);
+        }
+        begun
+    }
+
+    /// Applies a fault that is planned, and has it judged from then on.
+    async fn begin_fault(
+        &self,
+        kind: &dyn Fault,
+        fault: FaultId,
+        call: FaultCall,
+    ) -> Result<FaultStarted, HostError> {
+        let mut open = OpenFault::of(kind, &call, self.shared.clock.now());
         let lab = lock(&self.shared.lab).clone();
         if kind.hurts().needs_lab() && lab.is_none() {
             let why = format!(
@@ -80,11 +78,8 @@ impl Engine {
         }
         let target = Target { lab, ..self.target(kind.hurts(), &call)? };
         if kind.hurts() == Hurts::LinksOfNode && target.far.is_empty() {
-            open.judging = Judging::Known(Verdict::Skipped(
-                "there is no other node that a link of it leads to".to_owned(),
-            ));
-            self.shared.state().faults.insert(fault, open);
-            return Ok(FaultStarted { fault, acted: false });
+            let why = "there is no other node that a link of it leads to".to_owned();
+            return Ok(self.skip_fault(fault, open, why));
         }
         captures::keep(&self.shared);
         let noticing = self.noticing(fault, kind, &call, open.applied)?;

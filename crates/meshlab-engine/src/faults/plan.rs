@@ -8,6 +8,8 @@ use std::{
 use meshlab_faults::{DEATH, Evidence, Fault, Hurts, Undo, cut_links};
 use meshlab_model::{FaultId, NodeId, RunEventKind, RunTime, SourceLine};
 
+use tokio::sync::watch;
+
 use super::{
     converge::{Converging, REPAIRED_WITHIN},
     judge::Watch,
@@ -18,7 +20,7 @@ use crate::{
     Engine, FaultCall, HostError,
     claims::names,
     engine::lock,
-    state::{Kind, OpenFault, State},
+    state::{Judging, Kind, OpenFault, State},
 };
 
 /// What a death takes beyond the stated time to be inferred and told.
@@ -71,6 +73,9 @@ impl Engine {
         }
         state.last_fault += 1;
         let fault = FaultId(state.last_fault);
+        // From now on, so that two that are applied at the same time see each other.
+        let applying = OpenFault::of(kind, call, self.shared.clock.now());
+        state.faults.insert(fault, OpenFault { applying: true, ..applying });
         drop(state);
         let targets = call.targets.iter().chain(&call.against).cloned().collect();
         let (name, chaos) = (call.name.clone(), call.chaos);
@@ -247,8 +252,8 @@ fn check_sides(kind: &dyn Fault, call: &FaultCall) -> Result<(), HostError> {
 
 /// Whether a fault that still acts sets the same thing: then each undo would undo the other too.
 pub(crate) fn collides(open: &OpenFault, kind: &dyn Fault, call: &FaultCall) -> bool {
-    let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
-    if open.sets != kind.sets() || open.hurts != kind.hurts() || !needed {
+    let acts = open.applying || open.undo.as_ref().is_some_and(Undo::is_needed);
+    if open.sets != kind.sets() || open.hurts != kind.hurts() || !acts {
         return false;
     }
     if open.hurts == Hurts::LinksBetween {
@@ -282,6 +287,29 @@ pub(super) fn released(
 }
 
 impl OpenFault {
+    /// A fault that was asked for at `applied`, and did nothing yet.
+    pub(super) fn of(kind: &dyn Fault, call: &FaultCall, applied: RunTime) -> Self {
+        Self {
+            hurts: kind.hurts(),
+            freezes: kind.freezes(),
+            sets: kind.sets(),
+            targets: call.targets.clone(),
+            against: call.against.clone(),
+            applied,
+            applying: false,
+            undo: None,
+            undone: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
+            taken_back: None,
+            judging: Judging::Done,
+            healing: None,
+            heals: None,
+            judged: None,
+            settled: false,
+            timer: None,
+        }
+    }
+
     /// Whether `observer` notices nothing new about `subject` while this fault acts.
     fn blinds(&self, observer: &NodeId, subject: &NodeId) -> bool {
         match self.hurts {

@@ -118,6 +118,21 @@ async fn the_same_fault_twice_on_a_node_is_refused_while_the_first_acts() {
 }
 
 #[tokio::test]
+async fn two_that_set_the_same_do_not_begin_at_the_same_time() {
+    let bench = Bench::start(Lab, 3).await;
+    let (left, right) = (["node-1"], ["node-2", "node-3"]);
+    let first = bench.fault("partition", &left, &right, None);
+    let second = bench.fault("partition_pair", &["node-1"], &["node-2"], None);
+    let (first, second) = tokio::join!(first, second);
+    let error = second.unwrap_err();
+    assert!(error.to_string().contains("hurts node-1 already"), "{error}");
+    bench.engine.undo(first.unwrap().fault).await.unwrap();
+    let again = bench.fault("partition_pair", &["node-1"], &["node-2"], None).await.unwrap();
+    bench.engine.undo(again.fault).await.unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test]
 async fn who_cannot_notice_is_not_waited_for() {
     let bench = Bench::start(HostNetwork, 4).await;
     bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
