@@ -211,9 +211,11 @@ impl Host for Engine {
         self.run_chaos(options, over, at).await
     }
 
-    fn open_scope(&self) {
+    fn open_scope(&self, of: Option<FaultId>) {
         let now = self.shared.clock.now();
-        self.shared.state().scopes.push(now);
+        let mut state = self.shared.state();
+        let applied = of.and_then(|fault| Some(state.faults.get(&fault)?.applied));
+        state.scopes.push(applied.unwrap_or(now));
     }
 
     fn close_scope(&self) {

@@ -513,8 +513,9 @@ pub trait Host: Send + Sync {
         over: watch::Receiver<bool>,
         at: SourceLine,
     ) -> Result<ChaosTally, HostError>;
-    /// Opens a scope for evidence that starts now: the body of a fault.
-    fn open_scope(&self);
+    /// Opens a scope for evidence: the body of a fault, which starts when the fault was applied, or
+    /// of a chaos, which starts now. What a fault brings may come before its witness has seen it.
+    fn open_scope(&self, of: Option<FaultId>);
     /// Closes the innermost such scope.
     fn close_scope(&self);
 

@@ -35,6 +35,12 @@ impl Engine {
                 ));
             }
         }
-        self.shared.event(RunEventKind::PacketsCounted { links: links.collect(), stray });
+        let switch_micros = lab.switch_cpu_time().map(|spent| {
+            let mut state = self.shared.state();
+            let before = std::mem::replace(&mut state.switch_spent, spent);
+            u64::try_from(spent.saturating_sub(before).as_micros()).unwrap_or(u64::MAX)
+        });
+        let links = links.collect();
+        self.shared.event(RunEventKind::PacketsCounted { links, stray, switch_micros });
     }
 }

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use meshlab_faults::{Hurts, Undo};
@@ -39,6 +40,8 @@ pub(crate) struct State {
     /// Public key of the run's operator, once one was needed.
     pub(crate) operator: Option<String>,
     pub(crate) choices: u64,
+    /// CPU time of the lab's switch that is in the record already.
+    pub(crate) switch_spent: Duration,
     /// Every process that was ever started, for the audit.
     pub(crate) pids: Vec<(NodeId, u32)>,
     /// Every network namespace that was ever made, by inode, for the audit.

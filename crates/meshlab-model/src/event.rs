@@ -152,6 +152,10 @@ pub enum RunEventKind {
         links: Vec<LinkCount>,
         /// By node; nodes that sent nothing astray are absent.
         stray: Vec<StrayCount>,
+        /// CPU time that the switch took for all of it, in microseconds; `None` where the system
+        /// does not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        switch_micros: Option<u64>,
     },
     /// A claim is being evaluated.
     ClaimStarted {

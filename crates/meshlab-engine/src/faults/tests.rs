@@ -133,6 +133,24 @@ async fn two_that_set_the_same_do_not_begin_at_the_same_time() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_fault_sees_what_came_before_its_witness_did() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let before = bench.engine.shared.clock.now();
+    let hit = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    let acted = bench.engine.shared.clock.now();
+    bench.engine.open_scope(Some(hit.fault));
+    let opened = bench.engine.shared.state().scope();
+    // The witness looks for 200 ms; what others say in that time is of this fault.
+    assert!(opened >= before && acted.since(opened) >= Duration::from_millis(200), "{opened}");
+    bench.engine.close_scope();
+    bench.engine.open_scope(None);
+    assert!(bench.engine.shared.state().scope() >= acted);
+    bench.engine.close_scope();
+    bench.engine.undo(hit.fault).await.unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test]
 async fn who_cannot_notice_is_not_waited_for() {
     let bench = Bench::start(HostNetwork, 4).await;
     bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();

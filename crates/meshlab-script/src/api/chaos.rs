@@ -52,7 +52,7 @@ async fn chaos(call: Call) -> Outcome<MultiValue> {
         let tally = call.answer(storm.await)?;
         return report(&call, tally, MultiValue::new());
     };
-    host.open_scope();
+    host.open_scope(None);
     let during = async {
         let result = body.call_async::<MultiValue>(()).await;
         over.send_replace(true);

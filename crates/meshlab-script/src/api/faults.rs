@@ -140,7 +140,7 @@ async fn during(
     hit: &Hit,
     body: &mlua::Function,
 ) -> Outcome<()> {
-    host.open_scope();
+    host.open_scope(Some(hit.fault));
     let result = body.call_async::<()>(hit.clone()).await;
     host.close_scope();
     let undone = host.undo(hit.fault).await;

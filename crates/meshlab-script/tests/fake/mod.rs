@@ -305,8 +305,9 @@ impl Host for Fake {
         self.say(format!("undo {fault}"));
         Ok(())
     }
-    fn open_scope(&self) {
-        self.say("scope opens".to_owned());
+    fn open_scope(&self, of: Option<FaultId>) {
+        let of = of.map(|fault| format!(" with fault {fault}")).unwrap_or_default();
+        self.say(format!("scope opens{of}"));
     }
     fn close_scope(&self) {
         self.say("scope closes".to_owned());
