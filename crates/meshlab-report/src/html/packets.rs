@@ -48,8 +48,8 @@ fn cost(spent: u64, packets: u64, view: &RunView) -> String {
     let share = if lasted > 0 { 100.0 * spent as f64 / lasted as f64 } else { 0.0 };
     let each = if packets > 0 { spent as f64 / packets as f64 } else { 0.0 };
     format!(
-        "the switch took {} of CPU time for {packets} packets: {share:.2} % of a core, {each:.1} µs \
-         a packet",
+        "the switch took {} of CPU time for {packets} packets: {share:.2} % of a core, \
+         {each:.1} µs a packet",
         crate::text::took(spent)
     )
 }
