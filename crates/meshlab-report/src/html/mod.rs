@@ -213,10 +213,11 @@ fn faults(view: &RunView, results: &str) -> Markup {
                     td { (fault.planned) }
                     td { @if let Some((at, how)) = &fault.acted { "after " (after(at)) ": "
                         (clean(how)) } @else { "never" } }
-                    td { @if let Some(why) = &fault.unnoticed { "not to be noticed: " (clean(why)) }
-                        (each(&fault.noticed.iter().map(|(at, by, how)|
+                    td { @if let Some(why) = &fault.unnoticed {
+                        "not to be noticed: " (clean(why))
+                    } @else { (each(&fault.noticed.iter().map(|(at, by, how)|
                         (after(at), format!("{}: {}", clean(by.as_str()), clean(how))))
-                        .collect::<Vec<_>>())) }
+                        .collect::<Vec<_>>())) } }
                     td { @if let Some((at, how)) = &fault.undone { "after " (after(at)) ": "
                         (clean(how)) } @else { "not undone" } }
                     td { (each(&fault.healed.iter().map(|(at, by)|
