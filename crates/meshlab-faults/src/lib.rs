@@ -17,10 +17,12 @@ mod fd_limit;
 mod firewall_inbound;
 mod flap_link;
 mod kill_node;
+mod latency_spike;
 mod limits;
 mod links;
 mod lossy_link;
 mod memory_limit;
+mod mtu;
 mod nat_shift;
 mod node_links;
 mod packet_corrupt;
@@ -51,9 +53,11 @@ pub use fd_limit::FdLimit;
 pub use firewall_inbound::FirewallInbound;
 pub use flap_link::FlapLink;
 pub use kill_node::KillNode;
+pub use latency_spike::LatencySpike;
 pub use links::cut_links;
 pub use lossy_link::LossyLink;
 pub use memory_limit::MemoryLimit;
+pub use mtu::Mtu;
 pub use nat_shift::NatShift;
 pub use packet_corrupt::PacketCorrupt;
 pub use partition::Partition;
@@ -78,8 +82,10 @@ pub fn catalogue() -> &'static [&'static dyn Fault] {
         &FirewallInbound,
         &FlapLink,
         &KillNode,
+        &LatencySpike,
         &LossyLink,
         &MemoryLimit,
+        &Mtu,
         &NatShift,
         &PacketCorrupt,
         &Partition,

@@ -102,7 +102,7 @@ impl NodeLinks {
     }
 
     /// Takes it back, and reads that back from the switch.
-    fn reset(&self, reset: impl Fn(&mut LinkState)) -> Result<(), FaultError> {
+    pub(crate) fn reset(&self, reset: impl Fn(&mut LinkState)) -> Result<(), FaultError> {
         match self.change(&reset) {
             // Who has left the lab meanwhile has no links; those of the others are taken back.
             Ok(()) | Err(LabError::NoLink { .. } | LabError::NoNode(_)) => {}

@@ -24,9 +24,13 @@ pub struct Settings {
     pub jitter: Option<Duration>,
     /// Which packets of the node are meant, for a fault of its links.
     pub direction: Direction,
+    /// Bytes of the largest packet on a node's line, IP header included.
+    pub mtu: Option<u64>,
+    /// Whether larger ones vanish without an answer.
+    pub black_hole: bool,
     /// Bytes in a second that cross a link.
     pub rate: Option<u64>,
-    /// How the link goes down and up.
+    /// How the link goes down and up, or slow and fast again.
     pub flap: Option<Flap>,
     /// How far the node's wall clock is set forward, in microseconds; negative is back.
     pub skew_micros: Option<i64>,
@@ -59,6 +63,8 @@ impl fmt::Display for Settings {
             let sign = if micros < 0 { "-" } else { "" };
             format!("{sign}{}", format_duration(Duration::from_micros(micros.unsigned_abs())))
         });
+        // With a delay it is the delay that comes and goes.
+        let (down, up) = if self.delay.is_some() { ("spike", "calm") } else { ("down", "up") };
         let given = [
             ("loss", share(self.loss)),
             ("burst", self.burst.map(|packets| packets.to_string())),
@@ -68,9 +74,11 @@ impl fmt::Display for Settings {
             ("delay", time(self.delay)),
             ("jitter", time(self.jitter)),
             ("direction", direction),
+            ("bytes", self.mtu.map(|bytes| bytes.to_string())),
+            ("black_hole", self.black_hole.then(|| "true".to_owned())),
             ("rate", bytes(self.rate).map(|bytes| format!("{bytes}/s"))),
-            ("down", flap(|flap| format_duration(flap.down))),
-            ("up", flap(|flap| format_duration(flap.up))),
+            (down, flap(|flap| format_duration(flap.down))),
+            (up, flap(|flap| format_duration(flap.up))),
             ("count", flap(|flap| flap.count.to_string())),
             ("by", skew),
             ("drift", share(self.drift)),

@@ -33,6 +33,10 @@ impl Fault for SlowLink {
         Hurts::LinksOfNode
     }
 
+    fn sets(&self) -> &'static str {
+        "delay"
+    }
+
     fn evidence(&self) -> Evidence {
         Evidence::Unnoticed { none_of: DEATH, why: "who is slow is not dead" }
     }
@@ -42,45 +46,65 @@ impl Fault for SlowLink {
         let delay = delay.ok_or(FaultError::NotSet { fault: NAME, setting: "delay" })?;
         let jitter = target.settings.jitter.unwrap_or_default();
         let links = NodeLinks::of(NAME, target)?;
-        let ways = links.ways()?;
-        let way = ways.first().ok_or(FaultError::NoFarEnd { fault: NAME })?.clone();
-        let asked = Asked { delay: delay * ways.len() as u32, jitter: jitter * ways.len() as u32 };
-        let before = way.until(asked.probes(), SEEN_WITHIN, |seen| {
-            seen.median().ok_or_else(|| "no probe was answered before it was applied".to_owned())
-        });
-        let before = before.await?;
+        let asked = Asked::of(&links, delay, jitter)?;
+        let before = asked.before(SEEN_WITHIN).await?;
         let spread = if jitter.is_zero() { Jitter::None } else { Jitter::Uniform(jitter) };
-        let set = move |link: &mut LinkState| (link.delay, link.jitter) = (delay, spread);
-        let reset = |link: &mut LinkState| {
-            (link.delay, link.jitter) = (Duration::ZERO, Jitter::None);
+        let set = move |link: &mut LinkState| {
+            slow(link, delay);
+            link.jitter = spread;
         };
-        links.apply(set, reset, "no delay any more", asked.rises(&way, before, SEEN_WITHIN)).await
+        let reset = |link: &mut LinkState| slow(link, Duration::ZERO);
+        links.apply(set, reset, "no delay any more", asked.rises(before, SEEN_WITHIN)).await
     }
 }
 
-/// What a round trip must rise by.
-#[derive(Clone, Copy)]
-struct Asked {
+/// Sets a delay without a jitter; zero is none.
+pub(crate) fn slow(link: &mut LinkState, delay: Duration) {
+    (link.delay, link.jitter) = (delay, Jitter::None);
+}
+
+/// What the round trip over one of the links must rise by.
+pub(crate) struct Asked {
+    way: Way,
     delay: Duration,
     jitter: Duration,
 }
 
 impl Asked {
-    fn probes(self) -> Probes {
+    /// That of a delay in each of the directions that are meant.
+    pub(crate) fn of(
+        links: &NodeLinks,
+        delay: Duration,
+        jitter: Duration,
+    ) -> Result<Self, FaultError> {
+        let ways = links.ways()?;
+        let count = u32::try_from(ways.len()).unwrap_or(1);
+        let way = ways.into_iter().next().ok_or(FaultError::NoFarEnd { fault: NAME })?;
+        Ok(Self { way, delay: delay * count, jitter: jitter * count })
+    }
+
+    fn probes(&self) -> Probes {
         let patience = self.delay + self.jitter + Duration::from_millis(500);
         Probes { count: PROBES, every: Duration::from_millis(2), bytes: 64, patience }
     }
 
+    /// The round trip before it is applied.
+    pub(crate) async fn before(&self, within: Duration) -> Result<Duration, FaultError> {
+        let before = self.way.until(self.probes(), within, |seen| {
+            seen.median().ok_or_else(|| "no probe was answered before it was applied".to_owned())
+        });
+        before.await
+    }
+
     /// The witness: a probe's round trip rises by what was asked, give or take 2 ms or 2 %, and the
     /// jitter. A switch that takes the setting and does nothing is found out by this.
-    async fn rises(
-        self,
-        way: &Way,
+    pub(crate) async fn rises(
+        &self,
         before: Duration,
         within: Duration,
     ) -> Result<String, FaultError> {
-        let Self { delay, jitter } = self;
-        let off = HOST_OFF.max(delay / 50) + jitter;
+        let Self { way, delay, jitter } = self;
+        let off = HOST_OFF.max(*delay / 50) + *jitter;
         way.until(self.probes(), within, |seen| {
             let after = seen.median().ok_or("no probe was answered any more")?;
             let rose = after.saturating_sub(before);
@@ -91,9 +115,9 @@ impl Asked {
                 format_duration(before),
                 format_duration(after),
             );
-            match rose.abs_diff(delay) <= off {
-                true => Ok(format!("{said}, and {} was asked", format_duration(delay))),
-                false => Err(format!("{said}, not by {} as asked", format_duration(delay))),
+            match rose.abs_diff(*delay) <= off {
+                true => Ok(format!("{said}, and {} was asked", format_duration(*delay))),
+                false => Err(format!("{said}, not by {} as asked", format_duration(*delay))),
             }
         })
         .await
@@ -145,9 +169,8 @@ mod tests {
         let nodes = Talkers::new();
         let links =
             NodeLinks::of(NAME, &nodes.target("a", settings(Direction::Out)).await).unwrap();
-        let way = links.ways().unwrap().remove(0);
-        let asked = Asked { delay: Duration::from_millis(40), jitter: Duration::ZERO };
-        let witness = asked.rises(&way, Duration::ZERO, SOON);
+        let asked = Asked::of(&links, Duration::from_millis(40), Duration::ZERO).unwrap();
+        let witness = asked.rises(Duration::ZERO, SOON);
         let error = links.clone().apply(|_| {}, |_| {}, "", witness).await.unwrap_err().to_string();
         assert!(error.contains("not by 40.0 ms as asked within 50"), "{error}");
     }

@@ -114,6 +114,8 @@ fn every_fault_is_told_what_its_options_say() {
         "fault.fd_limit(one, { files = 64 })",
         "fault.firewall_inbound(one)",
         "fault.flap_link(one, two, { down = \"500ms\", count = 5 })",
+        "fault.latency_spike(one, { delay = \"500ms\", spike = \"2s\", count = 4 })",
+        "fault.mtu(one, { bytes = 1280, black_hole = true })",
         "fault.lossy_link(one, { loss = \"10%\", burst = 4, duplicate = \"1%\", reorder = \"2%\", \
          direction = \"both\" })",
         "fault.memory_limit(one, { memory = \"64MiB\" })",
@@ -138,6 +140,8 @@ fn every_fault_is_told_what_its_options_say() {
 fn mistakes_in_the_options_of_faults_are_shown_with_their_cure() {
     let calls = [
         "fault.slow_link(swarm:pick())",
+        "fault.mtu(swarm:pick(), { bytes = 9000 })",
+        "fault.latency_spike(swarm:pick(), { spike = \"1s\" })",
         "fault.slow_link(swarm:pick(), { delay = 200 })",
         "fault.slow_link(swarm:pick(), { delay = \"2h\" })",
         "fault.lossy_link(swarm:pick(), { burst = 3 })",

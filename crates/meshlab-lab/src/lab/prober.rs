@@ -25,8 +25,8 @@ const HEADERS: usize = 28;
 const HEAD: usize = 12;
 /// Enough behind them that a bit flipped in the number shows.
 const BYTES_MIN: usize = 16;
-/// With its headers as large as what QUIC sends at first.
-const BYTES_MAX: usize = 1172;
+/// With its headers as large as the device takes.
+const BYTES_MAX: usize = 1472;
 /// How long the far end listens at a time, and so how late it learns that all is over.
 const TURN: Duration = Duration::from_millis(20);
 
@@ -47,7 +47,7 @@ pub struct Probes {
     pub count: u32,
     /// Time from one to the next.
     pub every: Duration,
-    /// Bytes of each, without its headers: 16 to 1172; what is less or more is taken as those.
+    /// Bytes of each, without its headers: 16 to 1472; what is less or more is taken as those.
     pub bytes: usize,
     /// How long an answer to the last is waited for. Ends earlier once all are answered.
     pub patience: Duration,
@@ -118,10 +118,29 @@ fn socket_in(network: &OwnedFd, address: IpAddr) -> io::Result<UdpSocket> {
             if unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
                 return Err(io::Error::last_os_error());
             }
-            UdpSocket::bind((address, 0))
+            let socket = UdpSocket::bind((address, 0))?;
+            never_fragment(&socket)?;
+            Ok(socket)
         });
         worker.join().unwrap_or_else(|_| Err(io::Error::other("its thread broke")))
     })
+}
+
+/// Has the kernel send packets of any size whole, whatever it was told of the path: a probe that is
+/// too large must not cross in parts.
+fn never_fragment(socket: &UdpSocket) -> io::Result<()> {
+    let how = libc::IP_PMTUDISC_PROBE;
+    // SAFETY: the pointer is to a local of the size that is told.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const how).cast(),
+            size_of_val(&how) as libc::socklen_t,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// One probe as it is sent: a token of the call, its number, and bytes that follow from both.

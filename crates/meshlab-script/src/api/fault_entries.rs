@@ -102,6 +102,14 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry { full: "fault.kill_node", ..PLAIN },
     Entry {
+        full: "fault.latency_spike",
+        options: &["hold", "delay", "spike", "calm", "count", "direction", "to"],
+        chaos: &["weight", "hold", "delay", "spike", "calm", "count", "direction"],
+        needs: &["delay"],
+        example: "delay = \"500ms\"",
+        ..PLAIN
+    },
+    Entry {
         full: "fault.lossy_link",
         options: &["hold", "loss", "burst", "duplicate", "reorder", "direction", "to"],
         chaos: &["weight", "hold", "loss", "burst", "duplicate", "reorder", "direction"],
@@ -115,6 +123,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         chaos: &["weight", "hold", "memory"],
         needs: &["memory"],
         example: "memory = \"64MiB\"",
+        ..PLAIN
+    },
+    Entry {
+        full: "fault.mtu",
+        options: &["hold", "bytes", "black_hole"],
+        chaos: &["weight", "hold", "bytes", "black_hole"],
         ..PLAIN
     },
     Entry { full: "fault.nat_shift", instant: true, chaos: &["weight"], ..PLAIN },
@@ -248,6 +262,8 @@ pub(super) fn settings(entry: &Entry, call: &Call, options: &Options) -> Outcome
         jitter: delay(entry, options, "jitter")?,
         direction: direction(entry, options)?,
         rate: if entry.has("rate") { options.byte_rate("rate")? } else { None },
+        mtu: mtu(entry, options)?,
+        black_hole: entry.has("black_hole") && options.boolean("black_hole")?.unwrap_or(false),
         flap: flap(entry, options)?,
         skew_micros: skew(entry, options)?,
         drift: drift(entry, options)?,
@@ -313,9 +329,11 @@ fn direction(entry: &Entry, options: &Options) -> Outcome<FaultDirection> {
 
 /// Three times a second down and a second up, where nothing else is said.
 fn flap(entry: &Entry, options: &Options) -> Outcome<Option<FaultFlap>> {
-    if !entry.has("down") {
-        return Ok(None);
-    }
+    let (down, up) = match (entry.has("down"), entry.has("spike")) {
+        (true, _) => ("down", "up"),
+        (_, true) => ("spike", "calm"),
+        _ => return Ok(None),
+    };
     let time = |key: &str| -> Outcome<Duration> {
         let time = options.duration(key)?.unwrap_or(Duration::from_secs(1));
         if (Duration::from_millis(50)..=DELAY_MAX).contains(&time) {
@@ -327,7 +345,19 @@ fn flap(entry: &Entry, options: &Options) -> Outcome<Option<FaultFlap>> {
     let count = u32::try_from(count).ok().filter(|count| *count <= 10_000);
     let count =
         count.ok_or_else(|| options.mistake("count", "`count` is at most 10000".to_owned()))?;
-    Ok(Some(FaultFlap { down: time("down")?, up: time("up")?, count }))
+    Ok(Some(FaultFlap { down: time(down)?, up: time(up)?, count }))
+}
+
+/// `bytes`: from what IPv4 needs of a line to what the lab's lines are.
+fn mtu(entry: &Entry, options: &Options) -> Outcome<Option<u64>> {
+    let bytes = if entry.has("bytes") { options.count("bytes")? } else { None };
+    match bytes {
+        Some(bytes) if !(68..=1499).contains(&bytes) => {
+            let message = format!("`bytes` is 68 to 1499, got {bytes}; a line has 1500 without it");
+            Err(options.mistake("bytes", message))
+        }
+        bytes => Ok(bytes),
+    }
 }
 
 fn size(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<u64>> {
