@@ -40,6 +40,7 @@ pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
+pub use faults::fault_names;
 pub use host::{
     Aim, Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
     FaultStarted, Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo,

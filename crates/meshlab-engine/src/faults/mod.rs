@@ -42,12 +42,8 @@ impl Engine {
         at: SourceLine,
     ) -> Result<FaultStarted, HostError> {
         let kind = known(&call.name).ok_or_else(|| {
-            let names: Vec<&str> = catalogue().iter().map(|fault| fault.name()).collect();
-            HostError::Misuse(format!(
-                "there is no fault `{}`; there is {}",
-                call.name,
-                names.join(", ")
-            ))
+            let names = fault_names().join(", ");
+            HostError::Misuse(format!("there is no fault `{}`; there is {names}", call.name))
         })?;
         let call = resolve(&self.shared.state(), call)?;
         let fault = self.plan_fault(kind, &call, at)?;
@@ -346,6 +342,11 @@ impl Engine {
     fn finish_fault(&self, fault: FaultId, verdict: Verdict) {
         self.shared.event(RunEventKind::FaultFinished { fault, verdict });
     }
+}
+
+/// The names of all faults that there are.
+pub fn fault_names() -> Vec<&'static str> {
+    catalogue().iter().map(|fault| fault.name()).collect()
 }
 
 /// The fault of that name.

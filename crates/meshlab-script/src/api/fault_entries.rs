@@ -416,3 +416,25 @@ fn cores(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
         cores => Ok(cores),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_in_the_language_the_manual_and_the_scenarios() {
+        let faults: BTreeSet<&str> = meshlab_engine::fault_names().into_iter().collect();
+        assert_eq!(faults, entry_names().collect());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let manual = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+        for fault in faults {
+            assert!(manual.contains(&format!("| `{fault}(")), "docs/faults.md lacks {fault}");
+            // The general form is that of `split-brain.lua`.
+            let name = fault.replace('_', "-");
+            let scenario = root.join(format!("scenarios/faults/{name}.lua"));
+            assert!(fault == "partition" || scenario.exists(), "no {}", scenario.display());
+        }
+    }
+}
