@@ -16,6 +16,7 @@ use crate::{
     declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
     locate::{self, Token},
+    task::Tasks,
 };
 
 /// Lua that runs this long without calling the harness is taken for an endless loop. Scenarios
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) declared: Mutex<Declared>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
+    /// What runs beside each other in the test that is going on.
+    pub(crate) tasks: Tasks,
     last_call: Mutex<Instant>,
 }
 
@@ -54,6 +57,7 @@ impl Context {
             declared: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
+            tasks: Tasks::default(),
             last_call: Mutex::new(Instant::now()),
         }
     }

@@ -14,6 +14,7 @@ use mlua::{
 use crate::{
     context::{ALONE_MAX, Context},
     error::{ErrorKind, nearest},
+    task::Place,
 };
 
 /// A scenario holds names and numbers; what it waits for lives in the harness.
@@ -98,6 +99,11 @@ fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
         if let Some(why) = context.host().and_then(|host| host.cancelled()) {
             let mut error = context.mistake("", line(), format!("the run was stopped: {why}"));
             error.kind = ErrorKind::Cancelled;
+            return Err(mlua::Error::external(error));
+        }
+        if Place::here().is_some_and(|place| place.task.is_cancelled()) {
+            let mut error = context.mistake("", line(), "the task was cancelled".to_owned());
+            error.kind = ErrorKind::Withdrawn;
             return Err(mlua::Error::external(error));
         }
         // While a call waits, the loop that polls it is run by Lua too; that is not the script.

@@ -48,18 +48,28 @@ async fn chaos(call: Call) -> Outcome<MultiValue> {
     let wanted = wanted(&call, &options, body.is_some())?;
     let (over, ended) = watch::channel(false);
     let storm = host.chaos(wanted, ended, call.at());
+    let place = call.place()?;
     let Some(body) = body else {
-        let tally = call.answer(storm.await)?;
-        return report(&call, tally, MultiValue::new());
+        tokio::pin!(storm);
+        let tally = tokio::select! {
+            biased;
+            tally = &mut storm => tally,
+            () = place.task.cancelled() => {
+                // It ends by itself when it is told to, and takes back what it did.
+                over.send_replace(true);
+                storm.await
+            }
+        };
+        call.go_on()?;
+        return report(&call, call.answer(tally)?, MultiValue::new());
     };
-    host.open_scope();
     let during = async {
-        let result = body.call_async::<MultiValue>(()).await;
+        let place = place.since(host.now());
+        let result = place.run(body.call_async::<MultiValue>(())).await;
         over.send_replace(true);
         result
     };
     let (tally, result) = tokio::join!(storm, during);
-    host.close_scope();
     // The body's own error is the one that is told: what failed first.
     let result = result.map_err(|error| Box::new(crate::unwind::unwind(&call.context, &error)))?;
     report(&call, call.answer(tally)?, result)

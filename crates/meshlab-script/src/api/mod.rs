@@ -11,6 +11,7 @@ mod node;
 mod operator;
 mod record;
 mod spans;
+mod tasks;
 mod traffic;
 mod usage;
 
@@ -34,5 +35,6 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     chaos::install(lua, context, globals)?;
     traffic::install(lua, context, globals)?;
     operator::install(lua, context, globals)?;
+    tasks::install(lua, context, globals)?;
     record::install(lua, context, globals)
 }

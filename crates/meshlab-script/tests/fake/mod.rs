@@ -8,15 +8,19 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host,
-    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted, Grant,
+    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
     SpanQuery, Usage,
 };
 use meshlab_model::{
@@ -47,6 +51,39 @@ pub struct Fake {
     pub cancelled: Mutex<Option<String>>,
     /// The only clock there is: it goes on while the script sleeps.
     pub slept: Mutex<Duration>,
+    /// When each of those who sleep wakes, and a number that tells them apart.
+    pub sleepers: Mutex<BTreeSet<(Duration, u64)>>,
+    pub sleeps: AtomicU64,
+    /// The run is stopped once so many sleeps have begun.
+    pub stops_after: Mutex<Option<u64>>,
+}
+
+/// Who sleeps; gone when it wakes, or when it is cancelled.
+struct Sleeper<'a> {
+    fake: &'a Fake,
+    wakes: (Duration, u64),
+}
+
+impl<'a> Sleeper<'a> {
+    fn new(fake: &'a Fake, length: Duration) -> Self {
+        let mut sleepers = fake.sleepers.lock().unwrap();
+        let number = fake.sleeps.fetch_add(1, Ordering::SeqCst);
+        let wakes = (*fake.slept.lock().unwrap() + length, number);
+        sleepers.insert(wakes);
+        drop(sleepers);
+        Self { fake, wakes }
+    }
+
+    /// Whether it is the first to wake; then it is its time.
+    fn is_first(&self) -> bool {
+        self.fake.sleepers.lock().unwrap().first() == Some(&self.wakes)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.fake.sleepers.lock().unwrap().remove(&self.wakes);
+    }
 }
 
 impl Fake {
@@ -160,7 +197,10 @@ impl Host for Fake {
     fn nodes(&self, _: &MeshId) -> Vec<NodeInfo> {
         self.nodes.lock().unwrap().clone()
     }
-    fn choose(&self, bound: usize) -> usize {
+    fn choose(&self, draw: &Draw, bound: usize) -> usize {
+        if !draw.task.is_empty() {
+            self.say(format!("draw {:?} {}", draw.task, draw.number));
+        }
         bound - 1
     }
     async fn claim(
@@ -201,6 +241,9 @@ impl Host for Fake {
             (false, Severity::Expect) => Err(HostError::ClaimFailed(verdict.to_string())),
             (passed, _) => Ok(ClaimOutcome { passed, took }),
         }
+    }
+    fn withdraw_claim(&self, _: ClaimId) {
+        self.say("withdrawn".to_owned());
     }
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.say(format!("usage {nodes:?} {since:?}"));
@@ -305,15 +348,21 @@ impl Host for Fake {
         self.say(format!("undo {fault}"));
         Ok(())
     }
-    fn open_scope(&self) {
-        self.say("scope opens".to_owned());
-    }
-    fn close_scope(&self) {
-        self.say("scope closes".to_owned());
-    }
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));
-        *self.slept.lock().unwrap() += length;
+        let sleeper = Sleeper::new(self, length);
+        if self.stops_after.lock().unwrap().is_some_and(|after| sleeper.wakes.1 >= after) {
+            *self.cancelled.lock().unwrap() = Some("enough".to_owned());
+        }
+        // Whoever else is awake gets to say for how long it sleeps, before the clock goes on to
+        // the first who wakes.
+        let mut quiet = 0;
+        while quiet < 20 {
+            quiet = if sleeper.is_first() { quiet + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
+        *self.slept.lock().unwrap() = sleeper.wakes.0;
+        drop(sleeper);
         let began = std::time::Instant::now();
         while began.elapsed() < self.busy_for {
             tokio::task::yield_now().await;
