@@ -125,7 +125,7 @@ impl Call {
 
     /// A length of time that is part of the plan, not a deadline.
     pub(crate) fn planned(&self, place: usize) -> Outcome<Duration> {
-        self.duration(place)
+        Ok(self.context.planned(&self.argument(place), self.duration(place)?))
     }
 
     /// What the host answered, with errors at this call's place.
@@ -316,6 +316,12 @@ impl Options {
             }
             error
         })
+    }
+
+    /// The same for a length that is part of the plan, not a deadline.
+    pub(crate) fn planned(&self, key: &str) -> Outcome<Option<Duration>> {
+        let length = self.duration(key)?;
+        Ok(length.map(|length| self.call.context.planned(&self.get(key), length)))
     }
 
     pub(crate) fn text(&self, key: &str) -> Outcome<Option<String>> {

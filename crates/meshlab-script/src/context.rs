@@ -10,7 +10,7 @@ use std::{
 
 use meshlab_engine::{Host, HostError};
 use meshlab_model::{DeclaredTest, SourceLine};
-use mlua::{Function, Lua};
+use mlua::{Function, Lua, Value};
 
 use crate::{
     declaration::Overrides,
@@ -123,6 +123,17 @@ impl Context {
             frame.source().source.is_some_and(|source| source == chunk.as_str())
         };
         lua.inspect_stack(0, ours).unwrap_or(false)
+    }
+
+    /// A length of time of the plan. Text is scaled; a value that meshlab gave was measured, or was
+    /// scaled when it was given.
+    pub(crate) fn planned(&self, given: &Value, length: Duration) -> Duration {
+        match self.overrides.time_scale {
+            Some(scale) if given.is_string() => {
+                Duration::try_from_secs_f64(length.as_secs_f64() * scale).unwrap_or(Duration::MAX)
+            }
+            _ => length,
+        }
     }
 
     /// Where a call stands.

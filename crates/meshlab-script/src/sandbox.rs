@@ -158,7 +158,7 @@ pub(crate) fn module(
     Ok(frozen)
 }
 
-fn read_only(lua: &Lua, context: &Arc<Context>, name: &'static str) -> Result<Function> {
+pub(crate) fn read_only(lua: &Lua, context: &Arc<Context>, name: &'static str) -> Result<Function> {
     let context = Arc::clone(context);
     lua.create_function(move |lua, (_, key): (Table, Value)| -> Result<()> {
         let full = format!("{name}.{}", key.to_string()?);

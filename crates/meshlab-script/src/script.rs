@@ -66,6 +66,12 @@ impl Script {
         let (tests, bodies) = declared.tests.into_iter().unzip();
         declaration.tests = tests;
         let name = name.into_owned();
+        if let Some(set) = context.overrides.params.keys().next()
+            && declaration.params.is_empty()
+        {
+            let message = format!("this scenario declares no `params`, so `{set}` cannot be set");
+            return Err(Box::new(context.mistake("scenario", 0, message)));
+        }
         Ok(Self { path: path.to_owned(), name, context, declaration, bodies, _lua: lua })
     }
 

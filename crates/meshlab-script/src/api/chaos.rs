@@ -78,12 +78,12 @@ async fn chaos(call: Call) -> Outcome<MultiValue> {
 fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOptions> {
     let on = options.nodes("on", false)?;
     let on = on.ok_or_else(|| options.missing("on", "a mesh, or a list of nodes, to hurt"))?;
-    let every = options.duration("every")?;
+    let every = options.planned("every")?;
     let every = every.ok_or_else(|| options.missing("every", "the time between two faults"))?;
     if every.is_zero() {
         return Err(options.mistake("every", "`every` of `chaos` is more than \"0s\"".to_owned()));
     }
-    let duration = options.duration("duration")?;
+    let duration = options.planned("duration")?;
     if duration.is_none() && !has_body {
         return Err(options.missing("duration", "how long it lasts, or a body that it lasts for"));
     }
@@ -96,7 +96,7 @@ fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOption
         on,
         kinds: kinds(call, options)?,
         every,
-        jitter: options.duration("jitter")?.unwrap_or_default(),
+        jitter: options.planned("jitter")?.unwrap_or_default(),
         duration,
         at_once: usize::try_from(at_once).unwrap_or(1),
         detect_within: options.duration("detect_within")?.unwrap_or(DETECT_WITHIN),

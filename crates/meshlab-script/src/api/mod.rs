@@ -9,6 +9,7 @@ mod faults;
 mod mesh;
 mod node;
 mod operator;
+mod params;
 mod record;
 mod spans;
 mod tasks;

@@ -27,7 +27,7 @@ use meshlab_model::{
     ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
     SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
-use meshlab_script::{RunOutcome, Script, ScriptError};
+use meshlab_script::{Overrides, RunOutcome, Script, ScriptError};
 use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
 use tokio::sync::watch;
 
@@ -98,10 +98,14 @@ impl Fake {
 
 /// Loads a scenario text under the name `x.lua`.
 pub fn load(text: &str) -> Result<Script, Box<ScriptError>> {
+    load_with(text, Overrides::default())
+}
+
+pub fn load_with(text: &str, overrides: Overrides) -> Result<Script, Box<ScriptError>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.lua");
     std::fs::write(&path, text).unwrap();
-    load_at(&path)
+    Script::load_with(&path, overrides)
 }
 
 pub fn load_at(path: &Path) -> Result<Script, Box<ScriptError>> {
@@ -110,7 +114,12 @@ pub fn load_at(path: &Path) -> Result<Script, Box<ScriptError>> {
 
 /// Runs a scenario text to its end against `fake`.
 pub fn run_on(fake: &Arc<Fake>, text: &str) -> RunOutcome {
-    let script = load(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    run_with(fake, text, Overrides::default())
+}
+
+pub fn run_with(fake: &Arc<Fake>, text: &str, overrides: Overrides) -> RunOutcome {
+    let script =
+        load_with(text, overrides).unwrap_or_else(|error| panic!("{}", error.render(false)));
     script.run(Arc::clone(fake) as Arc<dyn Host>, &|_| {})
 }
 
