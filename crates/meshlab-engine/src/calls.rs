@@ -11,8 +11,8 @@ use meshlab_model::{
 use tokio::sync::watch;
 
 use crate::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, Engine, FaultCall, FaultStarted, Grant, Host,
-    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    Answered, ChaosOptions, Claim, ClaimOutcome, Draw, Engine, FaultCall, FaultStarted, Grant,
+    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
     SpanQuery, Usage,
     cancel::describe,
     claims,
@@ -26,7 +26,7 @@ impl Host for Engine {
         let began = self.shared.event_at(event, at);
         let mut state = self.shared.state();
         state.test = Some(test);
-        state.scopes = vec![began];
+        state.began = began;
         Ok(())
     }
 
@@ -36,7 +36,6 @@ impl Host for Engine {
         {
             let mut state = self.shared.state();
             state.test = None;
-            state.scopes.clear();
         }
         if let Err(error) = &faults {
             self.problem(false, error.to_string(), None);
@@ -146,10 +145,8 @@ impl Host for Engine {
         mesh.nodes.iter().filter_map(|id| Some(state.nodes.get(id)?.info(id))).collect()
     }
 
-    fn choose(&self, bound: usize) -> usize {
-        let mut state = self.shared.state();
-        state.choices += 1;
-        choose(self.shared.config.seed, state.choices, bound)
+    fn choose(&self, draw: &Draw, bound: usize) -> usize {
+        choose(self.shared.config.seed, draw, bound)
     }
 
     async fn claim(
@@ -182,6 +179,10 @@ impl Host for Engine {
         self.finish_claim(claim, verdict, took, ClaimEvidence::default(), severity, took)
     }
 
+    fn withdraw_claim(&self, claim: ClaimId) {
+        self.shared.event(RunEventKind::ClaimWithdrawn { claim });
+    }
+
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.average_usage(nodes, since)
     }
@@ -209,20 +210,6 @@ impl Host for Engine {
         at: SourceLine,
     ) -> Result<ChaosTally, HostError> {
         self.run_chaos(options, over, at).await
-    }
-
-    fn open_scope(&self, of: Option<FaultId>) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.state();
-        let applied = of.and_then(|fault| Some(state.faults.get(&fault)?.applied));
-        state.scopes.push(applied.unwrap_or(now));
-    }
-
-    fn close_scope(&self) {
-        let mut state = self.shared.state();
-        if state.scopes.len() > 1 {
-            state.scopes.pop();
-        }
     }
 
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {

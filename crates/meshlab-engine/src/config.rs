@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap, io, path::PathBuf, sync::Arc, sync::mpsc::SyncSender, time::Duration,
 };
 
-use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, RunEvent};
+use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, ParamValue, RunEvent};
 
 use crate::Replay;
 
@@ -43,6 +43,10 @@ pub struct RunConfig {
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,
     /// How long the scenario's plan lasts, where the command line said so.
     pub duration: Option<Duration>,
+    /// What the lengths of the scenario's plan are multiplied by, where the command line said so.
+    pub time_scale: Option<f64>,
+    /// The scenario's parameters.
+    pub params: BTreeMap<String, ParamValue>,
     /// Schedules of faults of another run, to be carried out in the place of those that would be
     /// drawn.
     pub replay: Option<Replay>,

@@ -224,6 +224,8 @@ fn manifest(config: &RunConfig, folder: &RunFolder, clock: &RunClock) -> Manifes
         network: config.network,
         binaries: config.binaries.clone(),
         duration_secs: config.duration.map(|duration| duration.as_secs_f64()),
+        time_scale: config.time_scale,
+        params: config.params.clone(),
         replays: config.replay.as_ref().map(|replay| replay.run.clone()),
         node_env: config.node_env.clone(),
         host: meshlab_sampler::host_facts(),

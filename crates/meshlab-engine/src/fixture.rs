@@ -90,6 +90,8 @@ impl Bench {
             binaries: BTreeMap::from([(NODE_BINARY.to_owned(), binary)]),
             node_env: BTreeMap::new(),
             duration: None,
+            time_scale: None,
+            params: BTreeMap::new(),
             replay,
             commit: None,
             listener: Some(listener),

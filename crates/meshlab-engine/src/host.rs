@@ -87,8 +87,11 @@ pub struct NodeInfo {
 /// From when on evidence counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Since {
-    /// Start of the innermost test or fault body.
-    Scope,
+    /// The start of the running test.
+    Test,
+    /// A moment of the run. Who asks keeps the scopes for evidence that lie in one another: what
+    /// runs beside it has scopes of its own.
+    At(RunTime),
     /// The moment a fault was applied.
     Fault(FaultId),
     /// This long before now.
@@ -146,6 +149,8 @@ pub enum Claim {
     Formed {
         /// Which mesh.
         mesh: MeshId,
+        /// From when on it is counted how long it took.
+        since: Since,
         /// Deadline.
         within: Duration,
     },
@@ -154,6 +159,8 @@ pub enum Claim {
     Agreed {
         /// Which mesh.
         mesh: MeshId,
+        /// From when on it is counted how long it took.
+        since: Since,
         /// Deadline.
         within: Duration,
     },
@@ -415,9 +422,22 @@ pub enum Group {
 pub struct FaultStarted {
     /// Its number, for [`Host::undo`] and [`Since::Fault`].
     pub fault: FaultId,
+    /// When it was applied: what it brings counts from here, also before its witness has seen it.
+    pub applied: RunTime,
     /// Whether it acts. One that this run cannot do is skipped, which is not an error; what was
     /// to be seen while it acts must not be asked for.
     pub acted: bool,
+}
+
+/// Which choice of a run: tasks that run beside each other draw independently of each other, so
+/// that the order in which they come to draw does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Draw {
+    /// The task's place: which task of the one that started it, from 1, from the outside in.
+    /// Empty for the body of a test.
+    pub task: Vec<u32>,
+    /// Which of the task's choices, from 1.
+    pub number: u64,
 }
 
 /// A number with its unit, as `record.metric` takes it.
@@ -465,10 +485,11 @@ pub trait Host: Send + Sync {
     fn relay(&self, mesh: &MeshId) -> Option<NodeInfo>;
     /// Every node of a mesh that was ever started, in that order.
     fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo>;
-    /// A number in `0..bound`, by the run's seed: the next of the run's choices. `bound` > 0.
-    fn choose(&self, bound: usize) -> usize;
+    /// A number in `0..bound`, which depends on the run's seed and on `draw` only. `bound` > 0.
+    fn choose(&self, draw: &Draw, bound: usize) -> usize;
 
-    /// Evaluates a claim, waiting for it if need be, and records how it came out.
+    /// Evaluates a claim, waiting for it if need be, and records how it came out. Dropped before
+    /// its end, the claim is withdrawn: who asked was cancelled and needs no answer.
     async fn claim(
         &self,
         claim: Claim,
@@ -493,6 +514,8 @@ pub trait Host: Send + Sync {
         severity: Severity,
         took: Duration,
     ) -> Result<ClaimOutcome, HostError>;
+    /// Records that such a claim will not be judged, because who asked it was cancelled.
+    fn withdraw_claim(&self, claim: ClaimId);
     /// Resource use of each node by itself, averaged from `since` on, in the order given.
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError>;
     /// Spans that have arrived. Does not wait.
@@ -513,12 +536,6 @@ pub trait Host: Send + Sync {
         over: watch::Receiver<bool>,
         at: SourceLine,
     ) -> Result<ChaosTally, HostError>;
-    /// Opens a scope for evidence: the body of a fault, which starts when the fault was applied, or
-    /// of a chaos, which starts now. What a fault brings may come before its witness has seen it.
-    fn open_scope(&self, of: Option<FaultId>);
-    /// Closes the innermost such scope.
-    fn close_scope(&self);
-
     /// Waits. Ends early, with an error, when the run is stopped.
     async fn sleep(&self, length: Duration) -> Result<(), HostError>;
     /// A line in the timeline.

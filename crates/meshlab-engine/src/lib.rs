@@ -42,7 +42,7 @@ pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use host::{
-    Aim, Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall,
+    Aim, Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall,
     FaultStarted, Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo,
     NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };

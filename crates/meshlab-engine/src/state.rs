@@ -20,14 +20,14 @@ use meshlab_stats::Stream;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{HostError, MeshOptions, NodeInfo, faults::Healing};
+use crate::{Draw, HostError, MeshOptions, NodeInfo, faults::Healing};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) test: Option<TestId>,
-    /// Starts of the open scopes for evidence, the innermost last.
-    pub(crate) scopes: Vec<RunTime>,
+    /// When it began.
+    pub(crate) began: RunTime,
     pub(crate) meshes: BTreeMap<MeshId, Mesh>,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) faults: BTreeMap<FaultId, OpenFault>,
@@ -39,7 +39,6 @@ pub(crate) struct State {
     pub(crate) last_step: u32,
     /// Public key of the run's operator, once one was needed.
     pub(crate) operator: Option<String>,
-    pub(crate) choices: u64,
     /// CPU time of the lab's switch that is in the record already.
     pub(crate) switch_spent: Duration,
     /// Every process that was ever started, for the audit.
@@ -223,31 +222,38 @@ impl State {
     pub(crate) fn key(&self, id: &NodeId) -> Option<String> {
         Some(self.nodes.get(id)?.ready()?.public_key.clone())
     }
-
-    pub(crate) fn scope(&self) -> RunTime {
-        self.scopes.last().copied().unwrap_or(RunTime::ZERO)
-    }
 }
 
-/// A number in `0..bound` for the `index`-th choice of a run, which depends on seed and index only:
-/// a choice that is not made does not shift the others.
-pub(crate) fn choose(seed: u64, index: u64, bound: usize) -> usize {
-    Stream::after(seed, index).below(bound)
+/// A number in `0..bound` for a choice, which depends on the seed, the task and its place among the
+/// task's choices only: a choice that is not made does not shift the others.
+pub(crate) fn choose(seed: u64, draw: &Draw, bound: usize) -> usize {
+    let below = |root: u64, task: &u32| Stream::numbered(root, u64::from(*task)).draw();
+    let root = draw.task.iter().fold(seed, below);
+    Stream::after(root, draw.number).below(bound)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::choose;
+    use super::*;
 
     #[test]
-    fn choices_depend_on_seed_and_index_only() {
-        let drawn = |seed| (0..8).map(|index| choose(seed, index, 18)).collect::<Vec<_>>();
-        assert_eq!(drawn(42), [13, 2, 5, 6, 0, 15, 3, 14]);
-        assert_ne!(drawn(42), drawn(43));
-        let mut seen = [0_u32; 18];
-        for index in 0..18_000 {
-            seen[choose(7, index, 18)] += 1;
+    fn choices_depend_on_seed_task_and_number_only() {
+        let drawn = |seed, task: &[u32]| {
+            let draw = |number| Draw { task: task.to_vec(), number };
+            (0..8).map(|number| choose(seed, &draw(number), 18)).collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(42, &[]), [13, 2, 5, 6, 0, 15, 3, 14]);
+        assert_ne!(drawn(42, &[]), drawn(43, &[]));
+        let tasks: [&[u32]; 6] = [&[], &[1], &[2], &[1, 1], &[1, 2], &[2, 1]];
+        for (place, task) in tasks.iter().enumerate() {
+            for other in &tasks[place + 1..] {
+                assert_ne!(drawn(42, task), drawn(42, other), "{task:?} {other:?}");
+            }
+            let mut seen = [0_u32; 18];
+            for number in 0..18_000 {
+                seen[choose(7, &Draw { task: task.to_vec(), number }, 18)] += 1;
+            }
+            assert!(seen.iter().all(|count| (850..1150).contains(count)), "{task:?} {seen:?}");
         }
-        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
     }
 }

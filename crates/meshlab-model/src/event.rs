@@ -192,6 +192,12 @@ pub enum RunEventKind {
         /// What the verdict rests on.
         evidence: ClaimEvidence,
     },
+    /// A claim will not be judged: the part of the scenario that asked was cancelled, as the loser
+    /// of a `race` is. It counts neither for nor against the test.
+    ClaimWithdrawn {
+        /// Which.
+        claim: ClaimId,
+    },
     /// A fault is about to be applied: written before the act.
     FaultPlanned {
         /// Which.

@@ -19,7 +19,9 @@ pub use event::{
     TrafficMeasure,
 };
 pub use ids::{ChaosId, ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
-pub use manifest::{BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode};
+pub use manifest::{
+    BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
+};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
 pub use record::{Sample, SampleSource, SpanRecord, TelemetryCount};
 pub use verdict::{ExitCode, Verdict};

@@ -1,6 +1,6 @@
 //! What is on disk before the first node starts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,12 @@ pub struct Manifest {
     /// of the scenario.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_secs: Option<f64>,
+    /// What the lengths of the scenario's plan were multiplied by, where the command line said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_scale: Option<f64>,
+    /// The scenario's parameters, defaults too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, ParamValue>,
     /// The run whose schedules of faults, as they came to be, this one carries out again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replays: Option<String>,
@@ -52,6 +58,32 @@ pub struct Manifest {
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,
     /// The machine.
     pub host: HostFacts,
+}
+
+/// A parameter of a scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ParamValue {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number, finite.
+    Number(f64),
+    /// Text, with a unit perhaps.
+    Text(String),
+}
+
+impl fmt::Display for ParamValue {
+    /// As `--set` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(truth) => truth.fmt(f),
+            Self::Integer(number) => number.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A `test` that the file declares.

@@ -142,6 +142,8 @@ pub fn run(folder: &Path) -> RunRecord {
         network: NetworkMode::Host,
         binaries: BTreeMap::new(),
         duration_secs: None,
+        time_scale: None,
+        params: BTreeMap::new(),
         replays: Some(REPLAYED.into()),
         node_env: BTreeMap::new(),
         host: HostFacts::default(),

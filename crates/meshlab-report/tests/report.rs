@@ -2,7 +2,9 @@
 // Helpers of tests may panic like the tests themselves.
 #![allow(clippy::unwrap_used)]
 
-use meshlab_model::{EndReason, ExitCode, RunEventKind as K, TestId, TestOutcome, Verdict};
+use meshlab_model::{
+    ClaimId, EndReason, ExitCode, RunEventKind as K, TestId, TestOutcome, Verdict,
+};
 use meshlab_report::{Closing, RunView, Terminal, TerminalStyle, draw, fixture};
 
 fn fold(kinds: Vec<(u64, K)>) -> RunView {
@@ -37,7 +39,9 @@ fn green_only_when_everything_was_seen() {
     assert_eq!(judged(problem(false)).1, ExitCode::HarnessFailed);
     let mut open = fixture::claim(4, 4, 5, Verdict::Passed);
     open.truncate(1);
-    assert_eq!(judged(open).1, ExitCode::Inconclusive);
+    assert_eq!(judged(open.clone()).1, ExitCode::Inconclusive);
+    open.push((5, K::ClaimWithdrawn { claim: ClaimId(4) }));
+    assert_eq!(judged(open).1, ExitCode::Passed, "it counts neither for nor against");
     let left = K::Audited { checked: vec![], leftovers: vec!["pid 7".into()] };
     assert_eq!(judged(vec![(4, left)]).0, "broken: left behind: pid 7");
 }

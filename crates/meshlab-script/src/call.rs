@@ -9,7 +9,8 @@ use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 use crate::{
     api::{Hit, MeshRef, NodeRef},
     context::Context,
-    error::{ScriptError, nearest},
+    error::{ErrorKind, ScriptError, nearest},
+    task::Place,
     values::{as_byte_rate, as_duration, as_percent, as_rate, as_size},
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) lua: Lua,
     pub(crate) name: String,
     pub(crate) line: u32,
+    /// Absent at the top level of a file.
+    place: Option<Place>,
     arguments: Vec<Value>,
 }
 
@@ -40,6 +43,7 @@ impl Call {
             lua: lua.clone(),
             name: name.to_owned(),
             line: context.caller_line(lua),
+            place: Place::here(),
             arguments: arguments.into_iter().collect(),
         }
     }
@@ -65,12 +69,63 @@ impl Call {
     /// The host, which is there only inside a test.
     pub(crate) fn host(&self) -> Outcome<&Arc<dyn Host>> {
         match self.context.host() {
-            Some(host) if self.context.in_test() => Ok(host),
+            Some(host) if self.context.in_test() => self.go_on().map(|()| host),
             _ => Err(self.mistake_with(
                 format!("`{}` can only be used inside a `test`", self.name),
                 "the top level of a file only declares; nothing runs until a test does",
             )),
         }
+    }
+
+    /// Where in the test the call stands.
+    pub(crate) fn place(&self) -> Outcome<Place> {
+        self.place.clone().ok_or_else(|| {
+            self.mistake(format!("`{}` can only be used inside a `test`", self.name))
+        })
+    }
+
+    /// An error that ends the task that this call is in, if the task has been cancelled.
+    pub(crate) fn go_on(&self) -> Outcome<()> {
+        match &self.place {
+            Some(place) if place.task.is_cancelled() => Err(self.withdrawn()),
+            _ => Ok(()),
+        }
+    }
+
+    fn withdrawn(&self) -> Box<ScriptError> {
+        let mut error = self.mistake("the task was cancelled");
+        error.kind = ErrorKind::Withdrawn;
+        error
+    }
+
+    /// Waits for the host, unless the task is cancelled first. Only for what may be dropped in the
+    /// middle: a sleep, a claim, a workload.
+    pub(crate) async fn or_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, HostError>>,
+    ) -> Outcome<T> {
+        let task = self.place()?.task;
+        tokio::select! {
+            biased;
+            () = task.cancelled() => Err(self.withdrawn()),
+            done = work => self.answer(done),
+        }
+    }
+
+    /// The next choice of the task that the call is in.
+    pub(crate) fn choose(&self, bound: usize) -> Outcome<usize> {
+        let draw = self.place()?.task.draw();
+        Ok(self.host()?.choose(&draw, bound))
+    }
+
+    /// The start of the innermost test, fault body or round.
+    pub(crate) fn since(&self) -> Since {
+        self.place.as_ref().map_or(Since::Test, |place| Since::At(place.since))
+    }
+
+    /// A length of time that is part of the plan, not a deadline.
+    pub(crate) fn planned(&self, place: usize) -> Outcome<Duration> {
+        Ok(self.context.planned(&self.argument(place), self.duration(place)?))
     }
 
     /// What the host answered, with errors at this call's place.
@@ -263,6 +318,12 @@ impl Options {
         })
     }
 
+    /// The same for a length that is part of the plan, not a deadline.
+    pub(crate) fn planned(&self, key: &str) -> Outcome<Option<Duration>> {
+        let length = self.duration(key)?;
+        Ok(length.map(|length| self.call.context.planned(&self.get(key), length)))
+    }
+
     pub(crate) fn text(&self, key: &str) -> Outcome<Option<String>> {
         match self.get(key) {
             Value::Nil => Ok(None),
@@ -338,12 +399,12 @@ impl Options {
     pub(crate) fn since(&self) -> Outcome<Since> {
         let value = self.get("since");
         if value.is_nil() {
-            return Ok(Since::Scope);
+            return Ok(self.call.since());
         }
         if let Some(hit) = as_data::<Hit>(&value) {
             return Ok(Since::Fault(hit.fault));
         }
-        self.duration("since").map(|length| length.map_or(Since::Scope, Since::Ago))
+        self.duration("since").map(|length| length.map_or(self.call.since(), Since::Ago))
     }
 
     /// An amount of bytes.

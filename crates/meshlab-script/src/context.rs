@@ -10,12 +10,13 @@ use std::{
 
 use meshlab_engine::{Host, HostError};
 use meshlab_model::{DeclaredTest, SourceLine};
-use mlua::{Function, Lua};
+use mlua::{Function, Lua, Value};
 
 use crate::{
     declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
     locate::{self, Token},
+    task::Tasks,
 };
 
 /// Lua that runs this long without calling the harness is taken for an endless loop. Scenarios
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) declared: Mutex<Declared>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
+    /// What runs beside each other in the test that is going on.
+    pub(crate) tasks: Tasks,
     last_call: Mutex<Instant>,
 }
 
@@ -54,6 +57,7 @@ impl Context {
             declared: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
+            tasks: Tasks::default(),
             last_call: Mutex::new(Instant::now()),
         }
     }
@@ -119,6 +123,17 @@ impl Context {
             frame.source().source.is_some_and(|source| source == chunk.as_str())
         };
         lua.inspect_stack(0, ours).unwrap_or(false)
+    }
+
+    /// A length of time of the plan. Text is scaled; a value that meshlab gave was measured, or was
+    /// scaled when it was given.
+    pub(crate) fn planned(&self, given: &Value, length: Duration) -> Duration {
+        match self.overrides.time_scale {
+            Some(scale) if given.is_string() => {
+                Duration::try_from_secs_f64(length.as_secs_f64() * scale).unwrap_or(Duration::MAX)
+            }
+            _ => length,
+        }
     }
 
     /// Where a call stands.

@@ -1,18 +1,23 @@
 //! What a file says of itself before anything runs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use meshlab_model::DeclaredTest;
+use meshlab_model::{DeclaredTest, ParamValue};
 
 /// What the command line puts in the place of what the file declares.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     /// How long the plan lasts.
     pub duration: Option<Duration>,
+    /// What the lengths of the plan that the file writes as text are multiplied by: its duration,
+    /// sleeps, rounds, the times of a chaos. More than 0; deadlines and holds are never scaled.
+    pub time_scale: Option<f64>,
+    /// Parameters by name, as text; each is read as what its default is.
+    pub params: BTreeMap<String, String>,
 }
 
 /// What the top level of a file declared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {
     /// What the scenario is about.
     pub description: Option<String>,
@@ -22,6 +27,8 @@ pub struct Declaration {
     pub sample_every: Duration,
     /// Words to choose scenarios by.
     pub tags: Vec<String>,
+    /// Its parameters, with what the command line puts in the place of their defaults.
+    pub params: BTreeMap<String, ParamValue>,
     /// Its tests, in order.
     pub tests: Vec<DeclaredTest>,
 }
@@ -33,6 +40,7 @@ impl Default for Declaration {
             timeout: Duration::from_secs(600),
             sample_every: Duration::from_secs(1),
             tags: Vec::new(),
+            params: BTreeMap::new(),
             tests: Vec::new(),
         }
     }

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     ClaimFailed,
     /// The run is being stopped.
     Cancelled,
+    /// The task that it was in was cancelled by the scenario; this only unwinds it.
+    Withdrawn,
 }
 
 /// An error with its place in the scenario.

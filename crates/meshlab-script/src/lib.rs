@@ -14,6 +14,7 @@ mod error;
 mod locate;
 mod sandbox;
 mod script;
+mod task;
 mod unwind;
 mod values;
 

@@ -14,6 +14,7 @@ use mlua::{
 use crate::{
     context::{ALONE_MAX, Context},
     error::{ErrorKind, nearest},
+    task::Place,
 };
 
 /// A scenario holds names and numbers; what it waits for lives in the harness.
@@ -100,6 +101,11 @@ fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
             error.kind = ErrorKind::Cancelled;
             return Err(mlua::Error::external(error));
         }
+        if Place::here().is_some_and(|place| place.task.is_cancelled()) {
+            let mut error = context.mistake("", line(), "the task was cancelled".to_owned());
+            error.kind = ErrorKind::Withdrawn;
+            return Err(mlua::Error::external(error));
+        }
         // While a call waits, the loop that polls it is run by Lua too; that is not the script.
         if context.runs_now(lua) && context.alone_for() > ALONE_MAX {
             let mut error = context.mistake(
@@ -152,7 +158,7 @@ pub(crate) fn module(
     Ok(frozen)
 }
 
-fn read_only(lua: &Lua, context: &Arc<Context>, name: &'static str) -> Result<Function> {
+pub(crate) fn read_only(lua: &Lua, context: &Arc<Context>, name: &'static str) -> Result<Function> {
     let context = Arc::clone(context);
     lua.create_function(move |lua, (_, key): (Table, Value)| -> Result<()> {
         let full = format!("{name}.{}", key.to_string()?);

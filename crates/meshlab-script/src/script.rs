@@ -16,6 +16,7 @@ use crate::{
     declaration::{Declaration, Overrides},
     error::{ErrorKind, ScriptError},
     sandbox,
+    task::{Place, Task},
     unwind::unwind,
 };
 
@@ -65,6 +66,12 @@ impl Script {
         let (tests, bodies) = declared.tests.into_iter().unzip();
         declaration.tests = tests;
         let name = name.into_owned();
+        if let Some(set) = context.overrides.params.keys().next()
+            && declaration.params.is_empty()
+        {
+            let message = format!("this scenario declares no `params`, so `{set}` cannot be set");
+            return Err(Box::new(context.mistake("scenario", 0, message)));
+        }
         Ok(Self { path: path.to_owned(), name, context, declaration, bodies, _lua: lua })
     }
 
@@ -114,6 +121,7 @@ impl Script {
         on_error: &dyn Fn(&ScriptError),
         outcome: &mut RunOutcome,
     ) {
+        let root = Task::root();
         for ((number, test), body) in (0..).zip(&self.declaration.tests).zip(&self.bodies) {
             if let Some(why) = host.cancelled() {
                 outcome.stopped = Some(why);
@@ -122,24 +130,14 @@ impl Script {
             let id = TestId(number);
             let began = host.begin_test(id, &test.title, test.source.clone()).await;
             self.context.set_in_test(true);
-            let result = match began {
+            let wrong = match began {
                 Ok(()) => {
-                    body.call_async::<()>(()).await.map_err(|error| unwind(&self.context, &error))
+                    let place = Place { task: Arc::clone(&root), since: host.now() };
+                    self.run_body(body, place).await
                 }
-                Err(error) => Err(self.context.host_error("test", test.source.line, &error)),
+                Err(error) => vec![self.context.host_error("test", test.source.line, &error)],
             };
-            let how = match result {
-                Ok(()) => TestOutcome::Completed,
-                Err(error) => match error.kind {
-                    ErrorKind::ClaimFailed => TestOutcome::Stopped,
-                    ErrorKind::Cancelled => TestOutcome::Cancelled { why: error.message },
-                    ErrorKind::Mistake | ErrorKind::Node | ErrorKind::Harness => {
-                        on_error(&error);
-                        outcome.errors.push(error);
-                        TestOutcome::Errored
-                    }
-                },
-            };
+            let how = ended(wrong, on_error, outcome);
             self.context.set_in_test(false);
             if let Err(error) = host.end_test(id, how).await {
                 outcome.errors.push(self.context.host_error("test", test.source.line, &error));
@@ -147,6 +145,52 @@ impl Script {
         }
         outcome.stopped = host.cancelled();
     }
+
+    /// Runs the body of a test and ends what it leaves running. What went wrong, the cause first.
+    async fn run_body(&self, body: &Function, place: Place) -> Vec<ScriptError> {
+        let result = place.run(body.call_async::<()>(())).await;
+        let mut wrong: Vec<_> =
+            result.err().map(|error| unwind(&self.context, &error)).into_iter().collect();
+        let (running, untold) = self.context.tasks.finish().await;
+        wrong.extend(untold.into_iter().map(|error| *error));
+        // A test that failed could not wait for its tasks any more.
+        if wrong.is_empty() {
+            wrong.extend(running.iter().map(|task| self.still_running(task)));
+        }
+        wrong
+    }
+
+    fn still_running(&self, task: &Task) -> ScriptError {
+        let message = "this task was still running when its test ended".to_owned();
+        let mut error = self.context.mistake("spawn", task.line, message);
+        error.label = Some("started here".to_owned());
+        error.help = Some("`task:join()` waits for it, `task:cancel()` ends it".to_owned());
+        error
+    }
+}
+
+/// How a test ended, from what went wrong in it; what somebody has to do something about is told.
+fn ended(
+    wrong: Vec<ScriptError>,
+    on_error: &dyn Fn(&ScriptError),
+    outcome: &mut RunOutcome,
+) -> TestOutcome {
+    let mut how = TestOutcome::Completed;
+    for error in wrong {
+        match error.kind {
+            ErrorKind::Mistake | ErrorKind::Node | ErrorKind::Harness => {
+                on_error(&error);
+                outcome.errors.push(error);
+                how = TestOutcome::Errored;
+            }
+            ErrorKind::ClaimFailed if how == TestOutcome::Completed => how = TestOutcome::Stopped,
+            ErrorKind::Cancelled if how == TestOutcome::Completed => {
+                how = TestOutcome::Cancelled { why: error.message };
+            }
+            ErrorKind::ClaimFailed | ErrorKind::Cancelled | ErrorKind::Withdrawn => {}
+        }
+    }
+    how
 }
 
 fn read(path: &Path) -> Result<String, Box<ScriptError>> {

@@ -23,7 +23,10 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     let mut host = None;
     for _ in 0..arguments.rounds {
         let round = RunArguments {
-            scenario: arguments.scenario.clone(),
+            scenarios: vec![arguments.scenario.clone()],
+            tag: None,
+            set: Vec::new(),
+            time_scale: None,
             seed: None,
             network: arguments.network,
             binary: Vec::new(),
@@ -31,7 +34,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
             duration: None,
             output: arguments.output.clone(),
         };
-        let (code, folder) = run::execute(&round, None)?;
+        let (code, folder) = run::execute(&arguments.scenario, &round, None)?;
         let (ExitCode::Passed, Some(folder)) = (code, folder) else {
             bail!("a round ended with exit code {}, so there are no figures", code as i32);
         };

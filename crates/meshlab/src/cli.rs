@@ -35,9 +35,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The scenario, a Lua file
-    #[arg(value_name = "SCENARIO")]
-    pub(crate) scenario: PathBuf,
+    /// Scenarios, Lua files; several are run one after the other, and the worst exit code counts
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub(crate) scenarios: Vec<PathBuf>,
+    /// Of these scenarios, run only those with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Set a parameter that the scenario declares, in the place of its default: `nodes=8`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = set)]
+    pub(crate) set: Vec<(String, String)>,
     /// Seed of every random choice; drawn and printed if absent
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -53,6 +59,10 @@ pub(crate) struct RunArguments {
     /// How long the scenario's plan lasts, in the place of what it declares: `90s`, `5m`
     #[arg(long, value_parser = duration)]
     pub(crate) duration: Option<Duration>,
+    /// Multiply the lengths that the scenario plans (its duration, sleeps, rounds, the times of a
+    /// chaos) by this, 0.001 to 1000; never a deadline, a hold or `--duration`
+    #[arg(long, value_name = "FACTOR", value_parser = time_scale)]
+    pub(crate) time_scale: Option<f64>,
     /// Folder in which results/ and reports/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -129,6 +139,19 @@ fn duration(text: &str) -> Result<Duration, String> {
     meshlab_model::parse_duration(text).map_err(|error| error.to_string())
 }
 
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale = text.parse().ok().filter(|scale| (0.001..=1000.0).contains(scale));
+    scale.ok_or_else(|| "it is a number from 0.001 to 1000, for example 0.1".to_owned())
+}
+
+fn set(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("write NAME=VALUE".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
@@ -162,6 +185,12 @@ mod tests {
     fn pairs_need_both_halves() {
         assert!(pair("mesh-node=x").is_ok());
         assert!(pair("mesh-node").is_err() && pair("=x").is_err() && pair("x=").is_err());
+        assert_eq!(set("text="), Ok(("text".into(), String::new())));
+        assert!(set("text").is_err() && set("=x").is_err());
+        assert_eq!(time_scale("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "1001", "inf", "NaN", "x"] {
+            assert!(time_scale(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(node_env("node-4:A=b=c"), Ok(("node-4".into(), "A".into(), "b=c".into())));
         assert!(node_env("A=b").is_err() && node_env("node-4:A").is_err());
     }

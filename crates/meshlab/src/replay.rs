@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
     let Some(folder) = locate(&arguments.run) else { return Ok(ExitCode::Usage) };
     let record = read_run(&folder).context("failed to read the run")?;
-    let (again, settled) = match prepare(arguments, &record) {
+    let (scenario, again, settled) = match prepare(arguments, &record) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("error: failed to replay {error:#}");
@@ -31,11 +31,14 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         }
     };
     println!("replays  {}, seed {}", record.manifest.run, record.manifest.seed);
-    run::execute(&again, Some(settled)).map(|(code, _)| code)
+    run::execute(&scenario, &again, Some(settled)).map(|(code, _)| code)
 }
 
 /// The run that is to be, out of the record of the one that was.
-fn prepare(arguments: &ReplayArguments, record: &RunRecord) -> Result<(RunArguments, Settled)> {
+fn prepare(
+    arguments: &ReplayArguments,
+    record: &RunRecord,
+) -> Result<(PathBuf, RunArguments, Settled)> {
     let manifest = &record.manifest;
     let replay = Replay::of(record)?;
     let scenario = arguments.scenario.clone();
@@ -50,7 +53,10 @@ fn prepare(arguments: &ReplayArguments, record: &RunRecord) -> Result<(RunArgume
     })?;
     Replay::check_script(record, scenario.clone(), &text)?;
     let again = RunArguments {
-        scenario,
+        scenarios: vec![scenario.clone()],
+        tag: None,
+        set: manifest.params.iter().map(|(name, set)| (name.clone(), set.to_string())).collect(),
+        time_scale: manifest.time_scale,
         seed: Some(manifest.seed),
         network: match manifest.network {
             NetworkMode::Lab => Network::Lab,
@@ -63,7 +69,7 @@ fn prepare(arguments: &ReplayArguments, record: &RunRecord) -> Result<(RunArgume
         output: arguments.output.clone(),
     };
     let binaries = binaries(manifest, &arguments.binary)?;
-    Ok((again, Settled { binaries, replay }))
+    Ok((scenario, again, Settled { binaries, replay }))
 }
 
 fn duration(seconds: f64) -> Result<Duration> {

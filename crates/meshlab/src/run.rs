@@ -34,22 +34,69 @@ pub(crate) struct Settled {
 }
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    execute(arguments, None).map(|(code, _)| code)
+    let mut worst = None;
+    for scenario in &arguments.scenarios {
+        if !wanted(scenario, arguments) {
+            continue;
+        }
+        let (code, _) = execute(scenario, arguments, None)?;
+        worst = Some(worst.map_or(code, |before| worse(before, code)));
+        if code == ExitCode::Interrupted {
+            break;
+        }
+    }
+    let tag = arguments.tag.as_deref().unwrap_or_default();
+    Ok(worst.unwrap_or_else(|| {
+        eprintln!("error: none of these scenarios has the tag `{tag}`");
+        ExitCode::Usage
+    }))
+}
+
+/// Whether a scenario has the tag that was asked for. One that cannot be loaded is run, to say why.
+fn wanted(scenario: &Path, arguments: &RunArguments) -> bool {
+    let Some(tag) = &arguments.tag else { return true };
+    let Ok(script) = Script::load_with(scenario, overrides(arguments)) else { return true };
+    let wanted = script.declaration().tags.contains(tag);
+    if !wanted {
+        println!("left out {}: it has no tag `{tag}`", scenario.display());
+    }
+    wanted
+}
+
+/// The worse of two exit codes; of two equally bad ones, the first.
+fn worse(before: ExitCode, code: ExitCode) -> ExitCode {
+    let rank = |code| match code {
+        ExitCode::Passed => 0,
+        ExitCode::Inconclusive => 1,
+        ExitCode::ClaimFailed => 2,
+        ExitCode::Usage | ExitCode::ScriptError => 3,
+        ExitCode::HarnessFailed => 4,
+        ExitCode::Interrupted => 5,
+    };
+    if rank(code) > rank(before) { code } else { before }
+}
+
+fn overrides(arguments: &RunArguments) -> Overrides {
+    Overrides {
+        duration: arguments.duration,
+        time_scale: arguments.time_scale,
+        params: arguments.set.iter().cloned().collect(),
+    }
 }
 
 /// Runs a scenario; the folder is absent where the run did not begin.
 pub(crate) fn execute(
+    scenario: &Path,
     arguments: &RunArguments,
     settled: Option<Settled>,
 ) -> Result<(ExitCode, Option<RunFolder>)> {
-    let script =
-        match Script::load_with(&arguments.scenario, Overrides { duration: arguments.duration }) {
-            Ok(script) => script,
-            Err(error) => {
-                eprintln!("{}", error.render(color(&std::io::stderr())));
-                return Ok((ExitCode::ScriptError, None));
-            }
-        };
+    let script = match Script::load_with(scenario, overrides(arguments)) {
+        Ok(script) => script,
+        Err(error) => {
+            eprintln!("{}", error.render(color(&std::io::stderr())));
+            return Ok((ExitCode::ScriptError, None));
+        }
+    };
     if arguments.network == Network::Lab
         && let Err(why) = meshlab_lab::probe().lab_possible()
     {
@@ -86,7 +133,7 @@ pub(crate) fn execute(
     terminal.finish(&Closing {
         results: folder.results.clone(),
         report: rendered.html.clone(),
-        script: arguments.scenario.clone(),
+        script: scenario.to_owned(),
         seed: rendered.seed,
         verdict: rendered.verdict.clone(),
         exit_code: rendered.exit_code,
@@ -196,7 +243,7 @@ fn config(
     Ok(RunConfig {
         output: arguments.output.clone(),
         scenario: script.name().to_owned(),
-        script_path: arguments.scenario.display().to_string(),
+        script_path: script.path().display().to_string(),
         script: script.source().to_owned(),
         tests: declaration.tests.clone(),
         arguments: std::env::args().collect(),
@@ -213,6 +260,8 @@ fn config(
         binaries,
         node_env,
         duration: arguments.duration,
+        time_scale: arguments.time_scale,
+        params: declaration.params.clone(),
         replay: None,
         commit: repository::commit(),
         listener: Some(listener),
@@ -228,4 +277,22 @@ fn draw_seed() -> Result<u64> {
         bail!("failed to draw a seed: {}; give one with --seed", std::io::Error::last_os_error());
     }
     Ok(u64::from(u32::from_ne_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_runs_counts() {
+        use ExitCode::{
+            ClaimFailed, HarnessFailed, Inconclusive, Interrupted, Passed, ScriptError,
+        };
+        let order = [Passed, Inconclusive, ClaimFailed, ScriptError, HarnessFailed, Interrupted];
+        for (place, code) in order.into_iter().enumerate() {
+            for before in &order[..place] {
+                assert_eq!((worse(*before, code), worse(code, *before)), (code, code));
+            }
+        }
+    }
 }

@@ -26,6 +26,39 @@ fn each_mistake_of_a_script_has_its_place_and_exit_code_3() {
 }
 
 #[test]
+fn parameters_and_tags_are_checked_before_anything_runs() {
+    let bench = Bench::new();
+    let text = "scenario { params = { nodes = 4 }, tags = { \"quick\" } }\n";
+    for (arguments, code, says) in [
+        (&["--set", "nods=8"][..], 3, "did you mean `nodes`?"),
+        (&["--set", "nodes=many"], 3, "`nodes` is a number"),
+        (&["--set", "nodes"], 2, "NAME=VALUE"),
+        (&["--time-scale", "0"], 2, "0.001 to 1000"),
+        (&["--tag", "slow"], 2, "none of these scenarios has the tag `slow`"),
+    ] {
+        let run = bench.run("params.lua", text, arguments);
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.all());
+        assert!(run.stderr.contains(says), "{arguments:?}: {}", run.all());
+    }
+}
+
+#[test]
+fn several_scenarios_are_run_and_the_worst_counts() {
+    let bench = Bench::new();
+    let tagged = |body: &str| format!("scenario {{ tags = {{ \"a\" }} }}\n{body}");
+    bench.scenario("green.lua", &tagged("test(\"t\", function() expect.equal(1, 1) end)\n"));
+    bench.scenario("red.lua", &tagged("test(\"t\", function() expect.equal(1, 2) end)\n"));
+    bench.scenario("other.lua", "test(\"t\", function() expect.equal(1, 2) end)\n");
+    let network = ["--network", "host"];
+    let run = |files: &[&str]| bench.meshlab(&[&["run"], files, &network[..]].concat());
+    let both = run(&["red.lua", "green.lua"]);
+    assert_eq!(both.code, Some(1), "{}", both.all());
+    let green = run(&["green.lua", "other.lua", "--tag", "a"]);
+    assert_eq!(green.code, Some(0), "{}", green.all());
+    assert!(green.stdout.contains("left out other.lua"), "{}", green.all());
+}
+
+#[test]
 fn a_scenario_that_is_not_there_is_named() {
     let bench = Bench::new();
     let run = bench.meshlab(&["run", "nowhere.lua"]);

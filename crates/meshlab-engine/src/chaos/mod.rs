@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, captures,
+    Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, Since, captures,
     faults::{collides, resolve},
     state::State,
 };
@@ -379,7 +379,7 @@ impl Storm {
             format!("{judged} of {planned} planned ones"),
         )?;
         for mesh in self.meshes() {
-            let claim = Claim::Formed { mesh, within: FORMED_WITHIN };
+            let claim = Claim::Formed { mesh, since: Since::Test, within: FORMED_WITHIN };
             self.engine.judge_claim(claim, Severity::Check, self.at.clone()).await?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::{
 };
 
 use meshlab_model::{
-    ClaimEvidence, MeshId, NodeId, Severity, SourceLine, Tally, Verdict, format_duration,
+    ClaimEvidence, MeshId, NodeId, RunTime, Severity, SourceLine, Tally, Verdict, format_duration,
 };
 use meshlab_wire::{Reply, Request};
 use tokio::time::Instant;
@@ -41,20 +41,18 @@ impl Engine {
     pub(crate) async fn judge_agreed(
         &self,
         mesh: MeshId,
+        since: RunTime,
         within: Duration,
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
-        let since = {
-            let state = self.shared.state();
-            state.mesh(&mesh)?;
-            state.scope()
-        };
+        self.shared.state().mesh(&mesh)?;
         let text = format!(
             "directory, neighbours and connections of every live node of {mesh} agree within {}",
             format_duration(within)
         );
         let claim = self.start_claim("expect.agreed", text, severity, within, at)?;
+        let open = self.until_judged(claim);
         let started = Instant::now();
         let mut notes;
         let mut by_node;
@@ -84,6 +82,7 @@ impl Engine {
             notes.push(format!("all {} nodes agree", by_node.len()));
         }
         let took = started.elapsed();
+        open.judged();
         let evidence = ClaimEvidence { by_node, notes, since: Some(since) };
         self.finish_claim(claim, verdict, took, evidence, severity, took)
     }

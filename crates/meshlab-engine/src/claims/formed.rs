@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use meshlab_model::{MeshId, NodeId, RunTime, Tally, format_duration};
 
 use super::{Look, Looking, notes};
-use crate::{Engine, HostError, engine::lock};
+use crate::{Engine, HostError, Since, engine::lock};
 
 pub(crate) struct FormedClaim {
     mesh: MeshId,
@@ -17,11 +17,14 @@ pub(crate) struct FormedClaim {
 }
 
 impl FormedClaim {
-    pub(crate) fn new(engine: &Engine, mesh: MeshId, within: Duration) -> Result<Self, HostError> {
-        let state = engine.shared.state();
-        state.mesh(&mesh)?;
-        let since = state.scope();
-        drop(state);
+    pub(crate) fn new(
+        engine: &Engine,
+        mesh: MeshId,
+        since: Since,
+        within: Duration,
+    ) -> Result<Self, HostError> {
+        engine.shared.state().mesh(&mesh)?;
+        let since = engine.since(since)?;
         Ok(Self { mesh, since, within, missing: BTreeMap::new(), live: Vec::new() })
     }
 }

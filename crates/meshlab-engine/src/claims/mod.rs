@@ -64,6 +64,28 @@ pub(crate) trait Looking: Send {
     fn notes(&self, engine: &Engine, look: &Look) -> Vec<String>;
 }
 
+/// A claim that is being waited for.
+#[must_use]
+pub(crate) struct Open<'a> {
+    engine: &'a Engine,
+    claim: Option<ClaimId>,
+}
+
+impl Open<'_> {
+    /// It is about to be judged.
+    pub(crate) fn judged(mut self) {
+        self.claim = None;
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim {
+            self.engine.shared.event(RunEventKind::ClaimWithdrawn { claim });
+        }
+    }
+}
+
 impl Engine {
     pub(crate) async fn judge_claim(
         &self,
@@ -79,9 +101,12 @@ impl Engine {
                 let looking = spans::SpansClaim::new(self, query, each, at_least, within)?;
                 self.judge_looking(looking, severity, at).await
             }
-            Claim::Agreed { mesh, within } => self.judge_agreed(mesh, within, severity, at).await,
-            Claim::Formed { mesh, within } => {
-                let looking = formed::FormedClaim::new(self, mesh, within)?;
+            Claim::Agreed { mesh, since, within } => {
+                let since = self.since(since)?;
+                self.judge_agreed(mesh, since, within, severity, at).await
+            }
+            Claim::Formed { mesh, since, within } => {
+                let looking = formed::FormedClaim::new(self, mesh, since, within)?;
                 self.judge_looking(looking, severity, at).await
             }
             Claim::State { node, state, seen_by, via, since, within } => {
@@ -125,6 +150,11 @@ impl Engine {
         Ok(claim)
     }
 
+    /// Withdraws a claim whose wait is dropped before it was judged.
+    pub(crate) fn until_judged(&self, claim: ClaimId) -> Open<'_> {
+        Open { engine: self, claim: Some(claim) }
+    }
+
     pub(crate) fn judge_compared(
         &self,
         call: &'static str,
@@ -152,6 +182,7 @@ impl Engine {
         let shared = &self.shared;
         let within = looking.within();
         let claim = self.start_claim(looking.call(), looking.text(), severity, within, at)?;
+        let open = self.until_judged(claim);
         let started = Instant::now();
         let mut told = (started, 0);
         let waited = shared.cancel.or(shared.store.wait_for(started + within, |_| {
@@ -189,6 +220,7 @@ impl Engine {
             evidence.notes = looking.notes(self, &look);
         }
         let took = became_true.since(since);
+        open.judged();
         self.finish_claim(claim, verdict, started.elapsed(), evidence, severity, took)
     }
 
@@ -221,7 +253,8 @@ impl Engine {
     pub(crate) fn since(&self, since: Since) -> Result<RunTime, HostError> {
         let state = self.shared.state();
         match since {
-            Since::Scope => Ok(state.scope()),
+            Since::Test => Ok(state.began),
+            Since::At(moment) => Ok(moment),
             Since::Fault(fault) => {
                 state.faults.get(&fault).map(|open| open.applied).ok_or_else(|| {
                     HostError::Misuse("`since` is a fault of a test that has ended".to_owned())

@@ -32,6 +32,7 @@ impl Engine {
         let watch_for = during.unwrap_or(Duration::ZERO);
         let text = text(&query, during);
         let claim = self.start_claim("expect.no_spans", text, severity, watch_for, at)?;
+        let open = self.until_judged(claim);
         let started = Instant::now();
         let found = shared.store.wait_for(started + watch_for, |store| first(store, &selector));
         let verdict = match shared.cancel.or(found).await {
@@ -60,6 +61,7 @@ impl Engine {
             since: Some(selector.since),
         };
         let took = shared.clock.now().since(selector.since);
+        open.judged();
         self.finish_claim(claim, verdict, started.elapsed(), evidence, severity, took)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meshlab_model::{NetworkMode::Host as HostNetwork, RunTime, Severity};
+use meshlab_model::{NetworkMode::Host as HostNetwork, RunEvent, RunEventKind, RunTime, Severity};
 use meshlab_wire::span::{STATE_HEARD, STATE_INFERRED};
 
 use tokio::{
@@ -31,7 +31,7 @@ fn no_bad(from: &str, during: Option<Duration>) -> Claim {
         name: "bad".to_owned(),
         from: Some(vec![from.into()]),
         attributes: BTreeMap::new(),
-        since: Since::Scope,
+        since: Since::Test,
     };
     Claim::NoSpans { query, during }
 }
@@ -64,7 +64,7 @@ async fn absence_is_watched_for_all_of_its_time_and_ends_at_the_first_span() {
                 name: "bad".to_owned(),
                 from: Some(Vec::new()),
                 attributes: BTreeMap::new(),
-                since: Since::Scope,
+                since: Since::Test,
             },
             during: None,
         },
@@ -99,9 +99,51 @@ fn states(states: &[&str], via: Option<Via>, within: Duration) -> Claim {
         states: states.iter().map(ToString::to_string).collect(),
         seen_by: None,
         via,
-        since: Since::Scope,
+        since: Since::Test,
         within,
     }
+}
+
+#[tokio::test]
+async fn a_claim_whose_wait_is_dropped_is_withdrawn() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let formed = Claim::Formed { mesh: "mesh1".into(), since: Since::Test, within: LONG };
+    let agreed = Claim::Agreed { mesh: "mesh1".into(), since: Since::Test, within: LONG };
+    for claim in [formed, agreed, no_bad("node-1", Some(LONG))] {
+        tokio::select! {
+            biased;
+            outcome = bench.claim(claim, Severity::Expect) => panic!("{outcome:?}"),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
+    }
+    let (record, _folder) = bench.finish_with_record().await;
+    let withdrawn = |event: &RunEvent| match event.kind {
+        RunEventKind::ClaimWithdrawn { claim } => Some(claim.0),
+        RunEventKind::ClaimFinished { .. } => Some(0),
+        _ => None,
+    };
+    let withdrawn: Vec<u32> = record.events.iter().filter_map(withdrawn).collect();
+    assert_eq!(withdrawn, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn evidence_counts_from_the_moment_that_is_asked_for() {
+    let bench = Bench::start(HostNetwork, 1).await;
+    bench.says("node-1", "bad", "x", None);
+    let count = |since| {
+        let query = SpanQuery { since, ..query("bad") };
+        bench.engine.count_spans(&query).unwrap()
+    };
+    assert_eq!(count(Since::Test), 1);
+    let later = Since::At(bench.engine.now());
+    assert_eq!(count(later), 0, "what came before is not seen");
+    bench.says("node-1", "bad", "y", None);
+    assert_eq!((count(later), count(Since::Test)), (1, 2));
+    bench.finish().await;
+}
+
+fn query(name: &str) -> SpanQuery {
+    SpanQuery { name: name.to_owned(), from: None, attributes: BTreeMap::new(), since: Since::Test }
 }
 
 #[tokio::test]
@@ -140,7 +182,7 @@ async fn usage_is_of_processes_that_were_sampled() {
     let node = ["node-1".into()];
     let error = bench.engine.usage(&node, Since::Ago(Duration::ZERO)).unwrap_err().to_string();
     assert!(error.contains("no two samples") && error.contains("each 100.0 ms"), "{error}");
-    let samples = || bench.engine.usage(&node, Since::Scope).ok();
+    let samples = || bench.engine.usage(&node, Since::Test).ok();
     let used =
         bench.engine.shared.store.wait_for(tokio::time::Instant::now() + LONG, |_| samples());
     let used = used.await.expect("samples are taken ten times a second");

@@ -105,18 +105,20 @@ impl Engine {
             self.start_healing(&mut open);
         }
         open.undo = applied.undo;
+        let applied = open.applied;
         self.shared.state().faults.insert(fault, open);
         let timer = call.hold.map(|hold| self.undo_later(fault, hold));
         if let Some(open) = self.shared.state().faults.get_mut(&fault) {
             open.timer = timer;
         }
-        Ok(FaultStarted { fault, acted: true })
+        Ok(FaultStarted { fault, applied, acted: true })
     }
 
     fn skip_fault(&self, fault: FaultId, mut open: OpenFault, why: String) -> FaultStarted {
         open.judging = Judging::Known(Verdict::Skipped(why));
+        let applied = open.applied;
         self.shared.state().faults.insert(fault, open);
-        FaultStarted { fault, acted: false }
+        FaultStarted { fault, applied, acted: false }
     }
 
     /// Has somebody wait for those who must notice, and watch those who may not.

@@ -61,6 +61,8 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         network: NetworkMode::Lab,
         binaries: BTreeMap::new(),
         duration_secs: None,
+        time_scale: None,
+        params: BTreeMap::new(),
         replays: None,
         node_env: BTreeMap::new(),
         host: meshlab_model::HostFacts::default(),

@@ -161,6 +161,8 @@ mod tests {
             network: NetworkMode::Lab,
             binaries: Default::default(),
             duration_secs: None,
+            time_scale: None,
+            params: std::collections::BTreeMap::new(),
             replays: None,
             node_env: Default::default(),
             host: HostFacts::default(),

@@ -389,6 +389,12 @@ impl RunView {
                     None => self.orphan(event, format!("claim {claim} ended without a start")),
                 }
             }
+            K::ClaimWithdrawn { claim } => {
+                let begun = self.claims.remove(claim);
+                if begun.is_none() {
+                    self.orphan(event, format!("claim {claim} was withdrawn without a start"));
+                }
+            }
             _ => {}
         }
     }

@@ -48,18 +48,28 @@ async fn chaos(call: Call) -> Outcome<MultiValue> {
     let wanted = wanted(&call, &options, body.is_some())?;
     let (over, ended) = watch::channel(false);
     let storm = host.chaos(wanted, ended, call.at());
+    let place = call.place()?;
     let Some(body) = body else {
-        let tally = call.answer(storm.await)?;
-        return report(&call, tally, MultiValue::new());
+        tokio::pin!(storm);
+        let tally = tokio::select! {
+            biased;
+            tally = &mut storm => tally,
+            () = place.task.cancelled() => {
+                // It ends by itself when it is told to, and takes back what it did.
+                over.send_replace(true);
+                storm.await
+            }
+        };
+        call.go_on()?;
+        return report(&call, call.answer(tally)?, MultiValue::new());
     };
-    host.open_scope(None);
     let during = async {
-        let result = body.call_async::<MultiValue>(()).await;
+        let place = place.since(host.now());
+        let result = place.run(body.call_async::<MultiValue>(())).await;
         over.send_replace(true);
         result
     };
     let (tally, result) = tokio::join!(storm, during);
-    host.close_scope();
     // The body's own error is the one that is told: what failed first.
     let result = result.map_err(|error| Box::new(crate::unwind::unwind(&call.context, &error)))?;
     report(&call, call.answer(tally)?, result)
@@ -68,12 +78,12 @@ async fn chaos(call: Call) -> Outcome<MultiValue> {
 fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOptions> {
     let on = options.nodes("on", false)?;
     let on = on.ok_or_else(|| options.missing("on", "a mesh, or a list of nodes, to hurt"))?;
-    let every = options.duration("every")?;
+    let every = options.planned("every")?;
     let every = every.ok_or_else(|| options.missing("every", "the time between two faults"))?;
     if every.is_zero() {
         return Err(options.mistake("every", "`every` of `chaos` is more than \"0s\"".to_owned()));
     }
-    let duration = options.duration("duration")?;
+    let duration = options.planned("duration")?;
     if duration.is_none() && !has_body {
         return Err(options.missing("duration", "how long it lasts, or a body that it lasts for"));
     }
@@ -86,7 +96,7 @@ fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOption
         on,
         kinds: kinds(call, options)?,
         every,
-        jitter: options.duration("jitter")?.unwrap_or_default(),
+        jitter: options.planned("jitter")?.unwrap_or_default(),
         duration,
         at_once: usize::try_from(at_once).unwrap_or(1),
         detect_within: options.duration("detect_within")?.unwrap_or(DETECT_WITHIN),

@@ -11,7 +11,7 @@ use super::compare::{at_least, at_most, equal};
 use crate::{
     call::{Call, Options, Outcome, describe, waiting},
     context::Context,
-    error::nearest,
+    error::{ErrorKind, nearest},
     sandbox,
     unwind::unwind,
     values::DurationValue,
@@ -63,8 +63,8 @@ fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entr
         let function = waiting(lua, context, name, move |call| async move {
             let wanted = claim(&call)?;
             let host = Arc::clone(call.host()?);
-            let outcome = host.claim(wanted, severity, call.at()).await;
-            met(&call, call.answer(outcome)?)
+            let outcome = call.or_cancelled(host.claim(wanted, severity, call.at())).await?;
+            met(&call, outcome)
         })?;
         entries.push((short(name), function));
     }
@@ -115,7 +115,8 @@ fn agreed(call: &Call) -> Outcome<Claim> {
     call.host()?;
     let mesh = call.mesh(0)?.id;
     let options = call.options(1, FORMED)?;
-    Ok(Claim::Agreed { mesh, within: options.duration("within")?.unwrap_or(WITHIN) })
+    let within = options.duration("within")?.unwrap_or(WITHIN);
+    Ok(Claim::Agreed { mesh, since: call.since(), within })
 }
 
 fn formed(call: &Call) -> Outcome<Claim> {
@@ -123,7 +124,8 @@ fn formed(call: &Call) -> Outcome<Claim> {
     call.host()?;
     let mesh = call.mesh(0)?.id;
     let options = call.options(1, FORMED)?;
-    Ok(Claim::Formed { mesh, within: options.duration("within")?.unwrap_or(WITHIN) })
+    let within = options.duration("within")?.unwrap_or(WITHIN);
+    Ok(Claim::Formed { mesh, since: call.since(), within })
 }
 
 fn no_spans(call: &Call) -> Outcome<Claim> {
@@ -228,6 +230,10 @@ async fn eventually(call: Call, severity: Severity) -> Outcome<Table> {
             let took = format_duration(took);
             Verdict::Failed(format!("not so after {took}, asked {times} time{plural}"))
         }
+        Err(error) if error.kind == ErrorKind::Withdrawn => {
+            host.withdraw_claim(claim);
+            return Err(error.clone());
+        }
         Err(error) => Verdict::Inconclusive(format!("it could not be asked: {}", error.message)),
     };
     let closed = host.close_claim(claim, verdict, severity, took);
@@ -259,8 +265,7 @@ async fn ask(call: &Call, within: Duration, condition: &Function) -> Outcome<Ans
                 return Err(call.mistake_with(message, "it returns true or false, nothing else"));
             }
         }
-        let slept = host.sleep(ASK_EVERY.min(left)).await;
-        call.answer(slept)?;
+        call.or_cancelled(host.sleep(ASK_EVERY.min(left))).await?;
     }
     // Not reached: the time is up long before a `u32` is.
     Ok(Answer { held: false, times: u32::MAX })

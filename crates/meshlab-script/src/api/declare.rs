@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use meshlab_model::DeclaredTest;
 use mlua::{Lua, MultiValue, Result, Table};
 
+use super::params;
 use crate::{
     Declaration,
     call::{Call, Outcome, instant, waiting},
@@ -12,7 +13,7 @@ use crate::{
     values::DurationValue,
 };
 
-const OPTIONS: &[&str] = &["description", "duration", "timeout", "sample_every", "tags"];
+const OPTIONS: &[&str] = &["description", "duration", "timeout", "sample_every", "tags", "params"];
 const SAMPLE_EVERY_MIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
@@ -25,7 +26,7 @@ fn scenario(call: Call) -> Outcome<Table> {
     call.at_most(1)?;
     let options = call.options(0, OPTIONS)?;
     let timeout = options.duration("timeout")?;
-    let declared = options.duration("duration")?;
+    let declared = options.planned("duration")?;
     let wanted = call.context.overrides.duration;
     if wanted.is_some() && declared.is_none() {
         return Err(call.mistake_with(
@@ -41,12 +42,15 @@ fn scenario(call: Call) -> Outcome<Table> {
             "`sample_every` is at least \"100ms\": a sample costs what it measures".to_owned(),
         ));
     }
+    let params = params::read(&call, &options)?;
     let slack = Duration::from_secs(600);
+    let given = params.clone();
     let declaration = Declaration {
         description: options.text("description")?,
         timeout: timeout.unwrap_or_else(|| duration.unwrap_or_default() + slack),
         sample_every,
         tags: options.texts("tags")?,
+        params,
         tests: Vec::new(),
     };
     {
@@ -58,6 +62,9 @@ fn scenario(call: Call) -> Outcome<Table> {
         declared.options = Some(declaration);
     }
     let run = call.lua.create_table().map_err(|error| call.mistake(error.to_string()))?;
+    params::table(&call.lua, &call.context, &given)
+        .and_then(|table| run.raw_set("params", table))
+        .map_err(|error| call.mistake(error.to_string()))?;
     if let Some(duration) = duration {
         let value = call.lua.create_userdata(DurationValue(duration));
         value

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use meshlab_engine::{FaultCall, Group, Host};
-use meshlab_model::{FaultId, NodeId};
+use meshlab_model::{FaultId, NodeId, RunTime};
 use mlua::{Lua, Result, Table, UserData, UserDataFields, Value};
 
 use super::fault_entries::{ENTRIES, Entry, Takes, group, settings};
@@ -19,6 +19,7 @@ pub(crate) struct Hit {
     pub(crate) fault: FaultId,
     name: &'static str,
     targets: Vec<NodeId>,
+    applied: RunTime,
     /// False where the run cannot do it and has skipped it.
     acted: bool,
 }
@@ -61,7 +62,7 @@ fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) ->
         Takes::Pair => to(vec![call.node(0)?.id], vec![call.node(1)?.id]),
         Takes::Sides => to(call.live_nodes(0)?, call.live_nodes(1)?),
         Takes::Several => {
-            let nodes = drawn(call.live_nodes(0)?, host);
+            let nodes = drawn(call, call.live_nodes(0)?)?;
             let count = options.count("count")?.map(|count| usize::try_from(count).unwrap_or(0));
             let count = count.unwrap_or(nodes.len());
             if count > nodes.len() {
@@ -73,7 +74,7 @@ fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) ->
         Takes::Group => {
             let group = Some(group(options)?);
             let nodes = call.live_nodes(0)?;
-            Named { group, ..to(drawn(nodes, host), Vec::new()) }
+            Named { group, ..to(drawn(call, nodes)?, Vec::new()) }
         }
         Takes::Relay => {
             let mesh = call.mesh(0)?.id;
@@ -87,12 +88,12 @@ fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) ->
 }
 
 /// The same nodes, from one on that the run's seed draws.
-fn drawn(mut nodes: Vec<NodeId>, host: &Arc<dyn Host>) -> Vec<NodeId> {
+fn drawn(call: &Call, mut nodes: Vec<NodeId>) -> Outcome<Vec<NodeId>> {
     if !nodes.is_empty() {
-        let first = host.choose(nodes.len());
+        let first = call.choose(nodes.len())?;
         nodes.rotate_left(first);
     }
-    nodes
+    Ok(nodes)
 }
 
 async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
@@ -124,7 +125,13 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
         chaos: None,
     };
     let started = call.answer(host.fault(wanted, call.at()).await)?;
-    let hit = Hit { fault: started.fault, name, targets: hurt, acted: started.acted };
+    let hit = Hit {
+        fault: started.fault,
+        name,
+        targets: hurt,
+        applied: started.applied,
+        acted: started.acted,
+    };
     // What a body looks for comes of the fault; without the fault it would look in vain.
     if let Some(body) = body.filter(|_| started.acted) {
         during(&call, &host, &hit, &body).await?;
@@ -132,17 +139,18 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
     Ok(hit)
 }
 
-/// Runs the body of a fault and takes the fault back after it, however the body ends. The body's
-/// own error is the one that is told: what failed first.
+/// Runs the body of a fault and takes the fault back after it, however the body ends: one that is
+/// cancelled ends with an error too, at its next call. The body's own error is the one that is
+/// told: what failed first.
 async fn during(
     call: &Call,
     host: &Arc<dyn Host>,
     hit: &Hit,
     body: &mlua::Function,
 ) -> Outcome<()> {
-    host.open_scope(Some(hit.fault));
-    let result = body.call_async::<()>(hit.clone()).await;
-    host.close_scope();
+    // What the fault brings may come before its witness has seen it.
+    let place = call.place()?.since(hit.applied);
+    let result = place.run(body.call_async::<()>(hit.clone())).await;
     let undone = host.undo(hit.fault).await;
     result.map_err(|error| Box::new(crate::unwind::unwind(&call.context, &error)))?;
     call.answer(undone)

@@ -155,7 +155,7 @@ impl MeshRef {
         if live.is_empty() {
             return Err(call.mistake(format!("no node of {} runs, so none can be picked", self.id)));
         }
-        let place = call.host()?.choose(live.len());
+        let place = call.choose(live.len())?;
         Ok(live.swap_remove(place.min(live.len() - 1)))
     }
 

@@ -9,8 +9,10 @@ mod faults;
 mod mesh;
 mod node;
 mod operator;
+mod params;
 mod record;
 mod spans;
+mod tasks;
 mod traffic;
 mod usage;
 
@@ -34,5 +36,6 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     chaos::install(lua, context, globals)?;
     traffic::install(lua, context, globals)?;
     operator::install(lua, context, globals)?;
+    tasks::install(lua, context, globals)?;
     record::install(lua, context, globals)
 }

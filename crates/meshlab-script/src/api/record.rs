@@ -67,8 +67,7 @@ fn metric(call: Call) -> Outcome<()> {
 
 async fn sleep(call: Call) -> Outcome<()> {
     call.at_most(1)?;
-    let length = call.duration(0)?;
+    let length = call.planned(0)?;
     let host = Arc::clone(call.host()?);
-    let slept = host.sleep(length).await;
-    call.answer(slept)
+    call.or_cancelled(host.sleep(length)).await
 }

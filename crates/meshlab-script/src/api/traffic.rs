@@ -146,8 +146,8 @@ async fn drive(
     wanted: TrafficCall,
 ) -> Outcome<(TrafficResult, Latency)> {
     let host = Arc::clone(call.host()?);
-    let answered = host.act(from, NodeAct::Traffic(wanted), call.at()).await;
-    let result = match call.answer(answered)? {
+    let acting = host.act(from, NodeAct::Traffic(wanted), call.at());
+    let result = match call.or_cancelled(acting).await? {
         Ok(Done::Traffic(result)) => result,
         Ok(other) => return Err(call.mistake(format!("{from} answered {other:?}"))),
         Err(why) => return Err(call.mistake(format!("{from} refused: {why}"))),

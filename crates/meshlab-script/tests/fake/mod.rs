@@ -8,22 +8,26 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, FaultCall, FaultStarted, Grant, Host,
-    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
+    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted, Grant,
+    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
     SpanQuery, Usage,
 };
 use meshlab_model::{
     ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
     SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
-use meshlab_script::{RunOutcome, Script, ScriptError};
+use meshlab_script::{Overrides, RunOutcome, Script, ScriptError};
 use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
 use tokio::sync::watch;
 
@@ -47,6 +51,39 @@ pub struct Fake {
     pub cancelled: Mutex<Option<String>>,
     /// The only clock there is: it goes on while the script sleeps.
     pub slept: Mutex<Duration>,
+    /// When each of those who sleep wakes, and a number that tells them apart.
+    pub sleepers: Mutex<BTreeSet<(Duration, u64)>>,
+    pub sleeps: AtomicU64,
+    /// The run is stopped once so many sleeps have begun.
+    pub stops_after: Mutex<Option<u64>>,
+}
+
+/// Who sleeps; gone when it wakes, or when it is cancelled.
+struct Sleeper<'a> {
+    fake: &'a Fake,
+    wakes: (Duration, u64),
+}
+
+impl<'a> Sleeper<'a> {
+    fn new(fake: &'a Fake, length: Duration) -> Self {
+        let mut sleepers = fake.sleepers.lock().unwrap();
+        let number = fake.sleeps.fetch_add(1, Ordering::SeqCst);
+        let wakes = (*fake.slept.lock().unwrap() + length, number);
+        sleepers.insert(wakes);
+        drop(sleepers);
+        Self { fake, wakes }
+    }
+
+    /// Whether it is the first to wake; then it is its time.
+    fn is_first(&self) -> bool {
+        self.fake.sleepers.lock().unwrap().first() == Some(&self.wakes)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.fake.sleepers.lock().unwrap().remove(&self.wakes);
+    }
 }
 
 impl Fake {
@@ -61,10 +98,14 @@ impl Fake {
 
 /// Loads a scenario text under the name `x.lua`.
 pub fn load(text: &str) -> Result<Script, Box<ScriptError>> {
+    load_with(text, Overrides::default())
+}
+
+pub fn load_with(text: &str, overrides: Overrides) -> Result<Script, Box<ScriptError>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.lua");
     std::fs::write(&path, text).unwrap();
-    load_at(&path)
+    Script::load_with(&path, overrides)
 }
 
 pub fn load_at(path: &Path) -> Result<Script, Box<ScriptError>> {
@@ -73,7 +114,12 @@ pub fn load_at(path: &Path) -> Result<Script, Box<ScriptError>> {
 
 /// Runs a scenario text to its end against `fake`.
 pub fn run_on(fake: &Arc<Fake>, text: &str) -> RunOutcome {
-    let script = load(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    run_with(fake, text, Overrides::default())
+}
+
+pub fn run_with(fake: &Arc<Fake>, text: &str, overrides: Overrides) -> RunOutcome {
+    let script =
+        load_with(text, overrides).unwrap_or_else(|error| panic!("{}", error.render(false)));
     script.run(Arc::clone(fake) as Arc<dyn Host>, &|_| {})
 }
 
@@ -160,7 +206,10 @@ impl Host for Fake {
     fn nodes(&self, _: &MeshId) -> Vec<NodeInfo> {
         self.nodes.lock().unwrap().clone()
     }
-    fn choose(&self, bound: usize) -> usize {
+    fn choose(&self, draw: &Draw, bound: usize) -> usize {
+        if !draw.task.is_empty() {
+            self.say(format!("draw {:?} {}", draw.task, draw.number));
+        }
         bound - 1
     }
     async fn claim(
@@ -201,6 +250,9 @@ impl Host for Fake {
             (false, Severity::Expect) => Err(HostError::ClaimFailed(verdict.to_string())),
             (passed, _) => Ok(ClaimOutcome { passed, took }),
         }
+    }
+    fn withdraw_claim(&self, _: ClaimId) {
+        self.say("withdrawn".to_owned());
     }
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.say(format!("usage {nodes:?} {since:?}"));
@@ -273,7 +325,7 @@ impl Host for Fake {
         self.say(
             format!("fault {name} {targets:?} {against:?}{group}{hold} {settings}").trim().into(),
         );
-        Ok(FaultStarted { fault: FaultId(1), acted: !self.skips_faults })
+        Ok(FaultStarted { fault: FaultId(1), applied: self.now(), acted: !self.skips_faults })
     }
     async fn chaos(
         &self,
@@ -305,16 +357,21 @@ impl Host for Fake {
         self.say(format!("undo {fault}"));
         Ok(())
     }
-    fn open_scope(&self, of: Option<FaultId>) {
-        let of = of.map(|fault| format!(" with fault {fault}")).unwrap_or_default();
-        self.say(format!("scope opens{of}"));
-    }
-    fn close_scope(&self) {
-        self.say("scope closes".to_owned());
-    }
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));
-        *self.slept.lock().unwrap() += length;
+        let sleeper = Sleeper::new(self, length);
+        if self.stops_after.lock().unwrap().is_some_and(|after| sleeper.wakes.1 >= after) {
+            *self.cancelled.lock().unwrap() = Some("enough".to_owned());
+        }
+        // Whoever else is awake gets to say for how long it sleeps, before the clock goes on to
+        // the first who wakes.
+        let mut quiet = 0;
+        while quiet < 20 {
+            quiet = if sleeper.is_first() { quiet + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
+        *self.slept.lock().unwrap() = sleeper.wakes.0;
+        drop(sleeper);
         let began = std::time::Instant::now();
         while began.elapsed() < self.busy_for {
             tokio::task::yield_now().await;
