@@ -35,11 +35,13 @@ impl Call {
         arguments: MultiValue,
     ) -> Self {
         context.touch();
+        let line = context.caller_line(lua);
+        context.set_last_line(line);
         Self {
             context: Arc::clone(context),
             lua: lua.clone(),
             name: name.to_owned(),
-            line: context.caller_line(lua),
+            line,
             arguments: arguments.into_iter().collect(),
         }
     }

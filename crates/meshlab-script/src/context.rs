@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -33,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) declared: Mutex<Declared>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
+    last_line: AtomicU32,
     last_call: Mutex<Instant>,
 }
 
@@ -54,6 +55,7 @@ impl Context {
             declared: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
+            last_line: AtomicU32::new(0),
             last_call: Mutex::new(Instant::now()),
         }
     }
@@ -83,6 +85,15 @@ impl Context {
     /// The script has called the harness, or was called by it: the watchdog starts anew.
     pub(crate) fn touch(&self) {
         *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The line of the last call, for what a call has no place of its own for.
+    pub(crate) fn last_line(&self) -> u32 {
+        self.last_line.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_line(&self, line: u32) {
+        self.last_line.store(line, Ordering::Relaxed);
     }
 
     pub(crate) fn alone_for(&self) -> Duration {
@@ -173,6 +184,7 @@ impl Context {
             text: self.line_text(line),
             label: None,
             help: None,
+            of_lua: false,
         }
     }
 

@@ -26,9 +26,9 @@ const SOURCE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Script {
     path: PathBuf,
     name: String,
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     declaration: Declaration,
-    bodies: Vec<Function>,
+    pub(crate) bodies: Vec<Function>,
     _lua: Lua,
 }
 
