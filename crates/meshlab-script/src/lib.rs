@@ -22,4 +22,4 @@ mod values;
 pub use declaration::{Declaration, Overrides};
 pub use error::{ErrorKind, ScriptError};
 pub use rehearsal::{Needs, Rehearsed};
-pub use script::{RunOutcome, Script};
+pub use script::{RunOutcome, Script, globals};

@@ -20,6 +20,7 @@ use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{ErrorKind, Overrides, Script};
 
 use crate::{
+    check,
     cli::{Network, RunArguments},
     repository, signals,
 };
@@ -42,14 +43,20 @@ pub(crate) fn execute(
     arguments: &RunArguments,
     settled: Option<Settled>,
 ) -> Result<(ExitCode, Option<RunFolder>)> {
-    let script =
-        match Script::load_with(&arguments.scenario, Overrides { duration: arguments.duration }) {
-            Ok(script) => script,
-            Err(error) => {
-                eprintln!("{}", error.render(color(&std::io::stderr())));
-                return Ok((ExitCode::ScriptError, None));
-            }
-        };
+    let overrides = Overrides { duration: arguments.duration };
+    // First of all, without a node: a mistake on the last line of four days is told now.
+    let rehearsed = check::rehearse(&arguments.scenario, overrides);
+    check::tell(&rehearsed);
+    if !rehearsed.errors.is_empty() {
+        return Ok((ExitCode::ScriptError, None));
+    }
+    let script = match Script::load_with(&arguments.scenario, overrides) {
+        Ok(script) => script,
+        Err(error) => {
+            eprintln!("{}", error.render(color(&std::io::stderr())));
+            return Ok((ExitCode::ScriptError, None));
+        }
+    };
     if arguments.network == Network::Lab
         && let Err(why) = meshlab_lab::probe().lab_possible()
     {
@@ -158,7 +165,7 @@ fn show(
 }
 
 /// Whether to colour what goes to `stream`.
-fn color(stream: &impl IsTerminal) -> bool {
+pub(crate) fn color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 

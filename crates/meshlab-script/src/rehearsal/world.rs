@@ -81,8 +81,7 @@ impl World {
             }
             self.tell(span::NODE_READY, &id, "", &[], now);
         }
-        let live = self.nodes.values().filter(|node| node.life == Life::Runs).count();
-        self.needs.nodes_max = self.needs.nodes_max.max(live);
+        self.count();
         Ok(())
     }
 
@@ -124,9 +123,15 @@ impl World {
         }
         let id = self.place(mesh, options)?;
         self.tell(span::NODE_READY, &id, "", &[], now);
-        let live = self.nodes.values().filter(|node| node.life == Life::Runs).count();
-        self.needs.nodes_max = self.needs.nodes_max.max(live);
+        self.count();
         Ok(id)
+    }
+
+    /// Counts the nodes that run; a relay is none.
+    fn count(&mut self) {
+        let members = self.meshes.values().flatten().filter_map(|id| self.nodes.get(id));
+        let live = members.filter(|node| node.life == Life::Runs).count();
+        self.needs.nodes_max = self.needs.nodes_max.max(live);
     }
 
     pub(super) fn life(&self, id: &NodeId, now: Duration) -> Result<Life, HostError> {
