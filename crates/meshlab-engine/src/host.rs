@@ -452,6 +452,12 @@ pub struct MetricValue {
 /// What a scenario can ask. Every wait in here has a deadline or ends when the run is stopped.
 #[async_trait]
 pub trait Host: Send + Sync {
+    /// Whether nothing is real: no node runs and no time passes. Then a number that only a node
+    /// knows is made up, and the language must take what is missing for unknown.
+    fn rehearses(&self) -> bool {
+        false
+    }
+
     /// A test begins: a new scope for evidence and for what is started.
     async fn begin_test(&self, test: TestId, title: &str, at: SourceLine) -> Result<(), HostError>;
     /// A test's body ended. Judges open faults, undoes them, stops every node, counts telemetry.

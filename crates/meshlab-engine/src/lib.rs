@@ -50,3 +50,8 @@ pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
 pub use replay::{Replay, ReplayError};
+
+/// Whether the fault of that name is done to links, in a network that the harness makes.
+pub fn fault_needs_lab(name: &str) -> bool {
+    meshlab_faults::by_name(name).is_some_and(|fault| fault.hurts().needs_lab())
+}

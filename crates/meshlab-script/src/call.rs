@@ -38,11 +38,13 @@ impl Call {
         arguments: MultiValue,
     ) -> Self {
         context.touch();
+        let line = context.caller_line(lua);
+        context.set_last_line(line);
         Self {
             context: Arc::clone(context),
             lua: lua.clone(),
             name: name.to_owned(),
-            line: context.caller_line(lua),
+            line,
             place: Place::here(),
             arguments: arguments.into_iter().collect(),
         }

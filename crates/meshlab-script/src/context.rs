@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -36,6 +36,7 @@ pub(crate) struct Context {
     in_test: AtomicBool,
     /// What runs beside each other in the test that is going on.
     pub(crate) tasks: Tasks,
+    last_line: AtomicU32,
     last_call: Mutex<Instant>,
 }
 
@@ -58,6 +59,7 @@ impl Context {
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
             tasks: Tasks::default(),
+            last_line: AtomicU32::new(0),
             last_call: Mutex::new(Instant::now()),
         }
     }
@@ -87,6 +89,15 @@ impl Context {
     /// The script has called the harness, or was called by it: the watchdog starts anew.
     pub(crate) fn touch(&self) {
         *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The line of the last call, for what a call has no place of its own for.
+    pub(crate) fn last_line(&self) -> u32 {
+        self.last_line.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_line(&self, line: u32) {
+        self.last_line.store(line, Ordering::Relaxed);
     }
 
     pub(crate) fn alone_for(&self) -> Duration {
@@ -188,6 +199,7 @@ impl Context {
             text: self.line_text(line),
             label: None,
             help: None,
+            of_lua: false,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Overrides {
 pub struct Declaration {
     /// What the scenario is about.
     pub description: Option<String>,
+    /// How long the plan lasts, if it says so.
+    pub duration: Option<Duration>,
     /// Hard stop for the whole file; 10 minutes over its duration unless it says otherwise.
     pub timeout: Duration,
     /// Time between two samples; 1 s unless it says otherwise.
@@ -37,6 +39,7 @@ impl Default for Declaration {
     fn default() -> Self {
         Self {
             description: None,
+            duration: None,
             timeout: Duration::from_secs(600),
             sample_every: Duration::from_secs(1),
             tags: Vec::new(),

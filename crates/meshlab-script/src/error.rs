@@ -39,6 +39,8 @@ pub struct ScriptError {
     /// Said at the caret.
     pub(crate) label: Option<String>,
     pub(crate) help: Option<String>,
+    /// Lua found it, not a call of ours.
+    pub(crate) of_lua: bool,
 }
 
 impl ScriptError {
@@ -63,9 +65,18 @@ impl ScriptError {
 
     /// The error as it is shown: message, place, the line with a caret, help.
     pub fn render(&self, color: bool) -> String {
+        self.render_as("error", "\x1b[31m", color)
+    }
+
+    /// The same as a warning: nothing fails by it.
+    pub fn render_warning(&self, color: bool) -> String {
+        self.render_as("warning", "\x1b[33m", color)
+    }
+
+    fn render_as(&self, word: &str, hue: &str, color: bool) -> String {
         let (red, blue, bold, reset) =
-            if color { ("\x1b[31m", "\x1b[34m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
-        let mut out = format!("{red}{bold}error{reset}{bold}: {}{reset}", self.message);
+            if color { (hue, "\x1b[34m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+        let mut out = format!("{red}{bold}{word}{reset}{bold}: {}{reset}", self.message);
         let gutter = self.line.to_string();
         let pad = " ".repeat(gutter.len());
         if self.line > 0 {

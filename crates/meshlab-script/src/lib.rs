@@ -1,7 +1,8 @@
 //! The language of scenarios: Lua 5.4, sandboxed, every call checked, every error with its place.
 //!
 //! Open `script.rs` for how a file is loaded and run, `api/` for the functions (a file a family),
-//! `call.rs` for how arguments and options are checked, `sandbox.rs` for what Lua is left.
+//! `call.rs` for how arguments and options are checked, `sandbox.rs` for what Lua is left,
+//! `rehearsal/` for how a scenario is checked without a node.
 //!
 //! It turns calls into those of `meshlab_engine::Host`. It knows no process and no socket, and it
 //! judges nothing: a verdict comes from the record.
@@ -12,6 +13,7 @@ mod context;
 mod declaration;
 mod error;
 mod locate;
+mod rehearsal;
 mod sandbox;
 mod script;
 mod task;
@@ -20,4 +22,5 @@ mod values;
 
 pub use declaration::{Declaration, Overrides};
 pub use error::{ErrorKind, ScriptError};
-pub use script::{RunOutcome, Script};
+pub use rehearsal::{Needs, Rehearsed};
+pub use script::{RunOutcome, Script, globals};

@@ -27,9 +27,9 @@ const SOURCE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Script {
     path: PathBuf,
     name: String,
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     declaration: Declaration,
-    bodies: Vec<Function>,
+    pub(crate) bodies: Vec<Function>,
     _lua: Lua,
 }
 
@@ -147,7 +147,7 @@ impl Script {
     }
 
     /// Runs the body of a test and ends what it leaves running. What went wrong, the cause first.
-    async fn run_body(&self, body: &Function, place: Place) -> Vec<ScriptError> {
+    pub(crate) async fn run_body(&self, body: &Function, place: Place) -> Vec<ScriptError> {
         let result = place.run(body.call_async::<()>(())).await;
         let mut wrong: Vec<_> =
             result.err().map(|error| unwind(&self.context, &error)).into_iter().collect();
@@ -217,6 +217,29 @@ fn read(path: &Path) -> Result<String, Box<ScriptError>> {
     String::from_utf8(bytes).map_err(|_| {
         unreadable("the scenario is not text in UTF-8".to_owned(), "bytecode is never loaded")
     })
+}
+
+/// The names that the language defines, in their order: for editors, which take any other global
+/// for a mistake.
+///
+/// # Errors
+/// There is no memory for a Lua state.
+pub fn globals() -> Result<Vec<String>, Box<ScriptError>> {
+    let context = Arc::new(Context::new(String::new(), String::new(), Overrides::default()));
+    let failed = |error: Error| Box::new(unwind(&context, &error));
+    let (lua, globals) = sandbox::new(&context).map_err(failed)?;
+    // What Lua has by itself, an editor knows.
+    let own = lua.globals();
+    api::install(&lua, &context, &globals).map_err(failed)?;
+    let mut names = Vec::new();
+    for pair in globals.pairs::<String, mlua::Value>() {
+        let (name, _) = pair.map_err(failed)?;
+        if !own.contains_key(name.as_str()).map_err(failed)? {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn declare(context: &Arc<Context>) -> Result<Lua, Error> {

@@ -38,6 +38,7 @@ fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
     let quoted = message.split(['\'', '`']).nth(1).unwrap_or_default();
     let mut error = context.word_mistake(quoted, line, message.to_owned());
     error.help = help.map(str::to_owned);
+    error.of_lua = true;
     error
 }
 

@@ -53,6 +53,12 @@ fn mistakes_are_shown_where_they_are() {
         ("no loss at all", inside("  fault.lossy_link(swarm:pick())")),
         ("more than all", inside("  fault.lossy_link(swarm:pick(), { loss = \"101%\" })")),
         ("a misspelt loss", inside("  fault.lossy_link(swarm:pick(), { los = \"1%\" })")),
+        ("a fault that is never taken back", inside("  fault.wedge_node(swarm:pick())")),
+        (
+            "links that stay slow",
+            inside("  fault.slow_link(swarm:node(1), { delay = \"200ms\", direction = \"both\" })"),
+        ),
+        ("a link that stays cut", inside("  fault.partition(swarm:node(1), swarm:node(2))")),
         ("half a partition", inside("  fault.partition(swarm:pick(), { hold = \"5s\" })")),
         ("a restart that is held", inside("  fault.restart_node(swarm:pick(), { hold = \"5s\" })")),
         ("a size against a length", inside("  check.at_most(swarm:usage().rss, \"5s\")")),

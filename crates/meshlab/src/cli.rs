@@ -21,6 +21,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
     Run(RunArguments),
+    /// Say what is wrong with scenarios, without starting a node
+    Check(CheckArguments),
+    /// List scenarios: what they claim, how long they take, what they need of the host
+    List(ListArguments),
+    /// Write a first scenario to start from
+    New(NewArguments),
+    /// Tell editors about the language: settings for the Lua language server
+    Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
@@ -66,6 +74,43 @@ pub(crate) struct RunArguments {
     /// Folder in which results/ and reports/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Scenarios, or folders of them
+    #[arg(value_name = "SCENARIO", default_value = "scenarios")]
+    pub(crate) scenarios: Vec<PathBuf>,
+    /// Print how long each took, and all
+    #[arg(long)]
+    pub(crate) time: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Scenarios, or folders of them
+    #[arg(value_name = "SCENARIO", default_value = "scenarios")]
+    pub(crate) scenarios: Vec<PathBuf>,
+    /// Print it for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArguments {
+    /// Its name, which becomes the file's: letters, digits, `-` and `_`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Folder in which it is written
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Folder that the editor is opened in; what its `.luarc.json` says already stays
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,14 +3,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
 mod bench;
+mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod list;
 mod replay;
 mod report;
 mod repository;
 mod run;
 mod signals;
+mod start;
 
 use std::process;
 
@@ -26,6 +29,10 @@ fn main() {
     let cli = Cli::parse();
     let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::List(arguments) => list::list(&arguments),
+        Command::New(arguments) => start::new(&arguments),
+        Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -20,6 +20,7 @@ use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{ErrorKind, Overrides, Script};
 
 use crate::{
+    check,
     cli::{Network, RunArguments},
     repository, signals,
 };
@@ -90,6 +91,12 @@ pub(crate) fn execute(
     arguments: &RunArguments,
     settled: Option<Settled>,
 ) -> Result<(ExitCode, Option<RunFolder>)> {
+    // First of all, without a node: a mistake on the last line of four days is told now.
+    let rehearsed = check::rehearse(scenario, overrides(arguments));
+    check::tell(&rehearsed);
+    if !rehearsed.errors.is_empty() {
+        return Ok((ExitCode::ScriptError, None));
+    }
     let script = match Script::load_with(scenario, overrides(arguments)) {
         Ok(script) => script,
         Err(error) => {
@@ -205,7 +212,7 @@ fn show(
 }
 
 /// Whether to colour what goes to `stream`.
-fn color(stream: &impl IsTerminal) -> bool {
+pub(crate) fn color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 

@@ -47,6 +47,7 @@ fn scenario(call: Call) -> Outcome<Table> {
     let given = params.clone();
     let declaration = Declaration {
         description: options.text("description")?,
+        duration,
         timeout: timeout.unwrap_or_else(|| duration.unwrap_or_default() + slack),
         sample_every,
         tags: options.texts("tags")?,

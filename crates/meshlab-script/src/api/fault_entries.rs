@@ -13,6 +13,9 @@ pub(super) struct Entry {
     /// With its module, for errors: `fault.kill_node`.
     pub(super) full: &'static str,
     pub(super) takes: Takes,
+    /// Whether it may stay as it is until the test ends: nodes that are dead for good are what many
+    /// a scenario is about. Any other fault must say when it is taken back.
+    pub(super) may_stay: bool,
     /// Whether it is over as soon as it acted, and so cannot be held.
     pub(super) instant: bool,
     pub(super) options: &'static [&'static str],
@@ -47,6 +50,7 @@ const DELAY_MAX: Duration = Duration::from_secs(3600);
 const PLAIN: Entry = Entry {
     full: "",
     takes: Takes::Node,
+    may_stay: false,
     instant: false,
     options: &["hold"],
     chaos: &["weight", "hold"],
@@ -58,6 +62,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         full: "fault.burst_kill",
         takes: Takes::Several,
+        may_stay: true,
         options: &["hold", "count"],
         chaos: &["weight", "hold", "count"],
         ..PLAIN
@@ -100,7 +105,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         chaos: &["weight", "hold", "count", "down", "up"],
         ..PLAIN
     },
-    Entry { full: "fault.kill_node", ..PLAIN },
+    Entry { full: "fault.kill_node", may_stay: true, ..PLAIN },
     Entry {
         full: "fault.latency_spike",
         options: &["hold", "delay", "spike", "calm", "count", "direction", "to"],

@@ -51,6 +51,26 @@ struct Named {
     group: Option<Group>,
 }
 
+/// A fault that can be taken back says when: one that is forgotten makes the rest of its test a
+/// test of something else.
+fn must_end(entry: &Entry, call: &Call) -> Outcome<()> {
+    if entry.instant || entry.may_stay {
+        return Ok(());
+    }
+    let target = if entry.arguments() == 2 { "a, b" } else { "target" };
+    let own = entry.example();
+    let held = own.map_or("hold = \"5s\"".to_owned(), |own| format!("{own}, hold = \"5s\""));
+    let plain = own.map_or("{}".to_owned(), |own| format!("{{ {own} }}"));
+    let full = entry.full;
+    Err(call.mistake_with(
+        format!("`{full}` says nowhere when it is taken back"),
+        format!(
+            "give it a length, `{full}({target}, {{ {held} }})`, or a body that it lasts for, \
+             `{full}({target}, {plain}, function() ... end)`"
+        ),
+    ))
+}
+
 /// Whom the first arguments of a call and its options name.
 fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) -> Outcome<Named> {
     let to = |targets, against| Named { targets, against, group: None };
@@ -112,6 +132,9 @@ async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
         Value::Nil => None,
         _ => Some(call.function(1 + sides)?),
     };
+    if hold.is_none() && body.is_none() {
+        must_end(entry, &call)?;
+    }
     let name = entry.name();
     let hurt = targets.iter().chain(&against).cloned().collect();
     let wanted = FaultCall {
