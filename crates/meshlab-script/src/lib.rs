@@ -11,6 +11,7 @@ mod call;
 mod context;
 mod declaration;
 mod error;
+mod library;
 mod locate;
 mod sandbox;
 mod script;

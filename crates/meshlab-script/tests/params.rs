@@ -81,5 +81,9 @@ fn the_plan_is_scaled_and_nothing_else() {
     let exact = Overrides { duration: Some(Duration::from_secs(60)), ..scaled };
     let fake = Arc::new(Fake::default());
     run_with(&fake, text, exact);
-    assert!(fake.said().contains("note 60.0 s"), "what was asked for is what it is: {}", fake.said());
+    assert!(
+        fake.said().contains("note 60.0 s"),
+        "what was asked for is what it is: {}",
+        fake.said()
+    );
 }
