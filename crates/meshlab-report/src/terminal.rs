@@ -220,6 +220,7 @@ impl<W: Write> Terminal<W> {
         let place = claim.source.as_ref();
         let shown = place.and_then(|source| {
             writeln!(self.out, "  {}", clean(&source.to_string())).ok()?;
+            let source = Some(source).filter(|source| self.view.in_scenario(source))?;
             excerpt(&self.script, source, &claim.call)
         });
         if let Some(shown) = shown {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use meshlab_model::{
-    ClaimId, EndReason, ExitCode, RunEventKind as K, TestId, TestOutcome, Verdict,
+    ClaimId, EndReason, ExitCode, RunEventKind as K, SourceLine, TestId, TestOutcome, Verdict,
 };
 use meshlab_report::{Closing, RunView, Terminal, TerminalStyle, draw, fixture};
 
@@ -44,6 +44,13 @@ fn green_only_when_everything_was_seen() {
     assert_eq!(judged(open).1, ExitCode::Passed, "it counts neither for nor against");
     let left = K::Audited { checked: vec![], leftovers: vec!["pid 7".into()] };
     assert_eq!(judged(vec![(4, left)]).0, "broken: left behind: pid 7");
+}
+
+#[test]
+fn a_line_of_a_library_is_not_shown_as_one_of_the_scenario() {
+    let view = RunView::new(&fixture::declared());
+    let at = |file: &str| SourceLine { file: file.into(), line: 1, column: 1 };
+    assert!(view.in_scenario(&at("swarm.lua")) && !view.in_scenario(&at("lib/x.lua")));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     api::{Hit, MeshRef, NodeRef},
     context::Context,
     error::{ErrorKind, ScriptError, nearest},
+    locate::Line,
     task::Place,
     values::{as_byte_rate, as_duration, as_percent, as_rate, as_size},
 };
@@ -20,7 +21,7 @@ pub(crate) struct Call {
     pub(crate) context: Arc<Context>,
     pub(crate) lua: Lua,
     pub(crate) name: String,
-    pub(crate) line: u32,
+    pub(crate) line: Line,
     /// Absent at the top level of a file.
     place: Option<Place>,
     arguments: Vec<Value>,

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use mlua::{Function, Lua, Value};
 use crate::{
     declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
-    locate::{self, Token},
+    locate::{self, Line, Token},
     task::Tasks,
 };
 
@@ -28,7 +28,8 @@ pub(crate) struct Context {
     pub(crate) file: String,
     /// Its text.
     pub(crate) source: String,
-    tokens: Vec<Token>,
+    /// The scenario and the libraries that it loaded.
+    files: RwLock<Vec<Arc<SourceFile>>>,
     /// What the command line puts in the place of what the file declares.
     pub(crate) overrides: Overrides,
     pub(crate) declared: Mutex<Declared>,
@@ -36,8 +37,22 @@ pub(crate) struct Context {
     in_test: AtomicBool,
     /// What runs beside each other in the test that is going on.
     pub(crate) tasks: Tasks,
-    last_line: AtomicU32,
+    last_line: Mutex<Line>,
     last_call: Mutex<Instant>,
+}
+
+/// A file that runs.
+struct SourceFile {
+    name: String,
+    text: String,
+    tokens: Vec<Token>,
+}
+
+impl SourceFile {
+    fn new(name: String, text: String) -> Arc<Self> {
+        let tokens = locate::tokens(&text);
+        Arc::new(Self { name, text, tokens })
+    }
 }
 
 /// What the top level of a file declared.
@@ -49,17 +64,17 @@ pub(crate) struct Declared {
 
 impl Context {
     pub(crate) fn new(file: String, source: String, overrides: Overrides) -> Self {
-        let tokens = locate::tokens(&source);
+        let scenario = SourceFile::new(file.clone(), source.clone());
         Self {
             file,
             source,
-            tokens,
+            files: RwLock::new(vec![scenario]),
             overrides,
             declared: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
             tasks: Tasks::default(),
-            last_line: AtomicU32::new(0),
+            last_line: Mutex::default(),
             last_call: Mutex::new(Instant::now()),
         }
     }
@@ -92,48 +107,73 @@ impl Context {
     }
 
     /// The line of the last call, for what a call has no place of its own for.
-    pub(crate) fn last_line(&self) -> u32 {
-        self.last_line.load(Ordering::Relaxed)
+    pub(crate) fn last_line(&self) -> Line {
+        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_last_line(&self, line: u32) {
-        self.last_line.store(line, Ordering::Relaxed);
+    pub(crate) fn set_last_line(&self, line: Line) {
+        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
     }
 
     pub(crate) fn alone_for(&self) -> Duration {
         self.last_call.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Lua's name for the file's code.
-    pub(crate) fn chunk_name(&self) -> String {
-        format!("@{}", self.file)
+    /// A library is about to run.
+    pub(crate) fn add_file(&self, name: String, text: String) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        files.push(SourceFile::new(name, text));
     }
 
-    /// The line of the file that is being executed: the innermost frame of this file, past the
-    /// frames of native functions and of mlua's own helpers.
-    pub(crate) fn caller_line(&self, lua: &Lua) -> u32 {
-        let chunk = self.chunk_name();
+    fn files(&self) -> RwLockReadGuard<'_, Vec<Arc<SourceFile>>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, line: Line) -> Option<Arc<SourceFile>> {
+        self.files().get(line.file).cloned()
+    }
+
+    /// The line that Lua names as `file:line`; it cuts long names at their start.
+    pub(crate) fn line_named(&self, file: &str, number: u32) -> Line {
+        let is = |known: &Arc<SourceFile>| match file.strip_prefix("...") {
+            Some(end) => known.name.ends_with(end),
+            None => known.name == file,
+        };
+        Line { file: self.files().iter().position(is).unwrap_or(0), number }
+    }
+
+    /// Lua's name for a file's code.
+    pub(crate) fn chunk_name(file: &str) -> String {
+        format!("@{file}")
+    }
+
+    /// Which of the files a frame of Lua's stack is of.
+    fn file_of(&self, frame: &mlua::debug::Debug<'_>) -> Option<usize> {
+        let source = frame.source().source?;
+        let name = source.strip_prefix('@')?;
+        self.files().iter().position(|file| file.name == name)
+    }
+
+    /// The line that is being executed: the innermost frame of one of the files, past the frames
+    /// of native functions and of mlua's own helpers.
+    pub(crate) fn caller_line(&self, lua: &Lua) -> Line {
         for level in 0..64 {
             let line = lua.inspect_stack(level, |frame| {
-                let ours = frame.source().source.is_some_and(|source| source == chunk.as_str());
-                ours.then(|| frame.current_line()).flatten()
+                let file = self.file_of(frame)?;
+                Some(Line { file, number: u32::try_from(frame.current_line()?).unwrap_or(0) })
             });
             match line {
                 None => break,
-                Some(Some(line)) => return u32::try_from(line).unwrap_or(0),
+                Some(Some(line)) => return line,
                 Some(None) => {}
             }
         }
-        0
+        Line::default()
     }
 
     /// Whether the instruction that is being executed is one of the file.
     pub(crate) fn runs_now(&self, lua: &Lua) -> bool {
-        let chunk = self.chunk_name();
-        let ours = |frame: &mlua::debug::Debug<'_>| {
-            frame.source().source.is_some_and(|source| source == chunk.as_str())
-        };
-        lua.inspect_stack(0, ours).unwrap_or(false)
+        lua.inspect_stack(0, |frame| self.file_of(frame).is_some()).unwrap_or(false)
     }
 
     /// A length of time of the plan. Text is scaled; a value that meshlab gave was measured, or was
@@ -148,26 +188,34 @@ impl Context {
     }
 
     /// Where a call stands.
-    pub(crate) fn source_line(&self, call: &str, line: u32) -> SourceLine {
-        let column = locate::call(&self.tokens, call, line).map_or(0, |token| token.column);
-        SourceLine { file: self.file.clone(), line, column }
+    pub(crate) fn source_line(&self, call: &str, line: Line) -> SourceLine {
+        let Some(file) = self.file(line) else {
+            return SourceLine { file: self.file.clone(), line: line.number, column: 0 };
+        };
+        let token = locate::call(&file.tokens, call, line.number);
+        let column = token.map_or(0, |token| token.column);
+        SourceLine { file: file.name.clone(), line: line.number, column }
     }
 
     /// A mistake in a call, underlined at the call's name.
-    pub(crate) fn mistake(&self, call: &str, line: u32, message: String) -> ScriptError {
-        self.at_token(locate::call(&self.tokens, call, line), line, message)
+    pub(crate) fn mistake(&self, call: &str, line: Line, message: String) -> ScriptError {
+        let file = self.file(line);
+        let tokens = file.as_ref().map(|file| file.tokens.as_slice()).unwrap_or_default();
+        self.at_token(locate::call(tokens, call, line.number), line, message)
     }
 
     /// A mistake in an option of a call, underlined at its key, or at its value.
     pub(crate) fn option_mistake(
         &self,
         call: &str,
-        line: u32,
+        line: Line,
         key: &str,
         at_value: bool,
         message: String,
     ) -> ScriptError {
-        match locate::option(&self.tokens, call, line, key) {
+        let file = self.file(line);
+        let tokens = file.as_ref().map(|file| file.tokens.as_slice()).unwrap_or_default();
+        match locate::option(tokens, call, line.number, key) {
             Some((_, Some(value))) if at_value => self.at_token(Some(value), line, message),
             Some((key, _)) => self.at_token(Some(key), line, message),
             None => self.mistake(call, line, message),
@@ -175,41 +223,40 @@ impl Context {
     }
 
     /// A mistake at the first `word` of a line.
-    pub(crate) fn word_mistake(&self, word: &str, line: u32, message: String) -> ScriptError {
-        let token = self
-            .tokens
+    pub(crate) fn word_mistake(&self, word: &str, line: Line, message: String) -> ScriptError {
+        let file = self.file(line);
+        let tokens = file.as_ref().map(|file| file.tokens.as_slice()).unwrap_or_default();
+        let token = tokens
             .iter()
             .find(|token| {
                 let first = token.text.split('.').next();
-                token.line == line && (token.text == word || first == Some(word))
+                token.line == line.number && (token.text == word || first == Some(word))
             })
-            .or_else(|| locate::call(&self.tokens, word, line));
+            .or_else(|| locate::call(tokens, word, line.number));
         self.at_token(token, line, message)
     }
 
-    fn at_token(&self, token: Option<&Token>, line: u32, message: String) -> ScriptError {
-        let line = token.map_or(line, |token| token.line);
+    fn at_token(&self, token: Option<&Token>, line: Line, message: String) -> ScriptError {
+        let number = token.map_or(line.number, |token| token.line);
+        let place = (number as usize).saturating_sub(1);
+        let file = self.file(line);
+        let text = file.as_ref().and_then(|file| file.text.lines().nth(place));
         ScriptError {
             kind: ErrorKind::Mistake,
             message,
-            file: self.file.clone(),
-            line,
+            file: file.as_ref().map_or(&self.file, |file| &file.name).clone(),
+            line: number,
             column: token.map_or(0, |token| token.column),
             length: token.map_or(0, Token::length),
-            text: self.line_text(line),
+            text: text.unwrap_or_default().to_owned(),
             label: None,
             help: None,
             of_lua: false,
         }
     }
 
-    fn line_text(&self, line: u32) -> String {
-        let place = (line as usize).saturating_sub(1);
-        self.source.lines().nth(place).unwrap_or_default().to_owned()
-    }
-
     /// What the engine answered, as an error at the call.
-    pub(crate) fn host_error(&self, call: &str, line: u32, error: &HostError) -> ScriptError {
+    pub(crate) fn host_error(&self, call: &str, line: Line, error: &HostError) -> ScriptError {
         ScriptError { kind: kind_of(error), ..self.mistake(call, line, error.to_string()) }
     }
 }

@@ -12,6 +12,7 @@ mod call;
 mod context;
 mod declaration;
 mod error;
+mod library;
 mod locate;
 mod rehearsal;
 mod sandbox;

@@ -1,5 +1,21 @@
 //! Finds the place of a word in a scenario's text: Lua tells lines, people need columns.
 
+/// A line of a scenario or of a library of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Line {
+    /// Which file, in the order in which they were loaded; 0 is the scenario itself.
+    pub(crate) file: usize,
+    /// From 1; 0 where there is none.
+    pub(crate) number: u32,
+}
+
+impl Line {
+    /// A line of the scenario itself.
+    pub(crate) fn of_scenario(number: u32) -> Self {
+        Self { file: 0, number }
+    }
+}
+
 /// A word or a string of the source, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {

@@ -214,8 +214,9 @@ fn left_out(name: &str) -> Option<String> {
         "pcall" | "xpcall" => {
             "a failed claim must not be swallowed; use `check` to go on after one"
         }
-        "io" | "os" | "package" | "debug" | "require" | "load" | "loadfile" | "dofile"
-        | "loadstring" => "a scenario has no access to files, processes or other code",
+        "io" | "os" | "package" | "debug" | "load" | "loadfile" | "dofile" | "loadstring" => {
+            "a scenario has no access to files, processes or other code"
+        }
         "coroutine" => "calls that wait look blocking; there is nothing to yield to",
         _ => return None,
     };

@@ -15,6 +15,8 @@ use crate::{
     context::Context,
     declaration::{Declaration, Overrides},
     error::{ErrorKind, ScriptError},
+    library,
+    locate::Line,
     sandbox,
     task::{Place, Task},
     unwind::unwind,
@@ -70,7 +72,7 @@ impl Script {
             && declaration.params.is_empty()
         {
             let message = format!("this scenario declares no `params`, so `{set}` cannot be set");
-            return Err(Box::new(context.mistake("scenario", 0, message)));
+            return Err(Box::new(context.mistake("scenario", Line::default(), message)));
         }
         Ok(Self { path: path.to_owned(), name, context, declaration, bodies, _lua: lua })
     }
@@ -103,7 +105,7 @@ impl Script {
             Ok(runtime) => runtime,
             Err(error) => {
                 let message = format!("failed to start the script's runtime: {error}");
-                let mut error = self.context.mistake("", 0, message);
+                let mut error = self.context.mistake("", Line::default(), message);
                 error.kind = ErrorKind::Harness;
                 on_error(&error);
                 outcome.errors.push(error);
@@ -128,6 +130,7 @@ impl Script {
                 return;
             }
             let id = TestId(number);
+            let declared = Line::of_scenario(test.source.line);
             let began = host.begin_test(id, &test.title, test.source.clone()).await;
             self.context.set_in_test(true);
             let wrong = match began {
@@ -135,12 +138,12 @@ impl Script {
                     let place = Place { task: Arc::clone(&root), since: host.now() };
                     self.run_body(body, place).await
                 }
-                Err(error) => vec![self.context.host_error("test", test.source.line, &error)],
+                Err(error) => vec![self.context.host_error("test", declared, &error)],
             };
             let how = ended(wrong, on_error, outcome);
             self.context.set_in_test(false);
             if let Err(error) = host.end_test(id, how).await {
-                outcome.errors.push(self.context.host_error("test", test.source.line, &error));
+                outcome.errors.push(self.context.host_error("test", declared, &error));
             }
         }
         outcome.stopped = host.cancelled();
@@ -196,8 +199,8 @@ fn ended(
 fn read(path: &Path) -> Result<String, Box<ScriptError>> {
     let file = path.display().to_string();
     let unreadable = |message: String, help: &str| {
-        let mut error =
-            Context::new(file.clone(), String::new(), Overrides::default()).mistake("", 0, message);
+        let nothing = Context::new(file.clone(), String::new(), Overrides::default());
+        let mut error = nothing.mistake("", Line::default(), message);
         error.help = Some(help.to_owned());
         Box::new(error)
     };
@@ -245,10 +248,10 @@ pub fn globals() -> Result<Vec<String>, Box<ScriptError>> {
 fn declare(context: &Arc<Context>) -> Result<Lua, Error> {
     let (lua, globals) = sandbox::new(context)?;
     api::install(&lua, context, &globals)?;
-    let environment = sandbox::environment(&lua, context, globals)?;
+    let environment = library::install(&lua, context, globals)?;
     context.touch();
     lua.load(&context.source)
-        .set_name(context.chunk_name())
+        .set_name(Context::chunk_name(&context.file))
         .set_mode(mlua::chunk::ChunkMode::Text)
         .set_environment(environment)
         .exec()?;

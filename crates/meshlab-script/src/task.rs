@@ -17,7 +17,7 @@ use meshlab_model::RunTime;
 use mlua::MultiValue;
 use tokio::sync::watch;
 
-use crate::error::ScriptError;
+use crate::{error::ScriptError, locate::Line};
 
 tokio::task_local! {
     static PLACE: Place;
@@ -65,7 +65,7 @@ pub(crate) struct Task {
     /// Which task of the one that started it, from the outside in; empty for a test's body.
     pub(crate) path: Vec<u32>,
     /// The line that started it.
-    pub(crate) line: u32,
+    pub(crate) line: Line,
     pub(crate) waited: Waited,
     started: AtomicU32,
     draws: AtomicU64,
@@ -79,10 +79,10 @@ pub(crate) struct Task {
 impl Task {
     /// The task of the bodies of tests.
     pub(crate) fn root() -> Arc<Self> {
-        Self::new(Vec::new(), 0, Waited::ByCall)
+        Self::new(Vec::new(), Line::default(), Waited::ByCall)
     }
 
-    fn new(path: Vec<u32>, line: u32, waited: Waited) -> Arc<Self> {
+    fn new(path: Vec<u32>, line: Line, waited: Waited) -> Arc<Self> {
         Arc::new(Self {
             path,
             line,
@@ -162,7 +162,7 @@ impl Tasks {
     }
 
     /// A task below another one.
-    pub(crate) fn start(&self, parent: &Task, line: u32, waited: Waited) -> Arc<Task> {
+    pub(crate) fn start(&self, parent: &Task, line: Line, waited: Waited) -> Arc<Task> {
         let number = parent.started.fetch_add(1, Ordering::SeqCst) + 1;
         let path = parent.path.iter().copied().chain([number]).collect();
         let task = Task::new(path, line, waited);

@@ -10,8 +10,8 @@ pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
     match error {
         Error::CallbackError { traceback, cause } => match (&**cause, caller(traceback)) {
             // An operator of a value of ours throws text, without a place of its own.
-            (Error::RuntimeError(message), Some(line)) if split_line(message).is_none() => {
-                from_text(context, &format!("{}:{line}: {message}", context.file), None)
+            (Error::RuntimeError(message), Some((file, line))) if split_line(message).is_none() => {
+                from_text(context, &format!("{file}:{line}: {message}"), None)
             }
             _ => unwind(context, cause),
         },
@@ -34,7 +34,8 @@ pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
 /// form.
 fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
     let first = text.lines().next().unwrap_or_default();
-    let (line, message) = split_line(first).unwrap_or((0, first));
+    let (file, number, message) = split_line(first).unwrap_or(("", 0, first));
+    let line = context.line_named(file, number);
     let quoted = message.split(['\'', '`']).nth(1).unwrap_or_default();
     let mut error = context.word_mistake(quoted, line, message.to_owned());
     error.help = help.map(str::to_owned);
@@ -43,16 +44,18 @@ fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
 }
 
 /// The innermost line of the script in what Lua says of its stack.
-fn caller(traceback: &str) -> Option<u32> {
-    traceback.lines().find_map(|frame| split_line(frame).map(|(line, _)| line))
+fn caller(traceback: &str) -> Option<(&str, u32)> {
+    let frame = |frame| split_line(frame).map(|(file, line, _): (&str, _, _)| (file.trim(), line));
+    traceback.lines().find_map(frame)
 }
 
-fn split_line(text: &str) -> Option<(u32, &str)> {
+fn split_line(text: &str) -> Option<(&str, u32, &str)> {
     let mut from = 0;
     while let Some(at) = text[from..].find(':').map(|at| from + at + 1) {
         let digits = text[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
         if digits > 0 && text[at + digits..].starts_with(": ") {
-            return Some((text[at..at + digits].parse().ok()?, &text[at + digits + 2..]));
+            let line = text[at..at + digits].parse().ok()?;
+            return Some((&text[..at - 1], line, &text[at + digits + 2..]));
         }
         from = at;
     }
@@ -75,7 +78,8 @@ fn syntax(context: &Context, message: &str) -> ScriptError {
         return error;
     };
     let near = near.to_owned();
-    let place = context.word_mistake(&near, error.line, String::new());
+    let line = context.line_named(&error.file, error.line);
+    let place = context.word_mistake(&near, line, String::new());
     (error.column, error.length) = (place.column, place.length);
     let closing = error.message.contains("'}' expected");
     let symbol = error.message.contains("unexpected symbol");

@@ -19,13 +19,23 @@ impl UserData for DurationValue {
         methods.add_meta_function(MetaMethod::Sub, |_, (a, b): (Value, Value)| {
             Ok(Self(length(&a)?.saturating_sub(length(&b)?)))
         });
-        methods.add_meta_method(MetaMethod::Mul, |_, this, by: f64| {
-            Duration::try_from_secs_f64(this.0.as_secs_f64() * by)
-                .map(Self)
-                .map_err(|_| mlua::Error::runtime("a length of time cannot be below zero"))
+        methods.add_meta_function(MetaMethod::Mul, |_, (a, b): (Value, Value)| {
+            let (of, by) = match (number(&a), number(&b)) {
+                (None, Some(by)) => (a, by),
+                (Some(by), None) => (b, by),
+                _ => {
+                    return Err(mlua::Error::runtime("a length of time is multiplied by a number"));
+                }
+            };
+            let of = length(&of)?;
+            Duration::try_from_secs_f64(of.as_secs_f64() * by).map(Self).map_err(|_| {
+                let why = "is below zero or longer than any run, which no length of time is";
+                mlua::Error::runtime(format!("{} times {by} {why}", format_duration(of)))
+            })
         });
-        methods.add_meta_method(MetaMethod::Div, |_, this, by: Value| {
-            Ok(this.0.as_secs_f64() / length(&by)?.as_secs_f64())
+        methods.add_meta_function(MetaMethod::Div, |_, (a, b): (Value, Value)| {
+            let (a, b) = (length(&a)?, length(&b)?);
+            share(a.as_secs_f64(), b.as_secs_f64(), || format_duration(a))
         });
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             Ok(length(&a).ok() == length(&b).ok())
@@ -54,7 +64,8 @@ impl UserData for SizeValue {
             })
         });
         methods.add_meta_function(MetaMethod::Div, |_, (a, b): (Value, Value)| {
-            Ok(size(&a)?.0 as f64 / size(&b)?.0 as f64)
+            let (a, b) = (size(&a)?, size(&b)?);
+            share(a.0 as f64, b.0 as f64, || a.to_string())
         });
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             Ok(as_size(&a).is_ok() && as_size(&a) == as_size(&b))
@@ -66,6 +77,24 @@ impl UserData for SizeValue {
             Ok(size(&a)? <= size(&b)?)
         });
     }
+}
+
+/// A plain number.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// How many times `b` goes into `a`. By nothing at all is an error: what comes of it would pass or
+/// fail a claim for no reason.
+fn share(a: f64, b: f64, shown: impl Fn() -> String) -> mlua::Result<f64> {
+    if b > 0.0 {
+        return Ok(a / b);
+    }
+    Err(mlua::Error::runtime(format!("{} cannot be divided by nothing", shown())))
 }
 
 fn size(value: &Value) -> mlua::Result<ByteSize> {

@@ -242,6 +242,25 @@ fn usage_is_what_the_host_says_with_units() {
 }
 
 #[test]
+fn lengths_of_time_are_reckoned_with() {
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local took = expect.formed(swarm).took\n  \
+             print(took + \"1s\", \"2s\" + took, took - \"500ms\", took * 2, 0.5 * took)\n  \
+             print(took / \"3s\", \"3s\" / took, took:seconds(), took < \"2s\", \"2s\" <= took)\n  \
+             print(took == took + \"0s\", took - \"1h\")\n  sleep(took * 2)",
+        ),
+    );
+    assert_eq!(outcome.errors, []);
+    let said = fake.said();
+    let wanted = "note 2.50 s 3.50 s 1.00 s 3.00 s 750.0 ms\nnote 0.5 2 1.5 true false\n\
+                  note true 0 µs\nsleep 3s";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
 fn the_newer_claims_arrive_whole() {
     let fake = Arc::new(Fake::default());
     let outcome = run_on(

@@ -65,6 +65,10 @@ fn mistakes_are_shown_where_they_are() {
         ("a number against a size", inside("  check.at_most(swarm:usage().cpu, \"64MiB\")")),
         ("a size below zero", inside("  print(swarm:node(1):usage().rss - swarm:usage().rss)")),
         ("a size without its unit", inside("  print(swarm:usage().rss / 2)")),
+        ("a length by nothing", inside("  print(expect.formed(swarm).took / \"0s\")")),
+        ("a length by a length", inside("  print(expect.formed(swarm).took * \"2s\")")),
+        ("a length below zero", inside("  print(-1 * expect.formed(swarm).took)")),
+        ("a length without its unit", inside("  print(expect.formed(swarm).took + 2)")),
         ("a misspelt list of states", inside("  expect.states(swarm:pick(), { \"Alvie\" })")),
         ("a state that is no list", inside("  expect.states(swarm:pick(), \"Alive\")")),
         (

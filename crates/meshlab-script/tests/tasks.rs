@@ -2,7 +2,7 @@
 
 mod fake;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fake::{Fake, error_of, run_on};
 
@@ -64,15 +64,23 @@ fn an_error_that_nobody_joins_fails_the_test_at_its_own_place() {
 
 #[test]
 fn cancelling_reaches_children_takes_faults_back_and_is_no_error() {
-    let text = said(
-        "  local task = spawn(function()\n    \
+    let fake = Arc::new(Fake::default());
+    let outcome = run_on(
+        &fake,
+        &inside(
+            "  local task = spawn(function()\n    \
          spawn(function()\n      fault.wedge_node(swarm:node(2), {}, function()\n        \
          sleep \"1h\"\n      end)\n    end)\n    \
          fault.kill_node(swarm:node(1), {}, function()\n      \
          check.eventually(\"1h\", \"never\", function() return false end)\n      \
          print(\"not reached\")\n    end)\n  end)\n  sleep \"250ms\"\n  \
          task:cancel()\n  print(\"cancelled\")\n  task:cancel()\n  task:join()",
+        ),
     );
+    assert_eq!(outcome.errors, []);
+    let slept = *fake.slept.lock().unwrap();
+    assert!(slept < Duration::from_secs(1), "nobody is waited for: {slept:?}");
+    let text = fake.said();
     let (before, after) = text.split_once("note cancelled").unwrap();
     assert_eq!(before.matches("undo 1").count(), 2, "both are undone by then: {text}");
     assert!(before.contains("withdrawn") && !text.contains("not reached"), "{text}");

@@ -172,14 +172,15 @@ fn claims(record: &RunRecord, view: &RunView, test: TestId) -> Markup {
             details open[!verdict.is_passed()] {
                 summary { (word(&verdict)) " " code { (claim.call) } " " (clean(&claim.text)) " "
                     span class="dim" { (took(claim.took_micros)) } }
-                (evidence(record, claim, &verdict))
+                (evidence(record, view, claim, &verdict))
             }
         }
     }
 }
 
-fn evidence(record: &RunRecord, claim: &ClaimView, verdict: &Verdict) -> Markup {
-    let shown = claim.source.as_ref().and_then(|at| excerpt(&record.script, at, &claim.call));
+fn evidence(record: &RunRecord, view: &RunView, claim: &ClaimView, verdict: &Verdict) -> Markup {
+    let place = claim.source.as_ref().filter(|place| view.in_scenario(place));
+    let shown = place.and_then(|place| excerpt(&record.script, place, &claim.call));
     html! {
         @if let Some(source) = &claim.source { p class="dim" { (source.to_string()) } }
         @if let Some(shown) = shown {

@@ -228,6 +228,12 @@ pub struct Life {
 }
 
 impl RunView {
+    /// Whether a place is in the scenario itself: a line of a library is not one of its text.
+    pub fn in_scenario(&self, place: &SourceLine) -> bool {
+        let mut declared = self.tests.values().filter_map(|test| test.source.as_ref());
+        declared.all(|test| test.file == place.file)
+    }
+
     /// A run of which nothing happened yet.
     pub fn new(tests: &[DeclaredTest]) -> Self {
         let tests = (0_u32..).zip(tests).map(|(place, test)| {

@@ -22,7 +22,16 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     globals.raw_set("step", waiting(lua, context, "step", step)?)
 }
 
+/// A library declares nothing: what a file proves is read in the file.
+fn in_scenario(call: &Call) -> Outcome<()> {
+    if call.line.file == 0 {
+        return Ok(());
+    }
+    Err(call.mistake(format!("a library cannot call `{}`; its scenario does", call.name)))
+}
+
 fn scenario(call: Call) -> Outcome<Table> {
+    in_scenario(&call)?;
     call.at_most(1)?;
     let options = call.options(0, OPTIONS)?;
     let timeout = options.duration("timeout")?;
@@ -76,6 +85,7 @@ fn scenario(call: Call) -> Outcome<Table> {
 }
 
 fn test(call: Call) -> Outcome<()> {
+    in_scenario(&call)?;
     call.at_most(2)?;
     let title = call.text(0, "the claim to prove, as text,")?;
     let body = call.function(1)?;

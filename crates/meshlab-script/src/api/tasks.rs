@@ -72,7 +72,7 @@ impl TaskRef {
         let me = call.place()?.task;
         let waited = call.context.tasks.wait(&me, &self.task).await;
         let ended = waited.ok_or_else(|| {
-            let line = self.task.line;
+            let line = self.task.line.number;
             call.mistake_with(
                 format!("the task of line {line} waits for this one, so this would never end"),
                 "a task waits only for tasks that do not wait for it",
@@ -119,7 +119,7 @@ impl UserData for TaskRef {
             Err::<Value, _>(missing(&this.context, lua, "a task", &key, TASK_HAS))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
-            Ok(format!("the task of line {}", this.task.line))
+            Ok(format!("the task of line {}", this.task.line.number))
         });
     }
 }

@@ -24,7 +24,7 @@ use super::{
     clock::Clock,
     world::{Life, World},
 };
-use crate::{context::Context, error::nearest};
+use crate::{context::Context, error::nearest, locate::Line};
 
 /// What an answer of the host takes on the clock, so that lengths of time are more than nothing.
 const ANSWER: Duration = Duration::from_millis(1);
@@ -38,7 +38,7 @@ const STOOD_MAX: Duration = Duration::from_millis(800);
 /// Something that is no error, and that somebody should look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Remark {
-    pub(super) line: u32,
+    pub(super) line: Line,
     /// The word that is meant.
     pub(super) word: String,
     pub(super) message: String,
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     /// A name that no node of ours emits may be one of somebody else's node, so it is no error.
-    fn known_span(&self, query: &SpanQuery, line: u32) {
+    fn known_span(&self, query: &SpanQuery, line: Line) {
         let known = meshlab_wire::span::ALL;
         if known.contains(&query.name.as_str()) {
             return;
@@ -267,15 +267,15 @@ impl Host for Stage {
         &self,
         claim: Claim,
         _: Severity,
-        at: SourceLine,
+        _: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
         match &claim {
             Claim::Spans { query, .. } => {
-                self.known_span(query, at.line);
+                self.known_span(query, self.context.last_line());
                 self.some(query.from.as_ref(), NOBODY)?;
             }
             Claim::NoSpans { query, during } => {
-                self.known_span(query, at.line);
+                self.known_span(query, self.context.last_line());
                 let why = "no node to look at: nothing that is not looked at can pass";
                 self.some(query.from.as_ref(), why)?;
                 self.wait(during.unwrap_or_default()).await?;

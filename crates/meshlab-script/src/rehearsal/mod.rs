@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::{
     ErrorKind, Script, ScriptError,
     context::Context,
+    locate::Line,
     task::{Place, Task},
 };
 use host::{Remark, Stage};
@@ -71,7 +72,7 @@ impl Script {
             Ok(runtime) => runtime,
             Err(error) => {
                 let message = format!("failed to start the rehearsal's runtime: {error}");
-                let mut error = self.context.mistake("", 0, message);
+                let mut error = self.context.mistake("", Line::default(), message);
                 error.kind = ErrorKind::Harness;
                 rehearsed.errors.push(error);
                 return rehearsed;
