@@ -453,7 +453,8 @@ pub struct MetricValue {
 #[async_trait]
 pub trait Host: Send + Sync {
     /// Whether nothing is real: no node runs and no time passes. Then a number that only a node
-    /// knows is made up, and the language must take what is missing for unknown.
+    /// knows is made up, and the language must take what is missing for unknown;
+    /// a loop of its own need not go through every round.
     fn rehearses(&self) -> bool {
         false
     }

@@ -1,8 +1,8 @@
 //! What the language costs: a Lua state with all its functions, a call of the host, a rehearsal of
 //! four days and of all scenarios that lie in `scenarios/`.
 //!
-//! A bench for regressions, run by hand: `cargo bench -p meshlab-script --bench language`. The aims:
-//! below 5 ms, below 2 us a call, well below a second, below a second.
+//! A bench for regressions, run by hand: `cargo bench -p meshlab-script --bench language`.
+//! The aims: below 5 ms, below 2 us a call, well below a second, below a second.
 #![allow(
     missing_docs,
     clippy::expect_used,

@@ -21,6 +21,8 @@ struct Times {
     last: u64,
     /// When, in real time, somebody's wait was last over.
     moved: Instant,
+    /// Work that the script did since, in instructions of Lua.
+    work: u64,
 }
 
 impl Clock {
@@ -30,6 +32,7 @@ impl Clock {
             sleepers: BTreeSet::new(),
             last: 0,
             moved: Instant::now(),
+            work: 0,
         };
         Self { times: Mutex::new(times) }
     }
@@ -55,7 +58,17 @@ impl Clock {
 
     /// Somebody begins anew, so nothing stands still any more.
     pub(super) fn begin(&self) {
-        self.times().moved = Instant::now();
+        self.times().move_on();
+    }
+
+    pub(super) fn add_work(&self, instructions: u64) {
+        let mut times = self.times();
+        times.work = times.work.saturating_add(instructions);
+    }
+
+    /// Work that the script did since a wait was last over, in instructions of Lua.
+    pub(super) fn work(&self) -> u64 {
+        self.times().work
     }
 
     /// Waits until `length` has passed and everybody who is due before has gone on.
@@ -68,7 +81,14 @@ impl Clock {
         }
         let mut times = self.times();
         times.now = times.now.max(sleeper.place.0);
-        times.moved = Instant::now();
+        times.move_on();
+    }
+}
+
+impl Times {
+    fn move_on(&mut self) {
+        self.moved = Instant::now();
+        self.work = 0;
     }
 }
 

@@ -22,9 +22,10 @@ use super::{
     answers,
     checks::{check_chaos, check_fault},
     clock::Clock,
+    remarks::{Remark, unknown_span},
     world::{Life, World},
 };
-use crate::{context::Context, error::nearest, locate::Line};
+use crate::{context::Context, locate::Line};
 
 /// What an answer of the host takes on the clock, so that lengths of time are more than nothing.
 const ANSWER: Duration = Duration::from_millis(1);
@@ -32,19 +33,17 @@ const ANSWER: Duration = Duration::from_millis(1);
 /// as long as no node is there to change it.
 const ASKED_MAX: u32 = 20;
 /// Lua that goes on for so long, in real time, while no time passes in the scenario, is taken for
-/// an endless loop. A scenario's own work between two waits takes some milliseconds.
+/// an endless loop, if it did some work meanwhile: on a machine that is busy with something else
+/// real time alone says nothing of a scenario.
 const STOOD_MAX: Duration = Duration::from_millis(800);
-
-/// Something that is no error, and that somebody should look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Remark {
-    pub(super) line: Line,
-    /// The word that is meant.
-    pub(super) word: String,
-    pub(super) message: String,
-    pub(super) label: Option<String>,
-    pub(super) help: Option<String>,
-}
+/// That work, in instructions of Lua. A scenario computes little between two waits.
+const WORK_MAX: u64 = 1_000_000;
+/// What a look of the watchdog stands for: it looks that often.
+const LOOK: u64 = 10_000;
+/// What a call of the host stands for: as long as that many instructions at the least.
+const CALL: u64 = 100;
+/// However little work it did: calls that each take long are an endless loop too.
+const STOOD_IDLE_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Stage {
     context: Arc<Context>,
@@ -103,7 +102,8 @@ impl Stage {
     /// Whether nothing has come of it for so long that nothing will: the one end of a rehearsal
     /// that is a mistake of the scenario.
     pub(super) fn stands(&self) -> bool {
-        self.clock.stood_for() > STOOD_MAX
+        let stood = self.clock.stood_for();
+        stood > STOOD_IDLE_MAX || (stood > STOOD_MAX && self.clock.work() > WORK_MAX)
     }
 
     fn remark(&self, remark: Remark) {
@@ -113,27 +113,15 @@ impl Stage {
         }
     }
 
-    /// A name that no node of ours emits may be one of somebody else's node, so it is no error.
     fn known_span(&self, query: &SpanQuery, line: Line) {
-        let known = meshlab_wire::span::ALL;
-        if known.contains(&query.name.as_str()) {
-            return;
+        if let Some(remark) = unknown_span(&query.name, line) {
+            self.remark(remark);
         }
-        let name = &query.name;
-        self.remark(Remark {
-            line,
-            word: format!("\"{name}\""),
-            message: format!("`mesh-node` emits no span `{name}`"),
-            label: nearest(name, known.iter().copied())
-                .map(|meant| format!("did you mean `{meant}`?")),
-            help: Some(
-                "a program of your own may; of `mesh-node` it would never be seen".to_owned(),
-            ),
-        });
     }
 
     /// A query that somebody reads the answer of.
     fn asked(&self, query: &SpanQuery) -> Vec<SpanRecord> {
+        self.clock.add_work(CALL);
         self.known_span(query, self.context.last_line());
         let now = self.clock.now();
         let mut world = self.world();
@@ -152,6 +140,7 @@ impl Stage {
     }
 
     fn answered(&self) -> Result<ClaimOutcome, HostError> {
+        self.clock.add_work(CALL);
         self.clock.pass(ANSWER);
         Ok(ClaimOutcome { passed: true, took: ANSWER })
     }
@@ -223,6 +212,7 @@ impl Host for Stage {
     }
 
     async fn act(&self, node: &NodeId, act: NodeAct, _: SourceLine) -> Result<Answered, HostError> {
+        self.clock.add_work(CALL);
         let length = answers::length(&act);
         self.world().must_run(node, "be asked", self.clock.now())?;
         self.wait(length).await?;
@@ -256,6 +246,7 @@ impl Host for Stage {
     }
 
     fn nodes(&self, mesh: &MeshId) -> Vec<NodeInfo> {
+        self.clock.add_work(CALL);
         self.world().members(mesh, self.clock.now())
     }
 
@@ -324,6 +315,7 @@ impl Host for Stage {
     }
 
     fn usage(&self, nodes: &[NodeId], _: Since) -> Result<Vec<Usage>, HostError> {
+        self.clock.add_work(CALL);
         for node in nodes {
             self.world().life(node, self.clock.now())?;
         }
@@ -408,6 +400,7 @@ impl Host for Stage {
     }
 
     fn cancelled(&self) -> Option<String> {
+        self.clock.add_work(LOOK);
         if self.stands() {
             return Some("nothing waits here".to_owned());
         }

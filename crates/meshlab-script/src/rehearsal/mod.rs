@@ -9,6 +9,7 @@ mod answers;
 mod checks;
 mod clock;
 mod host;
+mod remarks;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -23,11 +24,12 @@ use crate::{
     locate::Line,
     task::{Place, Task},
 };
-use host::{Remark, Stage};
+use host::Stage;
+use remarks::Remark;
 
 /// How long, in real time, one test is rehearsed: hundreds of times what a long one takes. What is
 /// not over then is said to be unfinished.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What came of a rehearsal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
