@@ -180,6 +180,17 @@ fn an_endless_loop_is_ended_within_a_second_at_its_line() {
 }
 
 #[test]
+fn rounds_that_are_alike_are_not_all_gone_through_and_what_follows_them_is() {
+    let body = "every(\"1s\", \"4d\", function() swarm:usage() end)\n  expect.formd(swarm)";
+    let told = said(&inside(body));
+    assert!(told.contains("did you mean `expect.formed`?"), "{told}");
+    assert!(!told.contains("the rehearsal ends here"), "{told}");
+    let body = "every(\"1s\", \"4d\", function(round)\n    if round > 3 then \
+                fault.kil_node(swarm:pick()) end\n  end)";
+    assert!(said(&inside(body)).contains("kil_node"), "the last round is gone through");
+}
+
+#[test]
 fn four_days_take_no_time() {
     let began = Instant::now();
     let text = inside(
