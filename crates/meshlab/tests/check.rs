@@ -23,8 +23,8 @@ fn a_mistake_on_the_last_line_of_four_days_is_told_before_anything_is_started() 
     assert!(run.stderr.contains("did you mean `within`?"), "{}", run.all());
     assert_eq!(run.stdout, "", "a run that did not begin has nothing to show");
     assert!(!bench.folder.path().join("results").exists(), "nothing was started");
-    // The aim is a second; the rest is for a machine that is busy with other tests.
-    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    // Far from four days, however busy the machine is; what it takes is a benchmark's to say.
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
 }
 
 #[test]

@@ -344,10 +344,11 @@ mod tests {
         assert_eq!((report.copies, report.altered, report.overtaken), (0, 0, 0));
         let seen: Vec<IpAddr> = report.seen_as.iter().map(SocketAddr::ip).collect();
         assert_eq!(seen, [IpAddr::V4(nets[0].ipv4)]);
-        let before = report.median().unwrap();
+        // No bound above: how long a busy host takes on top is not the link's doing.
+        assert!(report.median().is_some());
         lab.change_links([(&a, &b)], |link| link.delay = Duration::from_millis(30)).unwrap();
         let after = prober.send(probes(5)).unwrap().median().unwrap();
-        assert!(after >= before.min(Duration::from_millis(5)) + Duration::from_millis(29));
+        assert!(after >= Duration::from_millis(30), "a delay of 30 ms took {after:?}");
         let change = |change: fn(&mut crate::LinkState)| {
             lab.reset_link(&a, &b).unwrap();
             lab.change_links([(&a, &b)], change).unwrap();
