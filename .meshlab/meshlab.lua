@@ -65,7 +65,7 @@ function test(claim, body) end
 ---```
 ---@generic T
 ---@param name string what the part is
----@param body fun(): T? what is done in it
+---@param body fun(): T what is done in it
 ---@return T result what the body returned
 function step(name, body) end
 
@@ -375,24 +375,24 @@ function Node:usage(options) end
 ---@class (exact) meshlab.Delivered
 ---@field delivered boolean  whether it arrived
 ---@field reason? string  why not
----@field trace? string  the id of its trace, if it arrived
----@field via? "direct"|"relay"  its path, if it arrived
----@field took? meshlab.DurationValue  until it was acknowledged, if it arrived
+---@field trace string  the id of its trace, if it arrived
+---@field via "direct"|"relay"  its path, if it arrived
+---@field took meshlab.DurationValue  until it was acknowledged, if it arrived
 
 ---What came of a look-up.
 ---@class (exact) meshlab.Resolved
 ---@field found boolean  whether the node is known
 ---@field reason? string  why not
----@field name? string  its name, if it was found
----@field addresses? string[]  where it can be reached, if it was found
+---@field name string  its name, if it was found
+---@field addresses string[]  where it can be reached, if it was found
 
 ---What came of a fetch.
 ---@class (exact) meshlab.Fetched
 ---@field whole boolean  whether every byte arrived, by its BLAKE3 hash
 ---@field reason? string  why not
----@field files? integer  files that arrived, if it did
----@field bytes? meshlab.SizeValue  bytes that arrived, if it did
----@field took? meshlab.DurationValue  how long it took, if it did
+---@field files integer  files that arrived, if it did
+---@field bytes meshlab.SizeValue  bytes that arrived, if it did
+---@field took meshlab.DurationValue  how long it took, if it did
 
 ---Starts real node processes and waits until every endpoint is bound.
 ---
@@ -858,7 +858,7 @@ function spans(name, filter) end
 ---```
 ---@generic T
 ---@param options meshlab.ChaosOptions
----@param body? fun(): T? the chaos lasts as long as this runs
+---@param body? fun(): T the chaos lasts as long as this runs
 ---@return meshlab.ChaosReport report
 ---@return T result what the body returned
 function chaos(options, body) end

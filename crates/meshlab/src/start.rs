@@ -163,6 +163,14 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_this_repository_are_what_init_writes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(LUARC);
+        let there = fs::read_to_string(&path).expect("settings");
+        let merged = merge(Some(&there)).expect("settings");
+        assert_eq!(there, merged, "run `cargo run -- init` and commit .luarc.json");
+    }
+
+    #[test]
     fn what_cannot_be_read_is_left_as_it_is() {
         for before in ["[]", "{ // mine\n }", r#"{ "runtime": 5 }"#] {
             assert!(merge(Some(before)).is_err(), "{before}");

@@ -68,7 +68,7 @@ const CHAOS: Definition = Definition {
     generic: Some("T"),
     arguments: &[
         Field::needed("options", "ChaosOptions", ""),
-        Field::optional("body", "fun(): T?", "the chaos lasts as long as this runs"),
+        Field::optional("body", "fun(): T", "the chaos lasts as long as this runs"),
     ],
     options: Some(&CHAOS_OPTIONS),
     returns: &[

@@ -98,7 +98,7 @@ const STEP: Definition = Definition {
     generic: Some("T"),
     arguments: &[
         Field::needed("name", "string", "what the part is"),
-        Field::needed("body", "fun(): T?", "what is done in it"),
+        Field::needed("body", "fun(): T", "what is done in it"),
     ],
     returns: &[Field::needed("result", "T", "what the body returned")],
     example: "local hit = step(\"one dies\", function()\n  \

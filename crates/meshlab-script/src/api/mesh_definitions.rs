@@ -157,6 +157,8 @@ pub(super) const VIEW: Class = Class::given(
     &[],
 );
 
+// What is there only if it went well is typed as there: a scenario claims that it did and goes on,
+// which no type checker follows.
 const REASON: Field = Field::optional("reason", "string", "why not");
 
 pub(super) const ORDERED: Class = Class::given(
@@ -172,9 +174,9 @@ pub(super) const DELIVERED: Class = Class::given(
     &[
         Field::needed("delivered", "boolean", "whether it arrived"),
         REASON,
-        Field::optional("trace", "string", "the id of its trace, if it arrived"),
-        Field::optional("via", "\"direct\"|\"relay\"", "its path, if it arrived"),
-        Field::optional("took", "DurationValue", "until it was acknowledged, if it arrived"),
+        Field::needed("trace", "string", "the id of its trace, if it arrived"),
+        Field::needed("via", "\"direct\"|\"relay\"", "its path, if it arrived"),
+        Field::needed("took", "DurationValue", "until it was acknowledged, if it arrived"),
     ],
     &[],
 );
@@ -185,8 +187,8 @@ pub(super) const RESOLVED: Class = Class::given(
     &[
         Field::needed("found", "boolean", "whether the node is known"),
         REASON,
-        Field::optional("name", "string", "its name, if it was found"),
-        Field::optional("addresses", "string[]", "where it can be reached, if it was found"),
+        Field::needed("name", "string", "its name, if it was found"),
+        Field::needed("addresses", "string[]", "where it can be reached, if it was found"),
     ],
     &[],
 );
@@ -197,9 +199,9 @@ pub(super) const FETCHED: Class = Class::given(
     &[
         Field::needed("whole", "boolean", "whether every byte arrived, by its BLAKE3 hash"),
         REASON,
-        Field::optional("files", "integer", "files that arrived, if it did"),
-        Field::optional("bytes", "SizeValue", "bytes that arrived, if it did"),
-        Field::optional("took", "DurationValue", "how long it took, if it did"),
+        Field::needed("files", "integer", "files that arrived, if it did"),
+        Field::needed("bytes", "SizeValue", "bytes that arrived, if it did"),
+        Field::needed("took", "DurationValue", "how long it took, if it did"),
     ],
     &[],
 );

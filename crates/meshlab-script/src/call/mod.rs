@@ -157,10 +157,10 @@ impl Call {
     fn at_most(&self) -> Outcome<()> {
         let given = self.arguments.len();
         match self.definition.arguments_max() {
-            Some(most) if given > most => Err(self.mistake(format!(
-                "`{}` takes at most {most} arguments, {given} were given",
-                self.name
-            ))),
+            Some(most) if given > most => Err(self.mistake_with(
+                format!("`{}` takes at most {most} arguments, {given} were given", self.name),
+                self.usage(),
+            )),
             _ => Ok(()),
         }
     }
@@ -190,10 +190,20 @@ impl Call {
         const PLACES: [&str; 4] = ["first", "second", "third", "fourth"];
         let place_word = PLACES.get(place).copied().unwrap_or("next");
         let got = describe(&self.argument(place));
-        self.mistake(format!(
-            "`{}` takes {wanted} as its {place_word} argument, got {got}",
-            self.name
-        ))
+        self.mistake_with(
+            format!("`{}` takes {wanted} as its {place_word} argument, got {got}", self.name),
+            self.usage(),
+        )
+    }
+
+    /// How it is called, and where more of it is said.
+    fn usage(&self) -> String {
+        let signature = self.definition.signature(self.definition.name);
+        format!("`{signature}`; {}", self.more())
+    }
+
+    fn more(&self) -> String {
+        format!("`meshlab help {}` says more", self.definition.name)
     }
 
     pub(crate) fn text(&self, place: usize, wanted: &str) -> Outcome<String> {

@@ -87,8 +87,8 @@ impl Options {
                 error.label = nearest(&key, names.iter().copied())
                     .map(|meant| format!("did you mean `{meant}`?"));
                 error.help = Some(match names.as_slice() {
-                    [] => format!("it has none: `meshlab help {}`", call.definition.name),
-                    names => format!("options: {}", names.join(", ")),
+                    [] => format!("it has no options; {}", call.more()),
+                    names => format!("options: {}; {}", names.join(", "), call.more()),
                 });
                 return Err(Box::new(error));
             }
@@ -141,7 +141,10 @@ impl Options {
 
     fn wrong(&self, key: &str, wanted: &str) -> Box<ScriptError> {
         let got = describe(&self.get(key));
-        self.mistake(key, format!("`{key}` of `{}` takes {wanted}, got {got}", self.call.name))
+        let message = format!("`{key}` of `{}` takes {wanted}, got {got}", self.call.name);
+        let mut error = self.mistake(key, message);
+        error.help = Some(self.call.more());
+        error
     }
 
     pub(crate) fn duration(&self, key: &str) -> Outcome<Option<Duration>> {
@@ -334,7 +337,8 @@ impl Options {
 
     /// What to say of an option that is needed and not there.
     pub(crate) fn missing(&self, key: &str, wanted: &str) -> Box<ScriptError> {
-        self.call.mistake(format!("`{}` needs `{key}`: {wanted}", self.call.name))
+        let message = format!("`{}` needs `{key}`: {wanted}", self.call.name);
+        self.call.mistake_with(message, self.call.more())
     }
 
     /// A share: text such as "10%". 1.0 is 100 %.

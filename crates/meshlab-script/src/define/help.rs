@@ -6,7 +6,7 @@ use super::{
     Alias, Class, Definition, Family, Field, MODULES, families,
     find::{Found, aliases_in, find, in_module, meant},
     model_of,
-    text::{need, signature, wrap},
+    text::{need, wrap},
 };
 
 const WIDTH: usize = 96;
@@ -63,7 +63,7 @@ fn show(found: Found) -> String {
 }
 
 fn function(name: &str, definition: &Definition, more: Option<&str>) -> String {
-    let mut out = format!("{}\n", signature(name, definition));
+    let mut out = format!("{}\n", definition.signature_whole(name));
     indented(&mut out, definition.summary);
     for text in [definition.text, more.unwrap_or_default()] {
         if !text.is_empty() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Alias, Class, Definition, Family, Field, MODULES, definitions, families,
-    text::{need, signature, wrap},
+    text::{need, wrap},
 };
 
 const WIDTH: usize = 100;
@@ -66,7 +66,7 @@ fn write_function(out: &mut String, definition: &Definition) {
         out,
         "### `{}`\n\n    {}\n\n",
         definition.name,
-        signature(definition.name, definition)
+        definition.signature_whole(definition.name)
     );
     paragraph(out, &format!("{} {}", definition.summary, definition.text));
     table(out, "argument", definition.arguments);

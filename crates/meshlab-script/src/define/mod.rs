@@ -82,6 +82,24 @@ impl Definition {
         self.name.rsplit(['.', ':']).next().unwrap_or(self.name)
     }
 
+    /// How it is called under a name: `expect.spans(name, claim?)`.
+    pub(crate) fn signature(&self, name: &str) -> String {
+        let mark = |field: &Field| if field.is_needed() || field.name == "..." { "" } else { "?" };
+        let arguments: Vec<String> = self
+            .arguments
+            .iter()
+            .map(|argument| format!("{}{}", argument.name, mark(argument)))
+            .collect();
+        format!("{name}({})", arguments.join(", "))
+    }
+
+    /// The same with what it returns: `expect.spans(name, claim?) -> Met`.
+    fn signature_whole(&self, name: &str) -> String {
+        let returns: Vec<&str> = self.returns.iter().map(|value| value.kind).collect();
+        let arrow = if returns.is_empty() { "" } else { " -> " };
+        format!("{}{arrow}{}", self.signature(name), returns.join(", "))
+    }
+
     /// How many arguments it takes at most; `None` for any number.
     pub(crate) fn arguments_max(&self) -> Option<usize> {
         let open = self.arguments.last().is_some_and(|last| last.name == "...");

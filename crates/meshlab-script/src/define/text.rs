@@ -1,6 +1,6 @@
 //! Words in lines, for what is drawn from the definitions.
 
-use super::{Definition, Field, Need};
+use super::{Field, Need};
 
 /// Splits text into lines of at most `width` characters; a longer word gets a line of its own.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -15,20 +15,6 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `expect.spans(name, claim?) -> Met`
-pub(super) fn signature(name: &str, definition: &Definition) -> String {
-    let optional = |field: &Field| if field.is_needed() || field.name == "..." { "" } else { "?" };
-    let arguments: Vec<String> = definition
-        .arguments
-        .iter()
-        .map(|argument| format!("{}{}", argument.name, optional(argument)))
-        .collect();
-    let returns: Vec<&str> = definition.returns.iter().map(|value| value.kind).collect();
-    let returns =
-        if returns.is_empty() { String::new() } else { format!(" -> {}", returns.join(", ")) };
-    format!("{name}({}){returns}", arguments.join(", "))
 }
 
 /// Whether something must be given, in a word.
