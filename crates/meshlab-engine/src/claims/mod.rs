@@ -10,6 +10,7 @@ mod loss;
 mod no_spans;
 mod notes;
 mod query;
+mod said;
 mod spans;
 mod state;
 mod states;
