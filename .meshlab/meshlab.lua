@@ -452,8 +452,12 @@ function mesh(options) end
 ---| "bulk.received"
 ---| "directory.fetched"
 
----Attributes that must be equal: `{ ["peer.name"] = node.name }`.
----@alias meshlab.Where table<string, string|number|boolean>
+---What attributes must be: equal to a value, or what a condition says; `{ ["peer.name"] =
+---node.name, bytes = { above = 200 } }`.
+---@alias meshlab.Where table<string, string|number|boolean|meshlab.Condition>
+
+---A span in a claim about several: its name, or `{ "name", where = { ... } }`.
+---@alias meshlab.Part string|meshlab.SpanPart
 
 ---The moment at which a fault began to act, or a length of time before now.
 ---@alias meshlab.Since meshlab.Hit|meshlab.Duration
@@ -461,7 +465,8 @@ function mesh(options) end
 ---Which spans.
 ---@class (exact) meshlab.SpanFilter
 ---@field from? meshlab.From  their senders; else everybody
----@field where? meshlab.Where  attributes that must be equal
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
 ---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
 
 ---A question for spans.
@@ -499,6 +504,23 @@ function Spans:list() end
 ---@field started number  its start, in seconds since 1970
 ---@field took meshlab.DurationValue  how long it took
 
+---What an attribute must be. Of several, all must hold.
+---@class (exact) meshlab.Condition
+---@field contains? string  text with this in it
+---@field above? number  a number above this
+---@field at_least? number  a number not below this
+---@field below? number  a number below this
+---@field at_most? number  a number not above this
+---@field one_of? (string|number|boolean)[]  one of these values
+---@field is_not? string|number|boolean  any other value
+---@field present? boolean  whether the attribute is there
+
+---A span in a claim about several.
+---@class (exact) meshlab.SpanPart
+---@field [1] meshlab.SpanName  its name, which stands first
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
+
 ---Asks for spans that have arrived so far.
 ---
 ---It does not wait; to wait for spans, claim them with `expect.spans`.
@@ -527,7 +549,8 @@ function spans(name, filter) end
 ---@class (exact) meshlab.SpanClaim
 ---@field from? meshlab.From  their senders; else everybody
 ---@field from_each? meshlab.From  senders that must reach the number each by itself
----@field where? meshlab.Where  attributes that must be equal
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
 ---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
 ---@field at_least? integer  how many; `1` by default
 ---@field within? meshlab.Duration  how long to wait for it; never scaled; `"10s"` by default
@@ -535,9 +558,49 @@ function spans(name, filter) end
 ---Which spans there must not be.
 ---@class (exact) meshlab.NoSpanClaim
 ---@field from? meshlab.From  their senders; else everybody
----@field where? meshlab.Where  attributes that must be equal
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
 ---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
 ---@field during? meshlab.Duration  keep watching for so long; else look once, which misses what is under way
+---@field before? meshlab.Part  watch until the first of these, at each node by itself
+---@field within? meshlab.Duration  how soon `before` must come; 10 s by default
+
+---Whose spans, and by when.
+---@class (exact) meshlab.SequenceClaim
+---@field from? meshlab.From  one of these must show it; else anybody
+---@field from_each? meshlab.From  each of these must show it by itself
+---@field by? string  an attribute that must have one value in all of them
+---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
+---@field within? meshlab.Duration  how long to wait for it; never scaled; `"10s"` by default
+
+---What is to be followed, and how soon.
+---@class (exact) meshlab.FollowsClaim
+---@field after meshlab.Part  the span that is to be followed, each of them
+---@field from? meshlab.From  their senders; else everybody
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
+---@field by? string  an attribute that must have one value in all of them
+---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
+---@field within? meshlab.Duration  how soon it must follow; never scaled; `"10s"` by default
+---@field during? meshlab.Duration  look for new ones for so long; else those there are
+
+---How many, in how long. It needs `at_least` or `at_most`.
+---@class (exact) meshlab.CountsClaim
+---@field window meshlab.Duration  the length of each stretch
+---@field at_least? integer  so many in each stretch that is over
+---@field at_most? integer  no more in any stretch
+---@field from? meshlab.From  their senders; else everybody
+---@field from_each? meshlab.From  each of these must show it by itself
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
+---@field since? meshlab.Since  from when on; the start of the innermost test, fault body or round where it is not given
+---@field during? meshlab.Duration  keep watching for so long; else look at what is there
+
+---Which spans.
+---@class (exact) meshlab.NeverClaim
+---@field from? meshlab.From  their senders; else everybody
+---@field where? meshlab.Where  what their attributes must be
+---@field under? meshlab.SpanName  a span that must be above them in their trace
 
 ---Who must have seen it, and how.
 ---@class (exact) meshlab.StateClaim
@@ -1138,6 +1201,61 @@ function Expect.spans(name, claim) end
 ---@param claim? meshlab.NoSpanClaim
 ---@return meshlab.Met met
 function Expect.no_spans(name, claim) end
+
+---These spans come in this order; others may lie between.
+---
+---It is asked of each node by itself: spans of two nodes have no order.
+---
+---```lua
+---expect.sequence({ "endpoint_created", "node.ready" }, { from_each = swarm })
+---```
+---@param spans meshlab.Part[] the spans, two at least
+---@param claim? meshlab.SequenceClaim
+---@return meshlab.Met met
+function Expect.sequence(spans, claim) end
+
+---Each span of one kind is followed by one of another, at the same node.
+---
+---```lua
+---swarm:node(4):leave()
+---expect.follows("peer.disconnected", {
+---  after = { "node.state_heard", where = { state = "Leaving" } },
+---  from = swarm:live(), by = "peer.name", within = "5s",
+---})
+---```
+---@param name meshlab.SpanName what must follow
+---@param claim meshlab.FollowsClaim
+---@return meshlab.Met met
+function Expect.follows(name, claim) end
+
+---In every stretch of time of that length there are so many such spans.
+---
+---```lua
+---expect.counts("gossip.digest_sent", {
+---  from_each = swarm, window = "10s", at_most = 40, during = "20s",
+---})
+---```
+---@param name meshlab.SpanName the span's name
+---@param claim meshlab.CountsClaim
+---@return meshlab.Met met
+function Expect.counts(name, claim) end
+
+---There is no such span while the body runs.
+---
+---A failed `expect` ends the body. Where spans of that time were lost, the answer is inconclusive.
+---
+---```lua
+---expect.never("node.state_inferred", { where = { state = "Dead" } }, function()
+---  sleep "10s"
+---end)
+---```
+---@generic T
+---@param name meshlab.SpanName the span's name
+---@param claim? meshlab.NeverClaim
+---@param body fun(): T what is watched
+---@return meshlab.Met met
+---@return T result what the body returned
+function Expect.never(name, claim, body) end
 
 ---Every live node holds every other live node to be there.
 ---

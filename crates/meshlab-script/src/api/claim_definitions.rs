@@ -1,6 +1,6 @@
 //! What is written about claims: `claims.rs` and `compare.rs` have what they do.
 
-use super::spans::{FROM, SINCE_OPTION, WHERE};
+use super::spans::{FROM, SINCE_OPTION, UNDER, WHERE};
 use crate::define::{Alias, Class, Definition, Family, Field, WAITS};
 
 pub(super) const FAMILY: Family = Family {
@@ -11,6 +11,10 @@ pub(super) const FAMILY: Family = Family {
     functions: &[
         &SPANS,
         &NO_SPANS,
+        &SEQUENCE,
+        &FOLLOWS,
+        &COUNTS,
+        &NEVER,
         &FORMED,
         &AGREED,
         &STATE,
@@ -20,7 +24,17 @@ pub(super) const FAMILY: Family = Family {
         &AT_LEAST,
         &AT_MOST,
     ],
-    classes: &[&SPAN_CLAIM, &NO_SPAN_CLAIM, &STATE_CLAIM, &WITHIN_CLAIM, &MET],
+    classes: &[
+        &SPAN_CLAIM,
+        &NO_SPAN_CLAIM,
+        &SEQUENCE_CLAIM,
+        &FOLLOWS_CLAIM,
+        &COUNTS_CLAIM,
+        &NEVER_CLAIM,
+        &STATE_CLAIM,
+        &WITHIN_CLAIM,
+        &MET,
+    ],
     aliases: &[
         &Alias {
             name: "Via",
@@ -48,6 +62,7 @@ const SPAN_CLAIM: Class = Class::options(
         FROM,
         Field::optional("from_each", "From", "senders that must reach the number each by itself"),
         WHERE,
+        UNDER,
         SINCE_OPTION,
         Field::or("at_least", "integer", "1", "how many"),
         WITHIN,
@@ -60,14 +75,74 @@ const NO_SPAN_CLAIM: Class = Class::options(
     &[
         FROM,
         WHERE,
+        UNDER,
         SINCE_OPTION,
         Field::optional(
             "during",
             "Duration",
             "keep watching for so long; else look once, which misses what is under way",
         ),
+        Field::optional("before", "Part", "watch until the first of these, at each node by itself"),
+        Field::optional("within", "Duration", "how soon `before` must come; 10 s by default"),
     ],
 );
+
+const BY: Field =
+    Field::optional("by", "string", "an attribute that must have one value in all of them");
+const EACH: Field = Field::optional("from_each", "From", "each of these must show it by itself");
+
+const SEQUENCE_CLAIM: Class = Class::options(
+    "SequenceClaim",
+    "Whose spans, and by when.",
+    &[
+        Field::optional("from", "From", "one of these must show it; else anybody"),
+        EACH,
+        BY,
+        SINCE_OPTION,
+        WITHIN,
+    ],
+);
+
+const FOLLOWS_CLAIM: Class = Class::options(
+    "FollowsClaim",
+    "What is to be followed, and how soon.",
+    &[
+        Field::needed("after", "Part", "the span that is to be followed, each of them"),
+        FROM,
+        WHERE,
+        UNDER,
+        BY,
+        SINCE_OPTION,
+        Field::or("within", "Duration", "\"10s\"", "how soon it must follow; never scaled"),
+        Field::optional(
+            "during",
+            "Duration",
+            "look for new ones for so long; else those there are",
+        ),
+    ],
+);
+
+const COUNTS_CLAIM: Class = Class::options(
+    "CountsClaim",
+    "How many, in how long. It needs `at_least` or `at_most`.",
+    &[
+        Field::needed("window", "Duration", "the length of each stretch"),
+        Field::optional("at_least", "integer", "so many in each stretch that is over"),
+        Field::optional("at_most", "integer", "no more in any stretch"),
+        FROM,
+        EACH,
+        WHERE,
+        UNDER,
+        SINCE_OPTION,
+        Field::optional(
+            "during",
+            "Duration",
+            "keep watching for so long; else look at what is there",
+        ),
+    ],
+);
+
+const NEVER_CLAIM: Class = Class::options("NeverClaim", "Which spans.", &[FROM, WHERE, UNDER]);
 
 const STATE_CLAIM: Class = Class::options(
     "StateClaim",
@@ -122,6 +197,69 @@ pub(super) const NO_SPANS: Definition = Definition {
     options: Some(&NO_SPAN_CLAIM),
     example: "expect.no_spans(\"node.state_inferred\", { from = swarm, during = \"3s\" })",
     see_also: &["expect.spans"],
+    ..CLAIM
+};
+
+pub(super) const SEQUENCE: Definition = Definition {
+    name: "expect.sequence",
+    summary: "These spans come in this order; others may lie between.",
+    text: "It is asked of each node by itself: spans of two nodes have no order.",
+    arguments: &[
+        Field::needed("spans", "Part[]", "the spans, two at least"),
+        Field::optional("claim", "SequenceClaim", ""),
+    ],
+    options: Some(&SEQUENCE_CLAIM),
+    example: "expect.sequence({ \"endpoint_created\", \"node.ready\" }, { from_each = swarm })",
+    see_also: &["expect.follows", "expect.states"],
+    ..CLAIM
+};
+
+pub(super) const FOLLOWS: Definition = Definition {
+    name: "expect.follows",
+    summary: "Each span of one kind is followed by one of another, at the same node.",
+    arguments: &[
+        Field::needed("name", "SpanName", "what must follow"),
+        Field::needed("claim", "FollowsClaim", ""),
+    ],
+    options: Some(&FOLLOWS_CLAIM),
+    example: "swarm:node(4):leave()\nexpect.follows(\"peer.disconnected\", {\n  \
+              after = { \"node.state_heard\", where = { state = \"Leaving\" } },\n  \
+              from = swarm:live(), by = \"peer.name\", within = \"5s\",\n})",
+    see_also: &["expect.sequence"],
+    ..CLAIM
+};
+
+pub(super) const COUNTS: Definition = Definition {
+    name: "expect.counts",
+    summary: "In every stretch of time of that length there are so many such spans.",
+    arguments: &[SPAN, Field::needed("claim", "CountsClaim", "")],
+    options: Some(&COUNTS_CLAIM),
+    example: "expect.counts(\"gossip.digest_sent\", {\n  \
+              from_each = swarm, window = \"10s\", at_most = 40, during = \"20s\",\n})",
+    see_also: &["expect.spans"],
+    ..CLAIM
+};
+
+pub(super) const NEVER: Definition = Definition {
+    name: "expect.never",
+    summary: "There is no such span while the body runs.",
+    text: "A failed `expect` ends the body. Where spans of that time were lost, the answer is \
+           inconclusive.",
+    generic: Some("T"),
+    arguments: &[
+        SPAN,
+        Field::optional("claim", "NeverClaim", ""),
+        Field::needed("body", "fun(): T", "what is watched"),
+    ],
+    options: Some(&NEVER_CLAIM),
+    returns: &[
+        Field::needed("met", "Met", ""),
+        Field::needed("result", "T", "what the body returned"),
+    ],
+    example: "expect.never(\"node.state_inferred\", { where = { state = \"Dead\" } }, \
+              function()\n  \
+              sleep \"10s\"\nend)",
+    see_also: &["expect.no_spans"],
     ..CLAIM
 };
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_engine::{Claim, ClaimOutcome, SpanQuery, Via};
+use meshlab_engine::{Claim, ClaimOutcome, Via};
 use meshlab_model::{Severity, Verdict, format_duration};
 use meshlab_wire::State;
 use mlua::{Function, Lua, Result, Table, Value};
@@ -10,6 +10,8 @@ use mlua::{Function, Lua, Result, Table, Value};
 use super::{
     claim_definitions as define,
     compare::{at_least, at_most, equal},
+    query::query,
+    temporal,
 };
 use crate::{
     call::{Call, Options, Outcome, describe, waiting_as},
@@ -43,6 +45,9 @@ type Ask = fn(&Call) -> Outcome<Claim>;
 const ENTRIES: &[(&Definition, &str, Ask)] = &[
     (&define::SPANS, "check.spans", spans),
     (&define::NO_SPANS, "check.no_spans", no_spans),
+    (&define::SEQUENCE, "check.sequence", temporal::sequence),
+    (&define::FOLLOWS, "check.follows", temporal::follows),
+    (&define::COUNTS, "check.counts", temporal::counts),
     (&define::FORMED, "check.formed", formed),
     (&define::AGREED, "check.agreed", agreed),
     (&define::STATE, "check.state", state),
@@ -73,6 +78,15 @@ fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entr
     let function =
         waiting_as(lua, context, name, definition, move |call| eventually(call, severity))?;
     entries.push((definition.short(), function));
+    let definition = &define::NEVER;
+    let name = pick(definition, "check.never");
+    let function = waiting_as(lua, context, name, definition, move |call| async move {
+        let (outcome, results) = temporal::never(call.clone(), severity).await?;
+        let mut values = results;
+        values.push_front(Value::Table(met(&call, outcome)?));
+        Ok(values)
+    })?;
+    entries.push((definition.short(), function));
     Ok(entries)
 }
 
@@ -96,12 +110,7 @@ fn spans(call: &Call) -> Outcome<Claim> {
     }
     let each = from_each.is_some();
     Ok(Claim::Spans {
-        query: SpanQuery {
-            name,
-            from: from.or(from_each),
-            attributes: options.attributes("where")?,
-            since: options.since()?,
-        },
+        query: query(call, name, &options, from.or(from_each))?,
         each,
         at_least: options.count("at_least")?.unwrap_or(1),
         within: options.duration("within")?.unwrap_or(WITHIN),
@@ -128,15 +137,16 @@ fn no_spans(call: &Call) -> Outcome<Claim> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1)?;
     call.host()?;
-    Ok(Claim::NoSpans {
-        query: SpanQuery {
-            name,
-            from: options.nodes("from", false)?,
-            attributes: options.attributes("where")?,
-            since: options.since()?,
-        },
-        during: options.duration("during")?,
-    })
+    let from = options.nodes("from", false)?;
+    let query = query(call, name, &options, from)?;
+    if !options.get("before").is_nil() {
+        return temporal::before(call, query, &options);
+    }
+    if options.duration("within")?.is_some() {
+        let message = "`within` is how soon `before` must come; to watch for a while: `during`";
+        return Err(options.mistake("within", message.to_owned()));
+    }
+    Ok(Claim::NoSpans { query, during: options.duration("during")?, meanwhile: "" })
 }
 
 fn state(call: &Call) -> Outcome<Claim> {

@@ -7,6 +7,7 @@ use meshlab_model::SpanRecord;
 use meshlab_wire::span;
 use mlua::{Lua, Result, Table, UserData, UserDataMethods};
 
+use super::query::{CONDITION, SPAN_PART, query};
 use crate::{
     call::{Bound, Call, Outcome, instant, method},
     context::Context,
@@ -21,7 +22,7 @@ pub(super) const FAMILY: Family = Family {
     title: "Spans",
     text: "What nodes say of themselves while they run: OpenTelemetry spans with attributes.",
     functions: &[&SPANS],
-    classes: &[&SPAN_FILTER, &SPANS_CLASS, &SPAN],
+    classes: &[&SPAN_FILTER, &SPANS_CLASS, &SPAN, &CONDITION, &SPAN_PART],
     aliases: &[
         &Alias {
             name: "SpanName",
@@ -31,8 +32,16 @@ pub(super) const FAMILY: Family = Family {
         },
         &Alias {
             name: "Where",
-            summary: "Attributes that must be equal: `{ [\"peer.name\"] = node.name }`.",
-            kind: "table<string, string|number|boolean>",
+            summary: "What attributes must be: equal to a value, or what a condition says; \
+                      `{ [\"peer.name\"] = node.name, bytes = { above = 200 } }`.",
+            kind: "table<string, string|number|boolean|Condition>",
+            texts: &[],
+        },
+        &Alias {
+            name: "Part",
+            summary: "A span in a claim about several: its name, or `{ \"name\", where = { ... } \
+                      }`.",
+            kind: "string|SpanPart",
             texts: &[],
         },
         &Alias {
@@ -48,11 +57,13 @@ pub(super) const FAMILY: Family = Family {
 pub(super) const SINCE: &str =
     "from when on; the start of the innermost test, fault body or round where it is not given";
 pub(super) const FROM: Field = Field::optional("from", "From", "their senders; else everybody");
-pub(super) const WHERE: Field = Field::optional("where", "Where", "attributes that must be equal");
+pub(super) const WHERE: Field = Field::optional("where", "Where", "what their attributes must be");
+pub(super) const UNDER: Field =
+    Field::optional("under", "SpanName", "a span that must be above them in their trace");
 pub(super) const SINCE_OPTION: Field = Field::optional("since", "Since", SINCE);
 
 const SPAN_FILTER: Class =
-    Class::options("SpanFilter", "Which spans.", &[FROM, WHERE, SINCE_OPTION]);
+    Class::options("SpanFilter", "Which spans.", &[FROM, WHERE, UNDER, SINCE_OPTION]);
 
 const SPANS_CLASS: Class = Class::given("Spans", "A question for spans.", &[], &[&COUNT, &LIST]);
 
@@ -120,12 +131,8 @@ fn spans(call: Call) -> Outcome<Spans> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1)?;
     call.host()?;
-    let query = SpanQuery {
-        name,
-        from: options.nodes("from", false)?,
-        attributes: options.attributes("where")?,
-        since: options.since()?,
-    };
+    let from = options.nodes("from", false)?;
+    let query = query(&call, name, &options, from)?;
     Ok(Spans { query, context: Arc::clone(&call.context) })
 }
 

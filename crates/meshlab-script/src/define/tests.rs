@@ -8,6 +8,14 @@ use crate::{Rehearsed, Script, api};
 /// What an example may load.
 const LIBRARY: &str = "return { formed = function(swarm) expect.formed(swarm) end }\n";
 
+/// Every condition, which no example has to show.
+const ALL_OF_A_PART: &str = "expect.no_spans(\"node.ready\", { from = swarm, before = {
+  \"node.ready\", under = \"node.ready\", where = {
+    a = { above = 1, at_least = 2, below = 9, at_most = 8 },
+    b = { contains = \"x\", one_of = { \"x\", \"y\" }, is_not = \"z\", present = true },
+  },
+} })";
+
 fn load(source: &str) -> (tempfile::TempDir, Script) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("lib")).unwrap();
@@ -28,8 +36,9 @@ fn wrong(rehearsed: &Rehearsed) -> Vec<String> {
 
 #[test]
 fn every_example_holds_and_every_option_that_is_defined_is_read() {
-    let mut used = BTreeSet::new();
-    for example in examples() {
+    let mut used = BTreeSet::from(["SpanPart.[1]".to_owned()]);
+    let parts = in_test("parts", ALL_OF_A_PART);
+    for example in examples().into_iter().chain([Example { name: "a part", source: parts }]) {
         let (_folder, script) = load(&example.source);
         let context = Arc::clone(&script.context);
         let rehearsed = script.rehearse();
