@@ -9,6 +9,7 @@ mod cli;
 mod doctor;
 mod help;
 mod list;
+mod profile;
 mod replay;
 mod report;
 mod repository;
@@ -36,6 +37,7 @@ fn main() {
         Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),
