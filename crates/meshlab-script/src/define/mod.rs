@@ -226,7 +226,7 @@ pub(crate) struct Alias {
 pub(crate) struct Family {
     pub(crate) title: &'static str,
     pub(crate) text: &'static str,
-    /// Its functions and the methods of its classes, in the order of the manual.
+    /// Its functions, in the order of the manual; methods come with their classes.
     pub(crate) functions: &'static [&'static Definition],
     pub(crate) classes: &'static [&'static Class],
     pub(crate) aliases: &'static [&'static Alias],

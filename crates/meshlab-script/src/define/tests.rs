@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fs, sync::Arc};
 use meshlab_wire::State;
 
 use super::{find::words, *};
-use crate::{Rehearsed, Script, api};
+use crate::{Overrides, Rehearsed, Script, api, call::instant, context::Context};
 
 /// What an example may load.
 const LIBRARY: &str = "return { formed = function(swarm) expect.formed(swarm) end }\n";
@@ -61,6 +61,22 @@ fn an_example_with_a_wrong_option_is_red() {
     let wrong = wrong(&rehearse(&broken));
     assert!(wrong[0].contains("`expect.spans` has no option `atleast`"), "{wrong:?}");
     assert!(wrong[0].contains("did you mean `at_least`?"), "{wrong:?}");
+}
+
+#[test]
+#[should_panic(expected = "`f` reads an option `within` that is not defined")]
+fn an_option_that_is_read_and_not_defined_is_red() {
+    const NONE: Class = Class::options("None", "", &[]);
+    const F: Definition = Definition {
+        name: "f",
+        arguments: &[Field::optional("options", "None", "")],
+        options: Some(&NONE),
+        ..PLAIN
+    };
+    let context = Arc::new(Context::new(String::new(), String::new(), Overrides::default()));
+    let lua = mlua::Lua::new();
+    let f = instant(&lua, &context, &F, |call| Ok(call.options(0)?.count("within")?.is_some()));
+    let _ = f.unwrap().call::<bool>(());
 }
 
 #[test]
