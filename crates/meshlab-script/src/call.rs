@@ -455,6 +455,11 @@ impl Options {
         }
     }
 
+    /// How many nodes the command line wants in the place of a number of `mesh`.
+    pub(crate) fn nodes_instead(&self) -> Option<i64> {
+        self.call.context.plain_nodes.get().copied().map(i64::from)
+    }
+
     /// Options within an option, with only these keys. Absent is empty.
     pub(crate) fn nested(&self, key: &str, allowed: &'static [&'static str]) -> Outcome<Self> {
         let nested = self.within(key)?;

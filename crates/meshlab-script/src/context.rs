@@ -1,6 +1,7 @@
 //! What every function of the language shares: the scenario's text, the host, the watchdog.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,7 @@ use mlua::{Function, Lua, Value};
 use crate::{
     declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
+    guard,
     locate::{self, Line, Token},
     task::Tasks,
 };
@@ -33,6 +35,10 @@ pub(crate) struct Context {
     /// What the command line puts in the place of what the file declares.
     pub(crate) overrides: Overrides,
     pub(crate) declared: Mutex<Declared>,
+    /// How many nodes the command line wants in the place of the one plain number of `mesh`.
+    pub(crate) plain_nodes: OnceLock<u32>,
+    /// The entries of the read-only tables of the language, for who completes words.
+    pub(crate) modules: Mutex<BTreeMap<&'static str, Vec<String>>>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
     /// What runs beside each other in the test that is going on.
@@ -71,6 +77,8 @@ impl Context {
             files: RwLock::new(vec![scenario]),
             overrides,
             declared: Mutex::default(),
+            plain_nodes: OnceLock::new(),
+            modules: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
             tasks: Tasks::default(),
@@ -125,6 +133,24 @@ impl Context {
         files.push(SourceFile::new(name, text));
     }
 
+    /// What a read-only table of the language has.
+    pub(crate) fn add_module(&self, name: &'static str, entries: &[&str]) {
+        let entries = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        self.modules().insert(name, entries);
+    }
+
+    pub(crate) fn modules(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<String>>> {
+        self.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the text of a file, which keeps its name: errors in it are shown without the line.
+    pub(crate) fn forget_text(&self, name: &str) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.iter_mut().find(|file| file.name == name) {
+            *file = SourceFile::new(file.name.clone(), String::new());
+        }
+    }
+
     fn files(&self) -> RwLockReadGuard<'_, Vec<Arc<SourceFile>>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,9 +197,13 @@ impl Context {
         Line::default()
     }
 
-    /// Whether the instruction that is being executed is one of the file.
+    /// Whether the instruction that is being executed is one of the file, or stands for one.
     pub(crate) fn runs_now(&self, lua: &Lua) -> bool {
-        lua.inspect_stack(0, |frame| self.file_of(frame).is_some()).unwrap_or(false)
+        let own = |frame: &mlua::debug::Debug<'_>| {
+            self.file_of(frame).is_some()
+                || frame.source().source.is_some_and(|source| source == guard::CHUNK)
+        };
+        lua.inspect_stack(0, own).unwrap_or(false)
     }
 
     /// A length of time of the plan. Text is scaled; a value that meshlab gave was measured, or was

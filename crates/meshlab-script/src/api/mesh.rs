@@ -27,7 +27,8 @@ const OPTIONS: &[&str] = &[
     "disk",
 ];
 const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
-const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
+pub(crate) const MESH_HAS: &[&str] =
+    &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
 const DEFAULT_ROLE: &str = "broker";
 const NODES_MAX: u64 = 250;
 const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -82,6 +83,7 @@ fn roles(options: &Options) -> Outcome<Vec<String>> {
                 format!("`nodes` of `mesh` takes a number, or numbers by role, got {got}"),
             ));
         };
+        let count = options.nodes_instead().unwrap_or(count);
         return match u64::try_from(count) {
             Ok(1..=NODES_MAX) => Ok(vec![DEFAULT_ROLE.to_owned(); count.unsigned_abs() as usize]),
             Ok(0) | Err(_) => {
@@ -109,6 +111,11 @@ fn roles(options: &Options) -> Outcome<Vec<String>> {
 }
 
 impl MeshRef {
+    /// A mesh that runs already.
+    pub(crate) fn of(id: MeshId, context: &Arc<Context>) -> Self {
+        Self { id, context: Arc::clone(context) }
+    }
+
     fn call(&self, lua: &Lua, name: &str, arguments: MultiValue) -> Call {
         Call::new(&self.context, lua, name, arguments)
     }

@@ -23,8 +23,9 @@ use mlua::{Lua, Result, Table};
 use crate::context::Context;
 
 pub(crate) use faults::Hit;
-pub(crate) use mesh::MeshRef;
-pub(crate) use node::NodeRef;
+pub(crate) use mesh::{MESH_HAS, MeshRef};
+pub(crate) use node::{HAS as NODE_HAS, NodeRef};
+pub(crate) use params::NODES as NODES_PARAM;
 
 /// Puts every function of the language into `globals`.
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {

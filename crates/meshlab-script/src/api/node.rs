@@ -19,7 +19,7 @@ use crate::{
     values::{DurationValue, SizeValue, micros},
 };
 
-const HAS: &[&str] = &[
+pub(crate) const HAS: &[&str] = &[
     "id",
     "role",
     "name",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshlab_engine::SpanQuery;
 use meshlab_model::SpanRecord;
-use mlua::{Lua, MultiValue, Result, Table, UserData, UserDataMethods};
+use mlua::{Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataMethods};
 
 use super::node;
 use crate::{
@@ -82,6 +82,12 @@ impl UserData for Spans {
         methods.add_method("list", |lua, this, arguments: MultiValue| {
             let call = Call::new(&this.context, lua, "list", arguments);
             this.list(&call).map_err(|error| mlua::Error::external(*error))
+        });
+        methods.add_meta_method(MetaMethod::ToString, |lua, this, ()| {
+            let call = Call::new(&this.context, lua, "spans", MultiValue::new());
+            let count = call.host().and_then(|host| call.answer(host.count_spans(&this.query)));
+            let count = count.map_err(|error| mlua::Error::external(*error))?;
+            Ok(format!("{count} spans {}", this.query.name))
         });
     }
 }
