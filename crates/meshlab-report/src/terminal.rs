@@ -134,7 +134,8 @@ impl<W: Write> Terminal<W> {
     fn kept(&mut self, event: &RunEvent, meshes: &[MeshId], nodes: u32) -> io::Result<()> {
         let names: Vec<String> = meshes.iter().map(|mesh| clean(mesh.as_str())).collect();
         let (at, names, run) = (event.at, names.join(", "), clean(&self.view.run));
-        writeln!(self.out, "{at}  kept     {names}: {nodes} nodes stay up; the tests are judged")?;
+        let stay = if nodes == 1 { "1 node stays" } else { &format!("{nodes} nodes stay") };
+        writeln!(self.out, "{at}  kept     {names}: {stay} up; the tests are judged")?;
         writeln!(self.out, "{:20}meshlab attach {run}", "")?;
         writeln!(self.out, "{:20}gives a prompt on them in another terminal; Ctrl-C ends them", "")
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,8 +43,11 @@ pub(crate) struct Context {
     in_test: AtomicBool,
     /// What runs beside each other in the test that is going on.
     pub(crate) tasks: Tasks,
-    last_line: Mutex<Line>,
-    last_call: Mutex<Instant>,
+    /// The file's number and the line's, in the upper and the lower half.
+    last_line: AtomicU64,
+    created: Instant,
+    /// Nanoseconds from there to the last call.
+    last_call: AtomicU64,
 }
 
 /// A file that runs.
@@ -82,8 +85,9 @@ impl Context {
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
             tasks: Tasks::default(),
-            last_line: Mutex::default(),
-            last_call: Mutex::new(Instant::now()),
+            last_line: AtomicU64::new(0),
+            created: Instant::now(),
+            last_call: AtomicU64::new(0),
         }
     }
 
@@ -111,20 +115,27 @@ impl Context {
 
     /// The script has called the harness, or was called by it: the watchdog starts anew.
     pub(crate) fn touch(&self) {
-        *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.last_call.store(self.nanos(), Ordering::Relaxed);
     }
 
     /// The line of the last call, for what a call has no place of its own for.
     pub(crate) fn last_line(&self) -> Line {
-        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner)
+        let both = self.last_line.load(Ordering::Relaxed);
+        Line { file: (both >> 32) as usize, number: (both & u64::from(u32::MAX)) as u32 }
     }
 
     pub(crate) fn set_last_line(&self, line: Line) {
-        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        let both = (line.file as u64) << 32 | u64::from(line.number);
+        self.last_line.store(both, Ordering::Relaxed);
     }
 
     pub(crate) fn alone_for(&self) -> Duration {
-        self.last_call.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        let last = self.last_call.load(Ordering::Relaxed);
+        Duration::from_nanos(self.nanos().saturating_sub(last))
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// A library is about to run.

@@ -88,8 +88,8 @@ fn pattern(
     };
     let (Some(subject), Some(pattern)) = (text(0)?, text(1)?) else { return Ok(()) };
     let (subject, pattern) = (subject.as_bytes(), pattern.as_bytes());
-    let third = |name| (full == name).then(|| arguments.get(2).and_then(Value::as_integer));
-    let from = third("string.find").or(third("string.match")).flatten().unwrap_or(1);
+    let starts = matches!(full, "string.find" | "string.match" | "string.gmatch");
+    let from = if starts { whole(lua, arguments, 2) } else { None }.unwrap_or(1);
     let from = usize::try_from(from).map_or(0, |from| from.saturating_sub(1)).min(subject.len());
     let plain = full == "string.find"
         && arguments
@@ -113,8 +113,13 @@ fn pattern(
     Err(mlua::Error::external(error))
 }
 
+/// A whole number as Lua takes one: `1e15` and `"7"` are such too.
+fn whole(lua: &Lua, arguments: &MultiValue, place: usize) -> Option<i64> {
+    lua.coerce_integer(arguments.get(place)?.clone()).ok().flatten()
+}
+
 fn moved(lua: &Lua, context: &Arc<Context>, arguments: &MultiValue) -> Result<()> {
-    let number = |place: usize| arguments.get(place).and_then(Value::as_integer).unwrap_or(0);
+    let number = |place: usize| whole(lua, arguments, place).unwrap_or(0);
     let count = i128::from(number(2)) - i128::from(number(1)) + 1;
     if count <= i128::from(MOVED_MAX) {
         return Ok(());

@@ -4,7 +4,10 @@
 //! `xpcall` (with them a scenario could swallow a failed `expect` and go on as if nothing had
 //! happened), and the functions that reach behind a metatable. What is there is read-only.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use mlua::{
     Function, HookTriggers, IntoLua, Lua, LuaOptions, MetaMethod, Result, StdLib, Table, Value,
@@ -19,9 +22,12 @@ use crate::{
 };
 
 /// A scenario holds names and numbers; what it waits for lives in the harness.
-const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+const MEMORY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Some ten microseconds of Lua: the watchdog costs nothing at this rate.
 const LOOK_EVERY_INSTRUCTIONS: u32 = 10_000;
+/// How often the clock is looked at. An instruction can join two strings as long as memory allows,
+/// which takes 50 ms: in 10,000 of them a loop would go on for minutes.
+const CLOCK_EVERY_INSTRUCTIONS: u32 = 200;
 
 const BASE: &[&str] =
     &["assert", "error", "ipairs", "next", "pairs", "select", "tonumber", "tostring", "type"];
@@ -96,8 +102,14 @@ fn pick(lua: &Lua, context: &Arc<Context>, library: &'static str, names: &[&str]
 /// Stops a loop that calls nothing, and a script whose run is being stopped.
 fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
     let context = Arc::clone(context);
-    let every = HookTriggers::new().every_nth_instruction(LOOK_EVERY_INSTRUCTIONS);
+    let every = HookTriggers::new().every_nth_instruction(CLOCK_EVERY_INSTRUCTIONS);
+    let clocks = AtomicU32::new(0);
     lua.set_global_hook(every, move |lua, _| {
+        let clock = clocks.fetch_add(1, Ordering::Relaxed);
+        let looks = clock.is_multiple_of(LOOK_EVERY_INSTRUCTIONS / CLOCK_EVERY_INSTRUCTIONS);
+        if !looks && context.alone_for() <= ALONE_MAX {
+            return Ok(VmState::Continue);
+        }
         // While a call waits, the loop that polls it is run by Lua too; that is not the script.
         look(lua, &context, context.runs_now(lua)).map(|()| VmState::Continue)
     })

@@ -217,9 +217,9 @@ impl Tasks {
     }
 
     /// What went wrong in tasks that have ended, which nobody has been told; told once.
-    pub(crate) fn take_untold(&self) -> Vec<Box<ScriptError>> {
+    pub(crate) fn take_untold(&self) -> Vec<ScriptError> {
         let mut tasks = self.lock();
-        let untold = tasks.iter().filter_map(|task| task.untold()).collect();
+        let untold = tasks.iter().filter_map(|task| task.untold().map(|error| *error)).collect();
         tasks.retain(|task| !task.has_ended());
         untold
     }

@@ -23,7 +23,7 @@ pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
         Error::SyntaxError { message, .. } => syntax(context, message),
         Error::MemoryError(_) => {
             let help = "a scenario holds names and numbers; what it waits for is in the harness";
-            from_text(context, "the script used more than 256 MiB", Some(help))
+            from_text(context, "the script used more than 128 MiB", Some(help))
         }
         Error::RuntimeError(message) => from_text(context, message, None),
         other => from_text(context, &other.to_string(), None),

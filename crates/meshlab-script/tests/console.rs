@@ -1,4 +1,5 @@
 //! A prompt on a mesh that was kept: values, errors, cancellation, completion.
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod fake;
 

@@ -312,7 +312,7 @@ fn a_call_that_waits_long_and_is_polled_often_is_no_endless_loop() {
 fn memory_has_an_end() {
     let error =
         error_of(&inside("  local t = {}\n  for i = 1, 1e9 do t[i] = (\"x\"):rep(1e7) .. i end"));
-    assert!(error.contains("256 MiB"), "{error}");
+    assert!(error.contains("128 MiB"), "{error}");
 }
 
 #[test]

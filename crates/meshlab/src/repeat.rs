@@ -68,8 +68,8 @@ impl Series {
         let red = (of - green) as f64 / of as f64;
         let (low, high) = (percent(low), percent(high));
         let decided = match self.test.decision() {
-            Decision::Low => format!("not flaky (red at most {low} of the time, not {high})"),
-            Decision::High => format!("flaky (red {high} of the time or more, not {low})"),
+            Decision::Low => format!("not flaky (red {high} of the time or more is ruled out)"),
+            Decision::High => format!("flaky (red {low} of the time or less is ruled out)"),
             Decision::Undecided => format!("undecided after {of}"),
         };
         let mut text = format!(

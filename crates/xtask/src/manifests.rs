@@ -59,6 +59,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tracing-opentelemetry", &["meshlab-agent"]),
     ("tonic", &["meshlab-spans"]),
     ("clap", &["meshlab", "mesh-node"]),
+    ("rustyline", &["meshlab"]),
     ("plotters", &["meshlab-report"]),
     ("maud", &["meshlab-report"]),
     ("sysinfo", &["meshlab-sampler"]),

@@ -237,10 +237,10 @@ impl Session<'_> {
             answer = Answer::Failed;
         }
         let left_out = self.console.0.left_out.swap(0, Ordering::Relaxed);
-        if let Some(running) = self.console.running().take()
-            && left_out > 0
-        {
+        let ran = self.console.running().take();
+        if let Some(running) = ran.filter(|_| left_out > 0) {
             let text = format!("... {left_out} more were left out");
+            // Who asked may be gone.
             let _ = running.answers.send(Said::Text(text)).await;
         }
         answer

@@ -16,7 +16,10 @@ use rustyline::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
@@ -32,18 +35,17 @@ use crate::{cli::AttachArguments, report::locate, run::color};
 const HISTORY_MAX: usize = 1000;
 
 pub(crate) fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
-    let folder = match &arguments.run {
-        Some(run) => match locate(run) {
-            Some(folder) => folder,
-            None => return Ok(ExitCode::Usage),
-        },
-        None => newest(&arguments.output)?,
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the prompt's runtime")?;
-    let link = runtime.block_on(Link::open(&folder))?;
+    let link = match &arguments.run {
+        Some(run) => {
+            let Some(folder) = locate(run) else { return Ok(ExitCode::Usage) };
+            runtime.block_on(Link::open(&folder))?
+        }
+        None => runtime.block_on(reach_newest(&arguments.output))?,
+    };
     let link = Arc::new(Mutex::new(Talk { runtime, link, failed: false, over: false }));
     let asked = if io::stdin().is_terminal() { by_hand(&link)? } else { from_pipe(&link)? };
     let mut talk = link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,8 +60,8 @@ pub(crate) fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
     Ok(if talk.failed { ExitCode::ClaimFailed } else { ExitCode::Passed })
 }
 
-/// The newest run of which somebody listens.
-fn newest(output: &Path) -> Result<PathBuf> {
+/// Every run with a socket, the newest first. Of one whose process was killed only the file is there.
+fn candidates(output: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
     for scenario in folders(&output.join("results")) {
@@ -74,17 +76,20 @@ fn newest(output: &Path) -> Result<PathBuf> {
         }
     }
     found.sort();
-    let listens = |path: &PathBuf| {
-        let (_held, short) = super::short_path(path).ok()?;
-        std::os::unix::net::UnixStream::connect(short).ok()
-    };
-    let newest = found.into_iter().rev().map(|(_, path)| path).find(|path| listens(path).is_some());
-    newest.with_context(|| {
-        format!(
-            "no run under {} keeps its mesh; `meshlab run SCENARIO --keep` does",
-            output.join("results").display()
-        )
-    })
+    found.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// Connects to the newest run of which somebody listens.
+async fn reach_newest(output: &Path) -> Result<Link> {
+    for folder in candidates(output) {
+        if let Ok(stream) = connect(&folder).await {
+            return Link::over(stream, &folder).await;
+        }
+    }
+    bail!(
+        "no run under {} keeps its mesh; `meshlab run SCENARIO --keep` does",
+        output.join("results").display()
+    )
 }
 
 /// Whether the mesh is to be ended, by the word of whoever sits there.
@@ -112,6 +117,11 @@ impl Link {
                 folder.display()
             )
         })?;
+        Self::over(stream, folder).await
+    }
+
+    /// Over a connection to the run in that folder.
+    async fn over(stream: UnixStream, folder: &Path) -> Result<Self> {
         let (reader, writer) = stream.into_split();
         let mut link = Self { reader: BufReader::new(reader), writer, run: String::new() };
         match link.next().await? {
@@ -276,6 +286,9 @@ fn from_pipe(talk: &Mutex<Talk>) -> Result<bool> {
             text.clear();
             continue;
         }
+        if leaves(&text) {
+            return Ok(false);
+        }
         match talk.line(text.clone())? {
             Came::Incomplete => {}
             Came::Done | Came::Failed => text.clear(),
@@ -287,6 +300,11 @@ fn from_pipe(talk: &Mutex<Talk>) -> Result<bool> {
         talk.failed = true;
     }
     Ok(false)
+}
+
+/// Whether a line leaves the prompt.
+fn leaves(line: &str) -> bool {
+    matches!(line.trim(), "exit" | "quit")
 }
 
 /// Completes words, and leaves the rest of the prompt as it is.
@@ -349,7 +367,7 @@ fn prompt(editor: &mut Editor<Words, FileHistory>, talk: &Mutex<Talk>) -> Result
     loop {
         match editor.readline(if text.is_empty() { "> " } else { ".. " }) {
             Ok(line) => {
-                if text.is_empty() && matches!(line.trim(), "exit" | "quit") {
+                if text.is_empty() && leaves(&line) {
                     return Ok(true);
                 }
                 text.push_str(&line);
@@ -398,16 +416,46 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_nobody_keeps_is_not_found() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let run = folder.path().join("results/x/1");
-        fs::create_dir_all(&run).expect("a folder");
+    fn a_run_that_nobody_keeps_is_not_reached_and_the_newest_that_is_kept_is() {
+        let output = tempfile::tempdir().expect("a folder");
+        let run = |name: &str| {
+            let run = output.path().join("results").join(name);
+            fs::create_dir_all(&run).expect("a folder");
+            let bound = std::os::unix::net::UnixListener::bind(run.join(SOCKET));
+            (run, bound.expect("a socket"))
+        };
         // The file of a process that was killed.
-        drop(std::os::unix::net::UnixListener::bind(run.join(SOCKET)).expect("a socket"));
-        let told = newest(folder.path()).expect_err("nobody listens").to_string();
-        assert!(told.contains("--keep"), "{told}");
-        fs::remove_file(run.join(SOCKET)).expect("no file");
-        let _held = std::os::unix::net::UnixListener::bind(run.join(SOCKET)).expect("a socket");
-        assert_eq!(newest(folder.path()).expect("one"), run);
+        drop(run("x/1"));
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let told = runtime.block_on(reach_newest(output.path())).err().expect("nobody listens");
+        assert!(told.to_string().contains("--keep"), "{told}");
+        let (older, listener) = run("y/2");
+        let (newer, killed) = run("y/3");
+        let set = |path: &Path, seconds| {
+            let file = path.join(SOCKET);
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            // A socket cannot be opened to set its time; its folder's path can.
+            let times = [at, at].map(|at| {
+                let since = at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+                libc::timespec { tv_sec: since.as_secs() as i64, tv_nsec: 0 }
+            });
+            let name = std::ffi::CString::new(file.display().to_string()).expect("no zeros");
+            // SAFETY: a path that ends with a zero and two times.
+            let code = unsafe { libc::utimensat(libc::AT_FDCWD, name.as_ptr(), times.as_ptr(), 0) };
+            assert_eq!(code, 0);
+        };
+        set(&older, 1_900_000_000);
+        set(&newer, 1_900_000_001);
+        assert_eq!(candidates(output.path())[..2], [newer, older]);
+        drop(killed);
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let hello = Tell::Hello { version: VERSION, run: "y/2".to_owned() };
+            stream.write_all(&encode(&hello)).expect("it is heard");
+        });
+        let link = runtime.block_on(reach_newest(output.path())).expect("one listens");
+        assert_eq!(link.run, "y/2");
+        answering.join().expect("it answered");
     }
 }
