@@ -95,6 +95,7 @@ impl Bench {
             keep: false,
             params: BTreeMap::new(),
             replay,
+            profile_hz: None,
             commit: None,
             listener: Some(listener),
         };

@@ -9,6 +9,7 @@ mod clean;
 mod cli;
 mod doctor;
 mod list;
+mod profile;
 mod repeat;
 mod replay;
 mod report;
@@ -38,6 +39,7 @@ fn main() {
         Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),

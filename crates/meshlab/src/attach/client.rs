@@ -29,12 +29,12 @@ use super::{
     protocol::{ASK_BYTES_MAX, Ask, TELL_BYTES_MAX, Tell, VERSION, encode},
     server::connect,
 };
-use crate::{cli::AttachArguments, report::locate, run::color};
+use crate::{cli::PromptArguments, report::locate, run::color};
 
 /// Lines of history that are kept.
 const HISTORY_MAX: usize = 1000;
 
-pub(crate) fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
+pub(crate) fn attach(arguments: &PromptArguments) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
