@@ -2,8 +2,8 @@
 //!
 //! Open `script.rs` for how a file is loaded and run, `api/` for the functions (a file a family),
 //! `call.rs` for how arguments and options are checked, `sandbox.rs` for what Lua is left,
-//! `rehearsal/` for how a scenario is checked without a node, `console/` for a prompt on a mesh that
-//! was kept.
+//! `guard.rs` for what its library functions may cost, `rehearsal/` for how a scenario is checked
+//! without a node, `console/` for a prompt on a mesh that was kept.
 //!
 //! It turns calls into those of `meshlab_engine::Host`. It knows no process and no socket, and it
 //! judges nothing: a verdict comes from the record.

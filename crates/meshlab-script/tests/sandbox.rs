@@ -174,12 +174,12 @@ fn what_grows_without_end_is_refused() {
         "table.unpack({}, 1, 1e8)",
         "(\"%999d\"):format(1)",
         "(\"%.999f\"):format(1)",
-        "local function f() return 1 + f() end f()",
         "(\"(\"):rep(40):find((\"(\"):rep(40))",
         "(\"a\"):rep(1000):find((\"a?\"):rep(250))",
     ]));
     // Memory ends first, or time on a busy machine.
     for body in [
+        "local function f() return 1 + f() end f()",
         "local s = \"x\" while true do s = s .. s end",
         "local t = {} while true do t[#t + 1] = (\"x\"):rep(1e6) .. #t end",
         "local t = {} while true do t = { t, t } end",
@@ -190,7 +190,8 @@ fn what_grows_without_end_is_refused() {
         "table.concat({ (\"x\"):rep(5e7), (\"x\"):rep(5e7) })",
     ] {
         let error = ends(&inside(&format!("  ;{body}")));
-        assert!(error.contains("128 MiB") || error.contains("endless loop"), "{body}: {error}");
+        let ends = ["128 MiB", "endless loop", "stack overflow"];
+        assert!(ends.iter().any(|end| error.contains(end)), "{body}: {error}");
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Owns summaries of a few repeated measurements (`summary.rs`), latency histograms
 //! (`latency.rs`), rates with their interval (`proportion.rs`), sequential tests of them
-//! (`sequential.rs`) and seeded random numbers (`stream.rs`). It has no I/O, no clock, no runtime, and decides nothing: limits and verdicts are
-//! elsewhere.
+//! (`sequential.rs`) and seeded random numbers (`stream.rs`). It has no I/O, no clock, no runtime,
+//! and decides nothing: limits and verdicts are elsewhere.
 
 mod latency;
 mod proportion;

@@ -30,13 +30,14 @@ pub(crate) fn section(view: &RunView) -> Markup {
         @else { table {
             tr { th { "at" } th { "line" } }
             @for (at, _, line) in view.by_hand.iter().take(LINES_MAX) {
-                tr { td { (at) } td { pre { (line.lines().map(clean).collect::<Vec<_>>().join("\n")) } } }
+                tr { td { (at) } td { pre { @for line in line.lines() { (clean(line)) "\n" } } } }
             }
         } }
         @if left_out > 0 { p { (left_out) " more are left out" } }
         ul {
             @for fault in faults {
-                li { "fault " (clean(&fault.name)) " " (whom(fault)) ": " (fault.judged().to_string()) }
+                li { "fault " (clean(&fault.name)) " " (whom(fault)) ": "
+                    (clean(&fault.judged().to_string())) }
             }
             @for claim in claims {
                 li { (clean(&claim.call)) " " (clean(&claim.text)) ": "

@@ -60,7 +60,8 @@ pub(crate) fn attach(arguments: &PromptArguments) -> Result<ExitCode> {
     Ok(if talk.failed { ExitCode::ClaimFailed } else { ExitCode::Passed })
 }
 
-/// Every run with a socket, the newest first. Of one whose process was killed only the file is there.
+/// Every run with a socket, the newest first. Of one whose process was killed only the file is
+/// there.
 fn candidates(output: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
@@ -350,7 +351,8 @@ fn by_hand(talk: &Arc<Mutex<Talk>>) -> Result<bool> {
     {
         let talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
         println!(
-            "attached to {}: Lua on its mesh, `swarm`; Tab completes, Ctrl-C cancels, `exit` leaves",
+            "attached to {}: Lua on its mesh, `swarm`; Tab completes, Ctrl-C cancels, `exit` \
+             leaves",
             talk.link.run
         );
     }
