@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "meshlab",
     version,
+    // Ours knows the language too.
+    disable_help_subcommand = true,
     after_help = "Exit codes: 0 passed, 1 a claim failed, 2 usage, 3 the scenario is wrong, \
         4 inconclusive or skipped only, 5 harness or host failed, 130 interrupted."
 )]
@@ -29,7 +31,7 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Write a first scenario to start from
     New(NewArguments),
-    /// Tell editors about the language: settings for the Lua language server
+    /// Tell editors about the language: types of all it has, and settings to find them
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
@@ -43,6 +45,15 @@ pub(crate) enum Command {
     Clean(CleanArguments),
     /// Say what this host can do, and how to allow the rest
     Doctor(DoctorArguments),
+    /// Say what a function of the language does, such as `expect.spans`, or a command
+    Help(HelpArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HelpArguments {
+    /// A function, method, module or type of the language, or a command; all of them if absent
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

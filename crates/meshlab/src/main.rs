@@ -8,6 +8,7 @@ mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod help;
 mod list;
 mod profile;
 mod repeat;
@@ -43,6 +44,7 @@ fn main() {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),
+        Command::Help(arguments) => help::help(&arguments),
     };
     match code {
         Ok(code) => process::exit(code as i32),

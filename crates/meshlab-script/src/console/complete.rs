@@ -6,8 +6,9 @@ use mlua::Value;
 
 use super::Session;
 use crate::{
-    api::{MESH_HAS, MeshRef, NODE_HAS, NodeRef},
+    api::{MESH_CLASS, MeshRef, NODE_CLASS, NodeRef},
     call::as_data,
+    define::Class,
 };
 
 /// The byte from which on the continuations take the place of what is there, and they.
@@ -68,18 +69,14 @@ fn members(session: &Session<'_>, name: &str) -> BTreeSet<String> {
         return entries.iter().cloned().collect();
     }
     if name == "swarm" {
-        return MESH_HAS.iter().map(|name| (*name).to_owned()).collect();
+        return of_class(&MESH_CLASS);
     }
     if name == "meshes" {
         return session.host.meshes().iter().map(ToString::to_string).collect();
     }
     match session.environment.raw_get::<Value>(name) {
-        Ok(value) if as_data::<NodeRef>(&value).is_some() => {
-            NODE_HAS.iter().map(|name| (*name).to_owned()).collect()
-        }
-        Ok(value) if as_data::<MeshRef>(&value).is_some() => {
-            MESH_HAS.iter().map(|name| (*name).to_owned()).collect()
-        }
+        Ok(value) if as_data::<NodeRef>(&value).is_some() => of_class(&NODE_CLASS),
+        Ok(value) if as_data::<MeshRef>(&value).is_some() => of_class(&MESH_CLASS),
         Ok(Value::Table(table)) => keys(&table),
         _ => both(),
     }
@@ -91,8 +88,12 @@ fn keys(table: &mlua::Table) -> BTreeSet<String> {
     pairs.filter_map(|(key, _)| Some(key.as_string()?.to_string_lossy())).collect()
 }
 
+fn of_class(class: &'static Class) -> BTreeSet<String> {
+    class.members().map(str::to_owned).collect()
+}
+
 fn both() -> BTreeSet<String> {
-    MESH_HAS.iter().chain(NODE_HAS).map(|name| (*name).to_owned()).collect()
+    of_class(&MESH_CLASS).into_iter().chain(of_class(&NODE_CLASS)).collect()
 }
 
 #[cfg(test)]
