@@ -162,6 +162,7 @@ mod tests {
             binaries: Default::default(),
             duration_secs: None,
             time_scale: None,
+            nodes: None,
             params: std::collections::BTreeMap::new(),
             replays: None,
             node_env: Default::default(),
@@ -171,7 +172,8 @@ mod tests {
 
     fn line(seq: u64) -> String {
         let kind = RunEventKind::Note { text: format!("note {seq}") };
-        let event = RunEvent { seq, at: RunTime { micros: seq }, source: None, kind };
+        let event =
+            RunEvent { seq, at: RunTime { micros: seq }, source: None, manual: false, kind };
         serde_json::to_string(&event).unwrap() + "\n"
     }
 

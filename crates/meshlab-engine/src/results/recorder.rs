@@ -28,6 +28,8 @@ pub struct Recorder {
 
 struct Inner {
     last_seq: u64,
+    /// Whether what happens now is in somebody's hands, not the scenario's.
+    manual: bool,
     events: Lines,
     spans: Lines,
     samples: Lines,
@@ -82,6 +84,7 @@ impl Recorder {
         write_synced(&folder.join(file::SCRIPT), script.as_bytes())?;
         let inner = Inner {
             last_seq: 0,
+            manual: false,
             events: Lines::create(folder, file::EVENTS)?,
             spans: Lines::create(folder, file::SPANS)?,
             samples: Lines::create(folder, file::SAMPLES)?,
@@ -96,7 +99,13 @@ impl Recorder {
         inner.last_seq += 1;
         // The time is taken under the lock, so that order of numbers and order of times agree.
         let at = self.clock.now();
-        let event = Arc::new(RunEvent { seq: inner.last_seq, at, source, kind });
+        let manual = match kind {
+            RunEventKind::ByHand { .. } => true,
+            // It is the run's own word that the rest is not.
+            RunEventKind::Kept { .. } => false,
+            _ => inner.manual,
+        };
+        let event = Arc::new(RunEvent { seq: inner.last_seq, at, source, manual, kind });
         let written = inner.events.write(&*event).and_then(|()| inner.events.flush());
         note_failure(&mut inner, written);
         if let Some(listener) = &self.listener
@@ -105,6 +114,11 @@ impl Recorder {
             self.unheard.fetch_add(1, Ordering::Relaxed);
         }
         at
+    }
+
+    /// From now on, what happens is in somebody's hands, or in the scenario's again.
+    pub fn set_manual(&self, manual: bool) {
+        self.lock().manual = manual;
     }
 
     /// Records a span.
@@ -174,6 +188,7 @@ mod tests {
             clock: RunClock { started: Instant::now(), started_unix_nanos: 0 },
             inner: Mutex::new(Inner {
                 last_seq: 0,
+                manual: false,
                 events: lines(events),
                 spans: lines(null),
                 samples: lines(null),

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod charts;
+mod hands;
 mod lanes;
 mod packets;
 mod plots;
@@ -92,6 +93,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String 
                 h2 { "Topology" } (charts::topology(record, view))
                 h2 { "Network" } (packets::section(record, view))
                 h2 { "Work" } (work::section(view))
+                (hands::section(view))
                 h2 { "Resources" } (resources(record, view)) (plots::plots(record, view))
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))
