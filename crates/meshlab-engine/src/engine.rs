@@ -19,6 +19,7 @@ use crate::{
     EngineError, NODE_BINARY, RunConfig,
     cancel::{Cancel, describe},
     captures::Captures,
+    limits::Gates,
     results::{Recorder, RunFolder},
     state::State,
     usage::Samples,
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) views: Mutex<Views>,
     pub(crate) sampler: Mutex<Sampler>,
     pub(crate) samples: Mutex<Samples>,
+    pub(crate) gates: Mutex<Gates>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -85,7 +87,7 @@ impl Engine {
     /// # Errors
     /// The record cannot be written, or the lab cannot be made. No node has been started.
     pub fn start(config: RunConfig, runtime: Handle) -> Result<Self, EngineError> {
-        if !config.binaries.contains_key(NODE_BINARY) {
+        if config.binaries.is_empty() {
             return Err(EngineError::NoBinary(NODE_BINARY));
         }
         let record = |error| EngineError::Record { path: config.output.clone(), error };
@@ -117,6 +119,7 @@ impl Engine {
             views: Mutex::default(),
             sampler: Mutex::new(Sampler::new()),
             samples: Mutex::default(),
+            gates: Mutex::default(),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
@@ -239,15 +242,16 @@ async fn sample_tick(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         let round = lock(&shared.sampler).sample(shared.clock.now());
-        for (of, error) in round.failed {
+        for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
-            if of == SampleSource::Harness {
+            if *of == SampleSource::Harness {
                 shared.warn(format!("the harness cannot sample itself: {error}"));
-                lock(&shared.sampler).untrack(&of);
+                lock(&shared.sampler).untrack(of);
             }
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }
 

@@ -68,6 +68,19 @@ impl Samples {
 }
 
 impl Engine {
+    /// Samples these nodes for their averages, beside the samples of the record: those are judged
+    /// by whole periods, and this one is as short as it happens to be.
+    pub(crate) fn sample_now(&self, nodes: &[NodeId]) {
+        let sampler = lock(&self.shared.sampler);
+        let at = self.shared.clock.now();
+        // One that cannot be read has ended, or is about to be told of at the next period.
+        let now: Vec<Sample> = nodes
+            .iter()
+            .filter_map(|node| sampler.peek(&SampleSource::Node(node.clone()), at)?.ok())
+            .collect();
+        lock(&self.shared.samples).add(&now);
+    }
+
     /// What each of these nodes used by itself, averaged from `since` on.
     pub(crate) fn average_usage(
         &self,
@@ -75,6 +88,8 @@ impl Engine {
         since: Since,
     ) -> Result<Vec<Usage>, HostError> {
         let since = self.since(since)?;
+        // Up to this moment, not to the last sample: a round may be shorter than a sample period.
+        self.sample_now(nodes);
         let samples = lock(&self.shared.samples);
         let of = |node: &NodeId| {
             samples.average(node, since).ok_or_else(|| {

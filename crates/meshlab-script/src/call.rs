@@ -7,7 +7,7 @@ use meshlab_model::{ByteSize, NodeId, Percent, SourceLine};
 use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use crate::{
-    api::{Hit, MeshRef, NodeRef},
+    api::{BinaryRef, Hit, MeshRef, NodeRef},
     context::Context,
     error::{ErrorKind, ScriptError, nearest},
     locate::Line,
@@ -53,6 +53,12 @@ impl Call {
 
     pub(crate) fn at(&self) -> SourceLine {
         self.context.source_line(&self.name, self.line)
+    }
+
+    /// Where an option of the call stands; the call itself, if that cannot be told.
+    pub(crate) fn option_at(&self, key: &str) -> Option<SourceLine> {
+        let (name, line) = (&self.name, self.line);
+        self.context.option_mistake(name, line, key, false, String::new()).source_line()
     }
 
     pub(crate) fn mistake(&self, message: impl Into<String>) -> Box<ScriptError> {
@@ -502,6 +508,7 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::Number(number) => format!("the number {number}"),
         Value::UserData(_) if as_data::<NodeRef>(value).is_some() => "a node".to_owned(),
         Value::UserData(_) if as_data::<MeshRef>(value).is_some() => "a mesh".to_owned(),
+        Value::UserData(_) if as_data::<BinaryRef>(value).is_some() => "a binary".to_owned(),
         other => format!("a {}", other.type_name()),
     }
 }

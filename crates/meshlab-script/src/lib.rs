@@ -21,7 +21,7 @@ mod task;
 mod unwind;
 mod values;
 
-pub use declaration::{Declaration, Overrides};
-pub use error::{ErrorKind, ScriptError};
+pub use declaration::{Declaration, Overrides, Program};
+pub use error::{ErrorKind, ScriptError, nearest};
 pub use rehearsal::{Needs, Rehearsed};
 pub use script::{RunOutcome, Script, globals};

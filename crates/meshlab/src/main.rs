@@ -8,6 +8,7 @@ mod clean;
 mod cli;
 mod doctor;
 mod list;
+mod programs;
 mod replay;
 mod report;
 mod repository;

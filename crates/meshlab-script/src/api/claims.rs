@@ -9,6 +9,7 @@ use mlua::{Function, Lua, Result, Table, Value};
 
 use super::{
     compare::{at_least, at_most, equal},
+    comparison::{improved, not_worse},
     query::query,
     temporal,
 };
@@ -56,6 +57,8 @@ const ENTRIES: &[(&str, &str, Ask)] = &[
     ("expect.equal", "check.equal", equal),
     ("expect.at_least", "check.at_least", at_least),
     ("expect.at_most", "check.at_most", at_most),
+    ("expect.improved", "check.improved", improved),
+    ("expect.not_worse", "check.not_worse", not_worse),
 ];
 
 fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entries> {

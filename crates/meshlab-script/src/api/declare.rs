@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use meshlab_engine::Limits;
 use meshlab_model::DeclaredTest;
 use mlua::{Lua, MultiValue, Result, Table};
 
-use super::params;
+use super::{binaries, limits, params};
 use crate::{
     Declaration,
     call::{Call, Outcome, instant, waiting},
@@ -13,7 +14,17 @@ use crate::{
     values::DurationValue,
 };
 
-const OPTIONS: &[&str] = &["description", "duration", "timeout", "sample_every", "tags", "params"];
+const OPTIONS: &[&str] = &[
+    "description",
+    "duration",
+    "timeout",
+    "sample_every",
+    "tags",
+    "params",
+    "binaries",
+    "ceilings",
+    "trends",
+];
 const SAMPLE_EVERY_MIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
@@ -53,7 +64,7 @@ fn scenario(call: Call) -> Outcome<Table> {
     }
     let params = params::read(&call, &options)?;
     let slack = Duration::from_secs(600);
-    let given = params.clone();
+    let (given, names) = (params.clone(), binaries::declared(&options)?);
     let declaration = Declaration {
         description: options.text("description")?,
         duration,
@@ -61,6 +72,9 @@ fn scenario(call: Call) -> Outcome<Table> {
         sample_every,
         tags: options.texts("tags")?,
         params,
+        binaries: names.clone(),
+        ceilings: Limits { of: limits::ceilings(&options)?, at: call.option_at("ceilings") },
+        trends: Limits { of: limits::trends(&options)?, at: call.option_at("trends") },
         tests: Vec::new(),
     };
     {
@@ -74,6 +88,8 @@ fn scenario(call: Call) -> Outcome<Table> {
     let run = call.lua.create_table().map_err(|error| call.mistake(error.to_string()))?;
     params::table(&call.lua, &call.context, &given)
         .and_then(|table| run.raw_set("params", table))
+        .and_then(|()| binaries::table(&call.lua, &call.context, &names))
+        .and_then(|table| run.raw_set("binaries", table))
         .map_err(|error| call.mistake(error.to_string()))?;
     if let Some(duration) = duration {
         let value = call.lua.create_userdata(DurationValue(duration));

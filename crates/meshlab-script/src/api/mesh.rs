@@ -8,7 +8,7 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::{node::NodeRef, usage};
+use super::{binaries, limits, node::NodeRef, usage};
 use crate::{
     call::{Call, Options, Outcome, describe, waiting},
     context::Context,
@@ -25,8 +25,10 @@ const OPTIONS: &[&str] = &[
     "operator",
     "relay",
     "disk",
+    "binary",
+    "ceilings",
 ];
-const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
+const NODE_OPTIONS: &[&str] = &["id", "role", "env", "binary"];
 const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
 const DEFAULT_ROLE: &str = "broker";
 const NODES_MAX: u64 = 250;
@@ -62,6 +64,11 @@ async fn mesh(call: Call) -> Outcome<MeshRef> {
         operator: options.boolean("operator")?.unwrap_or(false),
         relay: options.boolean("relay")?.unwrap_or(false),
         disk: options.size("disk")?,
+        binary: binaries::chosen(&options)?,
+        ceilings: match options.get("ceilings") {
+            Value::Nil => None,
+            _ => Some(limits::ceilings(&options)?),
+        },
     };
     let id = wanted.name.clone();
     let started = call.host()?.start_mesh(wanted, call.at()).await;
@@ -196,6 +203,7 @@ impl MeshRef {
             id: options.text("id")?.map(NodeId),
             role: options.text("role")?,
             env: options.text_map("env")?,
+            binary: binaries::chosen(&options)?,
         };
         let host = Arc::clone(call.host()?);
         let added = host.add_node(&self.id, wanted, call.at()).await;

@@ -1,11 +1,14 @@
 //! The functions of the language, a file a family.
 
+mod binaries;
 mod chaos;
 mod claims;
 mod compare;
+mod comparison;
 mod declare;
 mod fault_entries;
 mod faults;
+mod limits;
 mod mesh;
 mod node;
 mod operator;
@@ -24,6 +27,7 @@ use mlua::{Lua, Result, Table};
 
 use crate::context::Context;
 
+pub(crate) use binaries::BinaryRef;
 pub(crate) use faults::Hit;
 pub(crate) use mesh::MeshRef;
 pub(crate) use node::NodeRef;
@@ -37,6 +41,7 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     faults::install(lua, context, globals)?;
     chaos::install(lua, context, globals)?;
     traffic::install(lua, context, globals)?;
+    comparison::install(lua, context, globals)?;
     operator::install(lua, context, globals)?;
     tasks::install(lua, context, globals)?;
     record::install(lua, context, globals)
