@@ -125,6 +125,7 @@ impl Bench {
             ceilings: Limits::default(),
             trends: Limits::default(),
             replay: None,
+            profile_hz: None,
             commit: None,
             listener: Some(listener),
         };

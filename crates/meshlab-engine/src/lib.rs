@@ -30,6 +30,7 @@ mod nodes;
 mod operator;
 mod packets;
 mod places;
+mod profiles;
 mod relay;
 mod replay;
 pub mod results;

@@ -136,6 +136,7 @@ impl Engine {
         // The first of its samples is now: what it used is known from the start, however short it
         // lives.
         self.sample_now(std::slice::from_ref(id));
+        crate::profiles::begin(shared, id, process.pid());
         let life = Life {
             process: process.clone(),
             ready: None,

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
+    /// Show where a process, or a run that was profiled, used its CPU time
+    Profile(ProfileArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Remove what a killed harness left on this host: processes and control groups
@@ -72,7 +74,14 @@ pub(crate) struct RunArguments {
     /// chaos) by this, 0.001 to 1000; never a deadline, a hold or `--duration`
     #[arg(long, value_name = "FACTOR", value_parser = time_scale)]
     pub(crate) time_scale: Option<f64>,
-    /// Folder in which results/ and reports/ are written
+    /// Take a profile of every node from its start to its end; `cpu` needs `perf`
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) profile: Option<ProfileKind>,
+    /// Samples in a second of CPU time
+    #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) profile_hz: u32,
+    /// Folder in which results/, reports/ and profiles/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
 }
@@ -171,6 +180,55 @@ pub(crate) struct ReportArguments {
     /// The run's folder, such as results/gossip-swarm-forms/latest, or its name under results/
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArguments {
+    #[command(subcommand)]
+    pub(crate) what: Profiled,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Profiled {
+    /// Profile any process that runs, by its process id
+    Attach(AttachArguments),
+    /// Draw what became of one profile in another: red takes more of the whole, blue less
+    Diff(DiffArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArguments {
+    /// Process id
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// How long, of wall time: a process that sleeps gives no samples
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    pub(crate) length: Duration,
+    /// Samples a second of CPU time
+    #[arg(long, default_value_t = 99, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) hz: u32,
+    /// Folder in which profiles/ is written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// Folded stacks, such as profiles/<run>/fleet.folded
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// Folded stacks to compare with them
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// The SVG that is written
+    #[arg(long, value_name = "FILE", default_value = "diff.svg")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileKind {
+    /// Where CPU time goes: a flamegraph for each node and one for all
+    Cpu,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ mod clean;
 mod cli;
 mod doctor;
 mod list;
+mod profile;
 mod programs;
 mod replay;
 mod report;
@@ -36,6 +37,7 @@ fn main() {
         Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),

@@ -111,6 +111,9 @@ pub(crate) fn execute(
              `--network host` runs on loopback, without network faults"
         );
     }
+    if arguments.profile.is_some() {
+        meshlab_profile::is_available().context("this host cannot take CPU profiles")?;
+    }
     let (binaries, replay) = match settled {
         Some(Settled { binaries, replay }) => (binaries, Some(replay)),
         None => {
@@ -267,6 +270,7 @@ fn config(
         ceilings: declaration.ceilings.clone(),
         trends: declaration.trends.clone(),
         replay: None,
+        profile_hz: arguments.profile.map(|_| arguments.profile_hz),
         commit: repository::commit(),
         listener: Some(listener),
     })

@@ -96,6 +96,9 @@ pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String 
                 h2 { "Work" } (work::section(view))
                 h2 { "Resources" } (limits(view)) (resources(record, view))
                 (plots::plots(record, view))
+                @if !view.profiles.is_empty() {
+                    h2 { "Profiles" } (profiles(view, results))
+                }
                 h2 { "Telemetry" } (telemetry(record, view))
                 h2 { "Notes and metrics" } (notes(view))
                 h2 { "Scenario" }
@@ -194,6 +197,25 @@ fn evidence(record: &RunRecord, view: &RunView, claim: &ClaimView, verdict: &Ver
         @if let Some(since) = claim.evidence.since { p { "counted since " (since) } }
         @if !claim.evidence.by_node.is_empty() { p { "by node: " (tallies(&claim.evidence)) } }
         @for note in &claim.evidence.notes { p { "note: " (clean(note)) } }
+    }
+}
+
+/// Links to the flamegraphs, each with what it rests on.
+fn profiles(view: &RunView, results: &str) -> Markup {
+    html! {
+        p { "Where CPU time went: samples of what runs, so what waits is not in them. \
+            A second of CPU time is as many samples as the rate says." }
+        table {
+            tr { th { "of" } th { "flamegraph" } th { "samples" } th { "rate" } }
+            @for profile in &view.profiles {
+                tr {
+                    td { (clean(profile.node.as_ref().map_or("all nodes", NodeId::as_str))) }
+                    td { a href=(address(results, &profile.file)) { (clean(&profile.kind)) } }
+                    td { (profile.samples) }
+                    td { (profile.hz) " Hz" }
+                }
+            }
+        }
     }
 }
 
