@@ -277,8 +277,11 @@ pub struct ClaimOutcome {
 /// What a node used, averaged over a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
-    /// Share of one core; 1.0 is all of it.
+    /// Share of one core while it ran; 1.0 is all of it.
     pub cpu: f64,
+    /// CPU time of its processes, user and system. What two programs are compared by: a share is of
+    /// the time that a node ran, and the faster one has run for less of it.
+    pub cpu_time: Duration,
     /// Resident memory.
     pub rss: ByteSize,
     /// Open file descriptors.

@@ -1,6 +1,9 @@
 //! What nodes used over a stretch of time, from the samples that are in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use meshlab_model::{ByteSize, NodeId, RunTime, Sample, SampleSource, format_duration};
 
@@ -60,6 +63,7 @@ impl Samples {
         }
         (micros > 0.0).then(|| Usage {
             cpu: cpu / micros,
+            cpu_time: Duration::from_secs_f64(cpu / 1e6),
             rss: ByteSize((rss / micros).round() as u64),
             open_files: files / micros,
             threads: threads / micros,
@@ -166,6 +170,7 @@ mod tests {
         ];
         let usage = of(&samples).average(&"node-1".into(), at(0)).unwrap();
         assert!((usage.cpu - 0.5).abs() < 1e-9, "{usage:?}");
+        assert_eq!(usage.cpu_time, Duration::from_secs(1));
     }
 
     #[test]

@@ -262,8 +262,9 @@ impl Host for Fake {
     }
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.say(format!("usage {nodes:?} {since:?}"));
-        let one =
-            Usage { cpu: 0.0125, rss: ByteSize(40 * 1024 * 1024), open_files: 20.4, threads: 3.0 };
+        let (cpu, cpu_time) = (0.0125, Duration::from_millis(250));
+        let rss = ByteSize(40 * 1024 * 1024);
+        let one = Usage { cpu, cpu_time, rss, open_files: 20.4, threads: 3.0 };
         Ok(vec![one; nodes.len()])
     }
     async fn act(&self, node: &NodeId, act: NodeAct, _: SourceLine) -> Result<Answered, HostError> {
