@@ -14,11 +14,15 @@
 ---@field sample_every? meshlab.Duration  between two samples, 100 ms at least; `"1s"` by default
 ---@field tags? string[]  words to choose it by, with `--tag`
 ---@field params? table<string, string|number|boolean>  defaults; `--set name=value` replaces one, which keeps its type
+---@field binaries? string[]  programs it needs, as `--binary` names them
+---@field ceilings? meshlab.Ceilings  the most that a node may use at any sample
+---@field trends? meshlab.Trends  what nodes may grow by
 
 ---The run of a scenario.
 ---@class (exact) meshlab.Run
 ---@field duration meshlab.DurationValue  of the plan, if it declares one
 ---@field params table<string, any>  its parameters, read-only
+---@field binaries table<string, meshlab.Binary>  the programs that it declares
 
 ---Declares the file. It is called once, before the first test.
 ---
@@ -90,6 +94,8 @@ function step(name, body) end
 ---@field operator? boolean  take orders that root in the run's operator; `false` by default
 ---@field relay? boolean  start a relay for its nodes; `false` by default
 ---@field disk? meshlab.Size  what fits on the disk of each node, in a lab; `"64MiB"` by default
+---@field binary? meshlab.Binary  the program of its nodes; mesh-node by default
+---@field ceilings? meshlab.Ceilings  in the place of the scenario's, for its nodes
 
 ---A mesh of running nodes.
 ---@class (exact) meshlab.Mesh
@@ -182,11 +188,13 @@ function Mesh:relay() end
 ---@field id? string  its id; `node-<n>` where it is not given
 ---@field role? string  its role; that of the mesh's first node by default
 ---@field env? table<string, string>  environment of this node
+---@field binary? meshlab.Binary  its program; that of its mesh by default
 
 ---A node of a mesh: a process. Two are equal if they are the same node.
 ---@class (exact) meshlab.Node
 ---@field id string  its id in the run: `node-3`
 ---@field role string  its role: `broker`
+---@field binary meshlab.Binary  its program
 ---@field name string  its name in spans, which is its public key's; nil for a relay
 local Node = {}
 
@@ -351,6 +359,7 @@ function Node:usage(options) end
 ---What processes used, from samples of the kernel's figures.
 ---@class (exact) meshlab.Usage
 ---@field cpu number  share of one core, 1.0 is a whole one
+---@field cpu_time meshlab.DurationValue  CPU time, user and system; what two programs are compared by
 ---@field rss meshlab.SizeValue  resident memory
 ---@field open_files integer  open files
 ---@field threads integer  threads
@@ -927,6 +936,154 @@ function spans(name, filter) end
 function chaos(options, body) end
 
 ----------------------------------------------------------------------------------------------------
+-- Before and after
+----------------------------------------------------------------------------------------------------
+
+---What is compared, and how often.
+---@class (exact) meshlab.CompareOptions
+---@field before meshlab.Binary  the one program
+---@field after meshlab.Binary  the other one
+---@field rounds integer  with each of them, at most 200
+---@field warmup? integer  rounds that come first and do not count; `1` by default
+---@field round fun(binary: meshlab.Binary): table<string, number|meshlab.DurationValue|meshlab.SizeValue>  measures, each above zero
+
+---What rounds with two programs measured.
+---@class (exact) meshlab.Comparison
+---@field rounds integer  with each of them
+local Comparison = {}
+
+---The median of a measure with the one program.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms sooner", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 5,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  record.metric("before", result:before("formed"))
+---  record.metric("after", result:after("formed"))
+---  record.note("ratio " .. result:effect("formed"))
+---end)
+---```
+---@param measure string its name
+---@return number|meshlab.DurationValue|meshlab.SizeValue median
+---@nodiscard
+function Comparison:before(measure) end
+
+---The median of a measure with the other program.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms sooner", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 5,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  record.metric("before", result:before("formed"))
+---  record.metric("after", result:after("formed"))
+---  record.note("ratio " .. result:effect("formed"))
+---end)
+---```
+---@param measure string its name
+---@return number|meshlab.DurationValue|meshlab.SizeValue median
+---@nodiscard
+function Comparison:after(measure) end
+
+---The ratio of after to before, by rounds.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms sooner", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 5,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  record.metric("before", result:before("formed"))
+---  record.metric("after", result:after("formed"))
+---  record.note("ratio " .. result:effect("formed"))
+---end)
+---```
+---@param measure string its name
+---@return number ratio below 1 is better
+---@nodiscard
+function Comparison:effect(measure) end
+
+---How much, and how sure.
+---@class (exact) meshlab.Gain
+---@field by meshlab.Percent  of what it was before
+---@field confidence? meshlab.Percent  of the interval, 50% to 99.99%; `"95%"` by default
+
+---A program that meshes can be made of.
+---@class (exact) meshlab.Binary
+---@field name string  as `--binary` names it
+---@field path string  where it lies; empty in a rehearsal
+---@field version string  the first digits of its SHA-256
+
+---The most that a node may use at any sample; the run ends at the first above.
+---@class (exact) meshlab.Ceilings
+---@field cpu? meshlab.Percent  share of one core, averaged over one sample period
+---@field rss? meshlab.Size  resident memory
+---@field open_files? integer  open files
+---@field threads? integer  threads
+
+---The most that nodes may grow by: the upper end of the 95 % interval of their mean slope.
+---@class (exact) meshlab.Trend
+---@field max_growth meshlab.Rate  an amount per time: `"256KiB/h"`, `"1/h"`
+---@field after? meshlab.Duration  left out at the start of each process; `"10m"` by default
+---@field needs? meshlab.Duration  with less data it is inconclusive; `"1h"` by default
+
+---What nodes may grow by.
+---@class (exact) meshlab.Trends
+---@field cpu? meshlab.Trend  share of one core
+---@field rss? meshlab.Trend  resident memory
+---@field open_files? meshlab.Trend  open files
+---@field threads? meshlab.Trend  threads
+
+---Runs the same round with two programs: before, after, after, before, and so on.
+---
+---What a round starts ends with it, and evidence counts from its start. A round that fails fails
+---the comparison and is told with its number.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms sooner", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 10,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  expect.improved(result, "formed", { by = "20%" })
+---end)
+---```
+---@param options meshlab.CompareOptions
+---@return meshlab.Comparison comparison
+function compare(options) end
+
+----------------------------------------------------------------------------------------------------
 -- Workloads
 ----------------------------------------------------------------------------------------------------
 
@@ -1363,6 +1520,59 @@ function Expect.at_least(actual, bound, label) end
 ---@param label? string what it is, for the report
 ---@return meshlab.Met met
 function Expect.at_most(actual, bound, label) end
+
+---A measure is less after than before, by so much at least.
+---
+---What the rounds cannot decide is inconclusive, never passed, and is told with how many rounds
+---might.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms as soon", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 10,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  expect.improved(result, "formed", { by = "20%" })
+---end)
+---```
+---@param comparison meshlab.Comparison what `compare` returned
+---@param measure string its name
+---@param gain meshlab.Gain
+---@return meshlab.Met met
+function Expect.improved(comparison, measure, gain) end
+
+---A measure is not more after than before by so much.
+---
+---As with `expect.improved`, what cannot be decided is inconclusive.
+---
+---```lua
+---local run = scenario { binaries = { "before", "after" } }
+---
+---test("a mesh forms as soon", function()
+---  local result = compare {
+---    before = run.binaries.before,
+---    after = run.binaries.after,
+---    rounds = 10,
+---    round = function(binary)
+---      local swarm = mesh { nodes = 4, binary = binary }
+---      return { formed = expect.formed(swarm).took }
+---    end,
+---  }
+---  expect.not_worse(result, "formed", { by = "5%" })
+---end)
+---```
+---@param comparison meshlab.Comparison what `compare` returned
+---@param measure string its name
+---@param gain meshlab.Gain
+---@return meshlab.Met met
+function Expect.not_worse(comparison, measure, gain) end
 
 ---Claims that must hold: at one that fails the test stops, cleans up and fails.
 ---@type meshlab.Expect

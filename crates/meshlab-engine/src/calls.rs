@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ClaimId, FaultId, MeshId, NodeId, RunEventKind, RunTime, Severity,
-    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ChaosTally, ClaimEvidence, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunEventKind,
+    RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 
 use tokio::sync::watch;
 
 use crate::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, Draw, Engine, FaultCall, FaultStarted, Grant,
-    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
-    SpanQuery, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, Engine, FaultCall,
+    FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo,
+    NodeOptions, NodeView, Since, SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -33,10 +33,13 @@ impl Host for Engine {
     async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError> {
         let faults = self.close_faults().await;
         let keeps = self.keeps(test, faults.is_err() || outcome != TestOutcome::Completed);
+        // While the nodes still run: what could not be sampled is missing, not over.
+        self.close_limits();
         if !keeps {
             self.end_all_nodes().await;
             self.shared.state().test = None;
         }
+        self.shared.state().comparisons.clear();
         if let Err(error) = &faults {
             self.problem(false, error.to_string(), None);
         }
@@ -97,8 +100,9 @@ impl Host for Engine {
                 digest_every_micros,
                 digest_gated: options.digest_gated,
             },
-            at,
+            at.clone(),
         );
+        self.open_limits(&name, &at)?;
         self.start_all(options).await?;
         self.shared.event(RunEventKind::MeshReady { mesh: name });
         Ok(())
@@ -113,9 +117,10 @@ impl Host for Engine {
         let role = {
             let state = self.shared.state();
             let mesh = state.mesh(mesh)?;
-            options.role.or_else(|| mesh.options.roles.first().cloned()).unwrap_or_default()
+            let role = options.role.clone();
+            role.or_else(|| mesh.options.roles.first().cloned()).unwrap_or_default()
         };
-        let id = self.place_node(mesh, options.id, &role, options.env)?;
+        let id = self.place_node(mesh, &role, options)?;
         self.start_life(&id).await?;
         Ok(id)
     }
@@ -225,6 +230,31 @@ impl Host for Engine {
         at: SourceLine,
     ) -> Result<ChaosTally, HostError> {
         self.run_chaos(options, over, at).await
+    }
+
+    fn begin_comparison(
+        &self,
+        options: ComparisonOptions,
+        at: SourceLine,
+    ) -> Result<ComparisonId, HostError> {
+        self.compare(options, at)
+    }
+
+    fn begin_round(&self, comparison: ComparisonId, round: &Round) -> Result<(), HostError> {
+        self.open_round(comparison, round)
+    }
+
+    async fn end_round(
+        &self,
+        comparison: ComparisonId,
+        round: &Round,
+        measured: Measured,
+    ) -> Result<(), HostError> {
+        self.close_round(comparison, round, measured).await
+    }
+
+    fn end_comparison(&self, comparison: ComparisonId) {
+        self.shared.event(RunEventKind::ComparisonFinished { comparison });
     }
 
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {

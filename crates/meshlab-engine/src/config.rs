@@ -4,7 +4,9 @@ use std::{
     collections::BTreeMap, io, path::PathBuf, sync::Arc, sync::mpsc::SyncSender, time::Duration,
 };
 
-use meshlab_model::{BinaryRecord, DeclaredTest, NetworkMode, ParamValue, RunEvent};
+use meshlab_model::{
+    BinaryRecord, Ceilings, DeclaredTest, NetworkMode, ParamValue, RunEvent, SourceLine, Trends,
+};
 
 use crate::Replay;
 
@@ -37,8 +39,12 @@ pub struct RunConfig {
     pub sample_every: Duration,
     /// Where the nodes live.
     pub network: NetworkMode,
-    /// Programs by name; [`NODE_BINARY`] must be among them.
+    /// Programs by name; [`NODE_BINARY`] among them, unless every mesh has another.
     pub binaries: BTreeMap<String, BinaryRecord>,
+    /// The most that a node may use at any sample.
+    pub ceilings: Limits<Ceilings>,
+    /// The most that nodes may grow by.
+    pub trends: Limits<Trends>,
     /// Environment of single nodes: node, then name, then value.
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,
     /// How long the scenario's plan lasts, where the command line said so.
@@ -60,6 +66,15 @@ pub struct RunConfig {
     pub commit: Option<String>,
     /// Who wants to hear of events as they happen.
     pub listener: Option<SyncSender<Arc<RunEvent>>>,
+}
+
+/// Limits that the scenario declares for all nodes, and where.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limits<T> {
+    /// The limits; none if empty.
+    pub of: T,
+    /// The line that declares them.
+    pub at: Option<SourceLine>,
 }
 
 /// Why a run could not begin. Completes "failed to ...".

@@ -20,6 +20,7 @@ use crate::{
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
+    limits::Gates,
     profiles::Profiles,
     results::{Recorder, RunFolder},
     state::State,
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) views: Mutex<Views>,
     pub(crate) sampler: Mutex<Sampler>,
     pub(crate) samples: Mutex<Samples>,
+    pub(crate) gates: Mutex<Gates>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -89,7 +91,7 @@ impl Engine {
     /// # Errors
     /// The record cannot be written, or the lab cannot be made. No node has been started.
     pub fn start(config: RunConfig, runtime: Handle) -> Result<Self, EngineError> {
-        if !config.binaries.contains_key(NODE_BINARY) {
+        if config.binaries.is_empty() {
             return Err(EngineError::NoBinary(NODE_BINARY));
         }
         let record = |error| EngineError::Record { path: config.output.clone(), error };
@@ -121,6 +123,7 @@ impl Engine {
             views: Mutex::default(),
             sampler: Mutex::new(Sampler::new()),
             samples: Mutex::default(),
+            gates: Mutex::default(),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
@@ -248,15 +251,16 @@ async fn sample_tick(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         let round = lock(&shared.sampler).sample(shared.clock.now());
-        for (of, error) in round.failed {
+        for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
-            if of == SampleSource::Harness {
+            if *of == SampleSource::Harness {
                 shared.warn(format!("the harness cannot sample itself: {error}"));
-                lock(&shared.sampler).untrack(&of);
+                lock(&shared.sampler).untrack(of);
             }
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }
 

@@ -21,8 +21,8 @@ use meshlab_wire::attr;
 use tokio::runtime::Handle;
 
 use crate::{
-    Engine, FaultCall, FaultSettings, FaultStarted, Host, HostError, MeshOptions, NODE_BINARY,
-    Replay, RunConfig,
+    Engine, FaultCall, FaultSettings, FaultStarted, Host, HostError, Limits, MeshOptions,
+    NODE_BINARY, Replay, RunConfig,
     results::{RunRecord, read_run},
 };
 
@@ -52,10 +52,36 @@ pub(crate) fn here() -> SourceLine {
     SourceLine { file: "x.lua".to_owned(), line: 1, column: 1 }
 }
 
+/// A mesh of so many nodes with nothing special about it.
+pub(crate) fn mesh_of(name: &str, nodes: usize) -> MeshOptions {
+    MeshOptions {
+        name: name.into(),
+        roles: vec!["broker".to_owned(); nodes],
+        digest_every: Duration::from_secs(1),
+        digest_gated: false,
+        env: BTreeMap::new(),
+        backbone: false,
+        operator: false,
+        relay: false,
+        disk: None,
+        binary: None,
+        ceilings: None,
+    }
+}
+
 impl Bench {
     /// A run with a mesh of so many nodes, inside its first test.
     pub(crate) async fn start(network: NetworkMode, nodes: usize) -> Self {
         Self::start_again(network, nodes, None).await
+    }
+
+    /// The same, with something else about the run.
+    pub(crate) async fn start_with(
+        network: NetworkMode,
+        nodes: usize,
+        change: impl FnOnce(&mut RunConfig),
+    ) -> Self {
+        Self::make(network, nodes, change).await
     }
 
     /// The same, with the schedules of another run.
@@ -64,6 +90,10 @@ impl Bench {
         nodes: usize,
         replay: Option<Replay>,
     ) -> Self {
+        Self::make(network, nodes, |config| config.replay = replay).await
+    }
+
+    async fn make(network: NetworkMode, nodes: usize, change: impl FnOnce(&mut RunConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("subject");
         fs::write(&program, SUBJECT).unwrap();
@@ -76,7 +106,7 @@ impl Bench {
             built_by_run: false,
         };
         let (listener, events) = sync_channel(10_000);
-        let config = RunConfig {
+        let mut config = RunConfig {
             output: folder.path().to_owned(),
             scenario: "x".to_owned(),
             script_path: "x.lua".to_owned(),
@@ -94,25 +124,17 @@ impl Bench {
             nodes: None,
             keep: false,
             params: BTreeMap::new(),
-            replay,
+            ceilings: Limits::default(),
+            trends: Limits::default(),
+            replay: None,
             profile_hz: None,
             commit: None,
             listener: Some(listener),
         };
+        change(&mut config);
         let engine = Engine::start(config, Handle::current()).unwrap();
         engine.begin_test(TestId(0), "it", here()).await.unwrap();
-        let options = MeshOptions {
-            name: "mesh1".into(),
-            roles: vec!["broker".to_owned(); nodes],
-            digest_every: Duration::from_secs(1),
-            digest_gated: false,
-            env: BTreeMap::new(),
-            backbone: false,
-            operator: false,
-            relay: false,
-            disk: None,
-        };
-        engine.start_mesh(options, here()).await.unwrap();
+        engine.start_mesh(mesh_of("mesh1", nodes), here()).await.unwrap();
         Self { engine, events, folder }
     }
 

@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use meshlab_faults::Settings as FaultSettings;
 use meshlab_model::{
-    ByteSize, ChaosPlace, ChaosTally, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity,
-    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ByteSize, Ceilings, ChaosPlace, ChaosTally, ClaimId, ComparisonId, FaultId, Measure, MeshId,
+    NodeId, Percent, Round, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome,
+    Verdict,
 };
 use meshlab_spans::Condition;
 use meshlab_wire::{Order, Outcome, State, TrafficKind};
@@ -59,6 +60,10 @@ pub struct MeshOptions {
     /// What fits on the disk of each of its nodes; 64 MiB if absent. Of no effect on the host's
     /// network, where a node's data is in a plain directory.
     pub disk: Option<ByteSize>,
+    /// Name of the program of its nodes; [`NODE_BINARY`](crate::NODE_BINARY) if absent.
+    pub binary: Option<String>,
+    /// The most that its nodes may use, in the place of what the scenario says for all.
+    pub ceilings: Option<Ceilings>,
 }
 
 /// Options of `mesh:add`.
@@ -70,6 +75,8 @@ pub struct NodeOptions {
     pub role: Option<String>,
     /// Environment of this node.
     pub env: BTreeMap<String, String>,
+    /// Name of its program; that of its mesh if absent.
+    pub binary: Option<String>,
 }
 
 /// A node as a scenario sees it.
@@ -85,6 +92,8 @@ pub struct NodeInfo {
     pub live: bool,
     /// What it calls itself, `<mesh>.<role>.<6 hex>`; `None` until it was ready once.
     pub name: Option<String>,
+    /// Name of its program.
+    pub binary: String,
 }
 
 /// From when on evidence counts.
@@ -199,6 +208,8 @@ pub enum Claim {
         /// nothing is to be said of it.
         meanwhile: &'static str,
     },
+    /// One program measured otherwise than another.
+    Changed(Changed),
     /// The order or the density of spans.
     Temporal(Temporal),
     /// A comparison that the script has made already.
@@ -214,6 +225,46 @@ pub enum Claim {
     },
 }
 
+/// What rounds with two programs must show of one of their measures, of which less is better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Which rounds.
+    pub comparison: ComparisonId,
+    /// Name of the measure.
+    pub measure: String,
+    /// In which direction.
+    pub gain: Gain,
+    /// By how much: the share of before that after is less by at least, or more by at most.
+    pub by: Percent,
+    /// Of the interval of the effect; 0.95 is 95 %.
+    pub confidence: Percent,
+}
+
+/// What one program must be, beside another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gain {
+    /// Less by so much at least.
+    Improved,
+    /// Not more by so much.
+    NotWorse,
+}
+
+/// Rounds with two programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparisonOptions {
+    /// Name of the one program.
+    pub before: String,
+    /// Name of the other one.
+    pub after: String,
+    /// Rounds with each that count.
+    pub rounds: u32,
+    /// Rounds with each that come first and do not.
+    pub warmup: u32,
+}
+
+/// What a round measured, by name, or why it failed.
+pub type Measured = Result<BTreeMap<String, Measure>, String>;
+
 /// How a claim came out, for the script.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimOutcome {
@@ -226,8 +277,11 @@ pub struct ClaimOutcome {
 /// What a node used, averaged over a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
-    /// Share of one core; 1.0 is all of it.
+    /// Share of one core while it ran; 1.0 is all of it.
     pub cpu: f64,
+    /// CPU time of its processes, user and system. What two programs are compared by: a share is of
+    /// the time that a node ran, and the faster one has run for less of it.
+    pub cpu_time: Duration,
     /// Resident memory.
     pub rss: ByteSize,
     /// Open file descriptors.
@@ -553,6 +607,23 @@ pub trait Host: Send + Sync {
         over: watch::Receiver<bool>,
         at: SourceLine,
     ) -> Result<ChaosTally, HostError>;
+    /// Rounds with two programs begin.
+    fn begin_comparison(
+        &self,
+        options: ComparisonOptions,
+        at: SourceLine,
+    ) -> Result<ComparisonId, HostError>;
+    /// A round begins: what is started from now on ends with it.
+    fn begin_round(&self, comparison: ComparisonId, round: &Round) -> Result<(), HostError>;
+    /// It ended. Judges the faults of the round, takes them back, and stops its nodes.
+    async fn end_round(
+        &self,
+        comparison: ComparisonId,
+        round: &Round,
+        measured: Measured,
+    ) -> Result<(), HostError>;
+    /// There are no more rounds.
+    fn end_comparison(&self, comparison: ComparisonId);
     /// Waits. Ends early, with an error, when the run is stopped.
     async fn sleep(&self, length: Duration) -> Result<(), HostError>;
     /// A line in the timeline.

@@ -4,8 +4,9 @@
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
 //! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
-//! in `replay.rs`; `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh
-//! for whoever attaches.
+//! in `replay.rs`; `rounds.rs` compares two programs, `limits/` holds nodes to what they may use;
+//! `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh for whoever
+//! attaches.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -26,6 +27,7 @@ mod fixture;
 mod host;
 mod keep;
 mod kept;
+mod limits;
 mod nodes;
 mod operator;
 mod packets;
@@ -34,6 +36,7 @@ mod profiles;
 mod relay;
 mod replay;
 pub mod results;
+mod rounds;
 mod state;
 mod subject;
 mod usage;
@@ -42,13 +45,14 @@ mod views;
 pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use claims::Temporal;
 pub use clean::{Leftover, leftovers, unfinished_runs};
-pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
+pub use config::{EngineError, Limits, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use host::{
-    Aim, Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted,
-    Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
-    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
+    Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw,
+    FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured, MeshOptions,
+    MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage,
+    Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,

@@ -11,7 +11,7 @@ use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, 
 use meshlab_wire::{Ready, Reply, Request};
 
 use crate::{
-    Engine, HostError, MeshOptions, NODE_BINARY, RELAY_BINARY,
+    Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions,
     engine::{Shared, lock},
     state::{Kind, Life},
     subject,
@@ -29,12 +29,13 @@ impl Engine {
     pub(crate) fn place_node(
         &self,
         mesh: &MeshId,
-        id: Option<NodeId>,
         role: &str,
-        environment: BTreeMap<String, String>,
+        options: NodeOptions,
     ) -> Result<NodeId, HostError> {
-        let id = self.name_node(id)?;
-        self.place(Kind::Node, mesh, &id, role, environment)?;
+        let usual = self.shared.state().mesh(mesh)?.options.binary.clone();
+        let binary = options.binary.or(usual).unwrap_or_else(|| NODE_BINARY.to_owned());
+        let id = self.name_node(options.id)?;
+        self.place(Kind::Node, mesh, &id, role, &binary, options.env)?;
         if let Some(mesh) = self.shared.state().meshes.get_mut(mesh) {
             mesh.nodes.push(id.clone());
         }
@@ -113,7 +114,7 @@ impl Engine {
             Kind::Node => subject::node_environment(&state, id, &given)?,
             Kind::Relay => subject::relay_environment(node, &given),
         };
-        let name = program_of(node.kind);
+        let name = node.binary.as_str();
         let binary = self.shared.config.binaries.get(name).ok_or_else(|| {
             HostError::Harness(format!(
                 "failed to find the program `{name}`: name it with `--binary {name}=PATH`"
@@ -132,6 +133,9 @@ impl Engine {
     fn begin_life(&self, id: &NodeId, process: Process) -> Result<Life, HostError> {
         let shared = &self.shared;
         lock(&shared.sampler).track(SampleSource::Node(id.clone()), process.pid());
+        // The first of its samples is now: what it used is known from the start, however short it
+        // lives.
+        self.sample_now(std::slice::from_ref(id));
         crate::profiles::begin(shared, id, process.pid());
         let life = Life {
             process: process.clone(),
@@ -150,7 +154,7 @@ impl Engine {
             node: id.clone(),
             mesh: node.mesh.clone(),
             role: node.role.clone(),
-            binary: program_of(node.kind).to_owned(),
+            binary: node.binary.clone(),
             pid: process.pid(),
             incarnation: node.incarnation,
             address: node.place.bind.join(" "),
@@ -253,6 +257,13 @@ impl Engine {
     /// Stops every node of every mesh at once and gives their places back.
     pub(crate) async fn end_all_nodes(&self) {
         let ids: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
+        self.end_nodes(&ids).await;
+        lock(&self.shared.samples).clear();
+        self.shared.state().meshes.clear();
+    }
+
+    /// Stops these nodes at once and gives their places back.
+    pub(crate) async fn end_nodes(&self, ids: &[NodeId]) {
         let ends: Vec<_> = ids
             .iter()
             .map(|id| {
@@ -267,18 +278,16 @@ impl Engine {
         if let Some(lab) = lock(&self.shared.lab).clone()
             && !ids.is_empty()
         {
-            self.count_packets(&lab, &ids);
-            for id in &ids {
+            self.count_packets(&lab, ids);
+            for id in ids {
                 lab.remove_node(id);
             }
         }
-        lock(&self.shared.samples).clear();
-        for id in &ids {
+        for id in ids {
             self.keep_data(id);
         }
         let mut state = self.shared.state();
-        state.nodes.clear();
-        state.meshes.clear();
+        state.nodes.retain(|id, _| !ids.contains(id));
     }
 
     /// Starts a whole mesh: the first node by itself, for it is the seed, then the others.
@@ -293,7 +302,7 @@ impl Engine {
         }
         let mut ids = Vec::new();
         for role in &roles {
-            ids.push(self.place_node(&mesh, None, role, BTreeMap::new())?);
+            ids.push(self.place_node(&mesh, role, NodeOptions::default())?);
         }
         let Some((first, others)) = ids.split_first() else {
             return Err(HostError::Misuse("a mesh needs at least one node".to_owned()));
@@ -314,13 +323,6 @@ impl Engine {
             outcome = outcome.and(started);
         }
         outcome
-    }
-}
-
-fn program_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Node => NODE_BINARY,
-        Kind::Relay => RELAY_BINARY,
     }
 }
 

@@ -32,6 +32,7 @@ impl Engine {
         mesh: &MeshId,
         id: &NodeId,
         role: &str,
+        binary: &str,
         environment: BTreeMap<String, String>,
     ) -> Result<(), HostError> {
         let shared = &self.shared;
@@ -53,6 +54,7 @@ impl Engine {
             kind,
             mesh: mesh.clone(),
             role: role.to_owned(),
+            binary: binary.to_owned(),
             place,
             environment,
             data,

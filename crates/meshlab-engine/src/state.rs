@@ -14,13 +14,13 @@ use std::{
 use meshlab_faults::{Hurts, Undo};
 use meshlab_fleet::Process;
 use meshlab_lab::Disk;
-use meshlab_model::{FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
+use meshlab_model::{ComparisonId, FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
 use meshlab_stats::Stream;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{Draw, HostError, MeshOptions, NodeInfo, faults::Healing};
+use crate::{Draw, HostError, MeshOptions, NodeInfo, faults::Healing, rounds::Comparing};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -31,11 +31,14 @@ pub(crate) struct State {
     pub(crate) meshes: BTreeMap<MeshId, Mesh>,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) faults: BTreeMap<FaultId, OpenFault>,
+    /// Of the test that is running.
+    pub(crate) comparisons: BTreeMap<ComparisonId, Comparing>,
     /// Nodes that were ever started, over all tests: ids are not used twice.
     pub(crate) nodes_named: u32,
     pub(crate) last_claim: u32,
     pub(crate) last_fault: u32,
     pub(crate) last_chaos: u32,
+    pub(crate) last_comparison: u32,
     pub(crate) last_step: u32,
     /// Public key of the run's operator, once one was needed.
     pub(crate) operator: Option<String>,
@@ -82,6 +85,8 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) mesh: MeshId,
     pub(crate) role: String,
+    /// Name of its program.
+    pub(crate) binary: String,
     pub(crate) place: Place,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) data: PathBuf,
@@ -121,6 +126,8 @@ pub(crate) struct Life {
 
 /// A fault of the running test.
 pub(crate) struct OpenFault {
+    /// Its name in the catalogue.
+    pub(crate) name: String,
     pub(crate) hurts: Hurts,
     /// Whether its targets notice nothing while it acts.
     pub(crate) freezes: bool,
@@ -191,6 +198,7 @@ impl Node {
             role: self.role.clone(),
             live: self.runs(),
             name: self.ready().map(|ready| ready.name.clone()),
+            binary: self.binary.clone(),
         }
     }
 

@@ -1,6 +1,9 @@
 //! What nodes used over a stretch of time, from the samples that are in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use meshlab_model::{ByteSize, NodeId, RunTime, Sample, SampleSource, format_duration};
 
@@ -60,6 +63,7 @@ impl Samples {
         }
         (micros > 0.0).then(|| Usage {
             cpu: cpu / micros,
+            cpu_time: Duration::from_secs_f64(cpu / 1e6),
             rss: ByteSize((rss / micros).round() as u64),
             open_files: files / micros,
             threads: threads / micros,
@@ -68,6 +72,19 @@ impl Samples {
 }
 
 impl Engine {
+    /// Samples these nodes for their averages, beside the samples of the record: those are judged
+    /// by whole periods, and this one is as short as it happens to be.
+    pub(crate) fn sample_now(&self, nodes: &[NodeId]) {
+        let sampler = lock(&self.shared.sampler);
+        let at = self.shared.clock.now();
+        // One that cannot be read has ended, or is about to be told of at the next period.
+        let now: Vec<Sample> = nodes
+            .iter()
+            .filter_map(|node| sampler.peek(&SampleSource::Node(node.clone()), at)?.ok())
+            .collect();
+        lock(&self.shared.samples).add(&now);
+    }
+
     /// What each of these nodes used by itself, averaged from `since` on.
     pub(crate) fn average_usage(
         &self,
@@ -75,6 +92,8 @@ impl Engine {
         since: Since,
     ) -> Result<Vec<Usage>, HostError> {
         let since = self.since(since)?;
+        // Up to this moment, not to the last sample: a round may be shorter than a sample period.
+        self.sample_now(nodes);
         let samples = lock(&self.shared.samples);
         let of = |node: &NodeId| {
             samples.average(node, since).ok_or_else(|| {
@@ -151,6 +170,7 @@ mod tests {
         ];
         let usage = of(&samples).average(&"node-1".into(), at(0)).unwrap();
         assert!((usage.cpu - 0.5).abs() < 1e-9, "{usage:?}");
+        assert_eq!(usage.cpu_time, Duration::from_secs(1));
     }
 
     #[test]

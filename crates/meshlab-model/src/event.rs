@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChaosId, ClaimId, FaultId, MeshId, NodeId, RunTime, StepId, TelemetryCount, TestId, Verdict,
+    ChaosId, ClaimId, ComparisonId, FaultId, Measure, MeshId, NodeId, Round, RunTime, StepId,
+    TelemetryCount, TestId, Verdict,
 };
 
 /// One line of `events.jsonl`.
@@ -292,6 +293,47 @@ pub enum RunEventKind {
         /// Why it ended before its schedule did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         early: Option<String>,
+    },
+    /// Rounds with two programs begin.
+    ComparisonStarted {
+        /// Which.
+        comparison: ComparisonId,
+        /// The test it belongs to.
+        test: TestId,
+        /// Name of the one program in the manifest.
+        before: String,
+        /// Name of the other one.
+        after: String,
+        /// Rounds with each that count.
+        rounds: u32,
+        /// Rounds with each that come first and do not.
+        warmup: u32,
+    },
+    /// A round with one of the two programs begins.
+    RoundStarted {
+        /// Of which comparison.
+        comparison: ComparisonId,
+        /// Which round.
+        #[serde(flatten)]
+        round: Round,
+    },
+    /// A round ended, and everything that it started is gone.
+    RoundFinished {
+        /// Of which comparison.
+        comparison: ComparisonId,
+        /// Which round.
+        #[serde(flatten)]
+        round: Round,
+        /// What it measured, by name; empty if it failed.
+        measures: BTreeMap<String, Measure>,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+    },
+    /// All rounds of a comparison were made, or one of them failed.
+    ComparisonFinished {
+        /// Which.
+        comparison: ComparisonId,
     },
     /// A node was asked to do something, and what came of it.
     NodeActed {
@@ -600,6 +642,8 @@ pub enum EndReason {
     },
     /// The scenario's timeout passed.
     TimedOut,
+    /// A node was above a ceiling; the claim says which.
+    CeilingBroken,
     /// The scenario is wrong.
     ScriptError,
     /// The harness could not go on.

@@ -87,6 +87,10 @@ number_id! {
     ChaosId
 }
 number_id! {
+    /// One `compare` of a run, from 1.
+    ComparisonId
+}
+number_id! {
     /// One entry into a `step`.
     StepId
 }

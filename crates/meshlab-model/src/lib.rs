@@ -6,19 +6,23 @@
 //! It does no I/O, reads no clock and knows no runtime: everything here is a value that can be
 //! written to `results/<run>/` and read back years later.
 
+mod comparison;
 mod event;
 mod ids;
+mod limits;
 mod manifest;
 mod quantity;
 mod record;
 mod verdict;
 
+pub use comparison::{Measure, Round};
 pub use event::{
     ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
     Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
     TrafficMeasure,
 };
-pub use ids::{ChaosId, ClaimId, FaultId, MeshId, NodeId, StepId, TestId};
+pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
+pub use limits::{Ceilings, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };

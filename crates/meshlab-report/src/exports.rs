@@ -1,14 +1,14 @@
 //! The files for machines and for a CI page: `summary.json`, `summary.md`, `junit.xml`.
 
 use meshlab_engine::results::RunRecord;
-use meshlab_model::{TestId, Verdict};
+use meshlab_model::{ComparisonId, TestId, Verdict};
 use meshlab_stats::Latency;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use crate::{
     text::{clean, tallies, took},
-    view::{Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
+    view::{ComparisonView, Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
 };
 
 /// Version of `summary.json`.
@@ -80,6 +80,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "claims": claims,
         "faults": faults,
         "chaos": chaos,
+        "comparisons": view.comparisons.iter().map(comparison).collect::<Vec<_>>(),
         "recovery": recovery(&view.recovery),
         "replay": replay(view),
         "nodes": nodes,
@@ -93,6 +94,23 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "spans": record.spans.len(),
         "damage": record.damage,
     })
+}
+
+/// A comparison with its rounds, so that other tools can work out what they want.
+fn comparison((id, comparison): (&ComparisonId, &ComparisonView)) -> Value {
+    let measures = comparison.measures();
+    let measures = measures.iter().map(|measure| {
+        json!({ "name": measure.name, "unit": measure.unit, "before": measure.before,
+            "after": measure.after, "effect": measure.effect, "interval": measure.interval,
+            "p_value": measure.p_value, "word": measure.word.as_str() })
+    });
+    let rounds = comparison.rounds.iter().map(|round| {
+        json!({ "round": round.round, "at": round.started, "measures": round.measures,
+            "failed": round.failed })
+    });
+    json!({ "comparison": id, "test": comparison.test, "before": comparison.before,
+        "after": comparison.after, "measures": measures.collect::<Vec<_>>(),
+        "rounds": rounds.collect::<Vec<_>>() })
 }
 
 /// Percentiles in seconds, and the histograms themselves, in microseconds.

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{
-    ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, DeclaredTest, EndReason,
-    FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeExit, NodeId,
-    Realised, RunEvent, RunEventKind as K, RunTime, Sample, SampleSource, Severity, SourceLine,
-    SpanRecord, Tally, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
+    ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, ComparisonId,
+    DeclaredTest, EndReason, FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, Measure,
+    NetworkMode, NodeExit, NodeId, Realised, Round, RunEvent, RunEventKind as K, RunTime, Sample,
+    SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId, TestOutcome,
+    TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
@@ -62,6 +63,62 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
         (5110, K::ChaosSkipped { place, why: HOSTILE.into() }),
         (5120, K::ChaosFinished { chaos, tally, early: Some(HOSTILE.into()) }),
     ]
+}
+
+/// Seven rounds with two programs, one of them faster, and a warm-up; one round fails.
+fn comparison(test: TestId) -> Vec<(u64, K)> {
+    let comparison = ComparisonId(1);
+    let (before, after) = ("before".to_owned(), HOSTILE.to_owned());
+    let started = K::ComparisonStarted { comparison, test, before, after, rounds: 7, warmup: 1 };
+    let mut all = vec![(5201, started)];
+    let mut at = 5201;
+    let mut round = |number: u32, warmup: bool, after: bool| {
+        let binary = if after { HOSTILE } else { "before" };
+        let round = Round { round: number, warmup, binary: binary.into() };
+        let took = if after { 1.0 } else { 1.5 } + 0.01 * f64::from(number % 3);
+        let number = |value, unit: &str| Measure { value, unit: unit.into() };
+        let measures = BTreeMap::from([
+            ("rejoin".to_owned(), number(took, "s")),
+            (HOSTILE.to_owned(), number(20e6 + 1e3 * took, "B")),
+        ]);
+        let began = K::RoundStarted { comparison, round: round.clone() };
+        let ended = K::RoundFinished { comparison, round, measures, failed: None };
+        all.extend([(at + 1, began), (at + 2, ended)]);
+        at += 2;
+    };
+    round(1, true, false);
+    for number in 1..=7 {
+        round(number, false, number % 2 == 0);
+        round(number, false, number % 2 != 0);
+    }
+    let last = Round { round: 8, warmup: false, binary: "before".into() };
+    let (measures, failed) = (BTreeMap::new(), Some(HOSTILE.to_owned()));
+    all.push((5250, K::RoundStarted { comparison, round: last.clone() }));
+    all.push((5251, K::RoundFinished { comparison, round: last, measures, failed }));
+    all.push((5252, K::ComparisonFinished { comparison }));
+    all
+}
+
+/// A ceiling that held and a trend with too little data.
+fn limits(test: TestId) -> Vec<(u64, K)> {
+    let one = |id: u32, call: &str, text: &str, verdict, note: &str| {
+        let claim = ClaimId(id);
+        let (call, text, severity) = (call.to_owned(), text.to_owned(), Severity::Check);
+        let evidence = ClaimEvidence { notes: vec![note.to_owned()], ..ClaimEvidence::default() };
+        [
+            (600, K::ClaimStarted { claim, test, call, text, severity, within_micros: 0 }),
+            (39_450, K::ClaimFinished { claim, verdict, took_micros: 38_850_000, evidence }),
+        ]
+    };
+    let ceiling = "rss of every node is at most 200.0 MiB";
+    let highest = "highest: 33.0 MiB of node-4 at 00:36.000, in 152 samples of 4 nodes";
+    let trend = "rss of the nodes grows by less than 256.0 KiB/h";
+    let little = Verdict::Inconclusive("too little data".into());
+    let all = [
+        one(3, "ceilings", ceiling, Verdict::Passed, highest),
+        one(4, "trends", trend, little, HOSTILE),
+    ];
+    all.concat()
 }
 
 /// Four nodes; a claim that holds and one that does not; a fault; an exit that nobody asked for.
@@ -122,6 +179,8 @@ pub fn run(folder: &Path) -> RunRecord {
     all.push((5160, K::TrafficMeasured(traffic())));
     all.push((5200, K::Note { text: HOSTILE.into() }));
     all.push((5300, exited(3, false)));
+    all.extend(comparison(test));
+    all.extend(limits(test));
     all.extend(claim(2, 5400, 39_400, Verdict::Failed("143 of 200 after 34.0 s".into())));
     all.push((39_500, K::TestFinished { test, outcome: TestOutcome::Stopped }));
     let count = TelemetryCount { ended: Some(60), dropped: 0, received: 51 };

@@ -19,6 +19,6 @@ mod view;
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
-    ChaosView, ClaimView, Deviation, FaultView, Fired, Life, NodeView, ProblemView, Recovery,
-    RecoveryTimes, RunView, StepView, TestView,
+    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Life, MeasureView, NodeView,
+    ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
 };

@@ -94,6 +94,10 @@ impl<W: Write> Terminal<W> {
             K::ChaosPlanned { .. } | K::ChaosSkipped { .. } | K::ChaosFinished { .. } => {
                 self.chaos(event)?;
             }
+            K::RoundFinished { round, measures, failed, .. } => {
+                let text = crate::text::round(round, measures, failed.as_deref());
+                writeln!(self.out, "{at}  compared {text}")?;
+            }
             K::FaultReached { .. } | K::FaultCaptured { .. } | K::FaultFinished { .. } => {
                 self.fault(event)?;
             }
@@ -285,6 +289,8 @@ impl<W: Write> Terminal<W> {
             }
         }
         self.faults()?;
+        self.comparisons()?;
+        self.limits()?;
         if let Some(replay) = crate::text::replay(&self.view) {
             writeln!(self.out, "\nreplay {replay}")?;
         }
@@ -348,6 +354,36 @@ impl<W: Write> Terminal<W> {
         }
         if let Some(recovery) = crate::text::recovery(&self.view.recovery) {
             writeln!(self.out, "  recovery     {recovery}")?;
+        }
+        Ok(())
+    }
+
+    fn comparisons(&mut self) -> io::Result<()> {
+        for comparison in self.view.comparisons.values() {
+            let (before, after) = (clean(&comparison.before), clean(&comparison.after));
+            let rounds = comparison.pairs();
+            writeln!(self.out, "\nbefore and after: `{before}` and `{after}`, {rounds} rounds")?;
+            for measure in comparison.measures() {
+                let (name, text) = (clean(&measure.name), crate::text::measure(&measure));
+                writeln!(self.out, "  {:<12} {name}: {text}", measure.word.as_str())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self) -> io::Result<()> {
+        let limits: Vec<_> = self.view.limits().collect();
+        if !limits.is_empty() {
+            writeln!(self.out, "\nlimits")?;
+        }
+        for claim in limits {
+            let verdict = claim.judged();
+            let (word, text) = (self.word(&verdict), clean(&claim.text));
+            writeln!(self.out, "  {word} {text}")?;
+            let told = verdict.reason().into_iter();
+            for line in told.chain(claim.evidence.notes.iter().map(String::as_str)) {
+                writeln!(self.out, "  {:12}   {}", "", clean(line))?;
+            }
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! Small pieces of text that several outputs share.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ExitCode, NodeId, SourceLine, TrafficMeasure, format_duration,
+    ChaosTally, ClaimEvidence, ExitCode, Measure, NodeId, Round, SourceLine, TrafficMeasure,
+    format_duration,
 };
 use meshlab_stats::Latency;
 
-use crate::view::{ChaosView, Deviation, FaultView, Recovery, RunView, percentiles};
+use crate::view::{ChaosView, Deviation, FaultView, MeasureView, Recovery, RunView, percentiles};
 
 /// The first line of `text`, without the end of line.
 pub(crate) fn first_line(text: &str) -> String {
@@ -112,6 +113,39 @@ pub(crate) fn traffic(measure: &TrafficMeasure) -> String {
     format!(
         "{kind} {from} to {to}{streams}: {round_trips} round trips in {in_all}, \
          {errors} errors{why}{times}"
+    )
+}
+
+/// A round of a comparison in a line.
+pub(crate) fn round(
+    round: &Round,
+    measures: &BTreeMap<String, Measure>,
+    failed: Option<&str>,
+) -> String {
+    let each: Vec<String> =
+        measures.iter().map(|(name, measure)| format!("{} {measure}", clean(name))).collect();
+    let what = failed.map_or_else(|| each.join(", "), |why| format!("failed: {}", first_line(why)));
+    format!("{}: {what}", clean(&round.to_string()))
+}
+
+/// A ratio of after to before, as a change.
+pub(crate) fn change(ratio: f64) -> String {
+    let percent = ((ratio - 1.0) * 1000.0).round() / 10.0;
+    if percent == 0.0 { "0.0 %".to_owned() } else { format!("{percent:+.1} %") }
+}
+
+/// A measure of two programs in a line: medians, effect, interval.
+pub(crate) fn measure(measure: &MeasureView) -> String {
+    let show = |value| Measure::show(value, &measure.unit);
+    let interval = match measure.interval {
+        Some((low, high)) => format!("95 % interval {} to {}", change(low), change(high)),
+        None => "too few rounds for an interval".to_owned(),
+    };
+    format!(
+        "{} before, {} after, {} ({interval})",
+        show(measure.before),
+        show(measure.after),
+        change(measure.effect)
     )
 }
 

@@ -70,6 +70,12 @@ impl RunView {
                 verdict = verdict.worse(Verdict::Inconclusive(why));
             }
         }
+        for comparison in self.comparisons.values().filter(|comparison| comparison.test == test) {
+            if !comparison.finished {
+                let why = "a comparison was begun and never ended".to_owned();
+                verdict = verdict.worse(Verdict::Inconclusive(why));
+            }
+        }
         for problem in self.problems.iter().filter(|problem| problem.test == Some(test)) {
             verdict = verdict.worse(problem.verdict());
         }
@@ -136,12 +142,22 @@ impl RunView {
             Some(EndReason::HarnessFailed) if self.problems.is_empty() => {
                 Verdict::Broken("the harness could not go on, and no problem says why".into())
             }
-            Some(EndReason::ScriptError | EndReason::HarnessFailed) => Verdict::Passed,
+            Some(EndReason::CeilingBroken) if !self.ceiling_failed() => {
+                Verdict::Broken("a node was above a ceiling, and no claim says which".into())
+            }
+            Some(EndReason::ScriptError | EndReason::HarnessFailed | EndReason::CeilingBroken) => {
+                Verdict::Passed
+            }
             None => Verdict::Broken(format!(
                 "incomplete: the record ends at {}; the harness was killed or the host stopped",
                 self.last
             )),
         }
+    }
+
+    fn ceiling_failed(&self) -> bool {
+        let failed = |claim: &ClaimView| matches!(claim.verdict, Some(Verdict::Failed(_)));
+        self.claims.values().any(|claim| claim.call == "ceilings" && failed(claim))
     }
 
     /// What the process exits with.

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use meshlab_model::{
-    ClaimId, EndReason, ExitCode, RunEventKind as K, SourceLine, TestId, TestOutcome, Verdict,
+    ClaimId, ComparisonId, EndReason, ExitCode, RunEventKind as K, SourceLine, TestId, TestOutcome,
+    Verdict,
 };
 use meshlab_report::{Closing, RunView, Terminal, TerminalStyle, draw, fixture};
 
@@ -44,6 +45,26 @@ fn green_only_when_everything_was_seen() {
     assert_eq!(judged(open).1, ExitCode::Passed, "it counts neither for nor against");
     let left = K::Audited { checked: vec![], leftovers: vec!["pid 7".into()] };
     assert_eq!(judged(vec![(4, left)]).0, "broken: left behind: pid 7");
+}
+
+#[test]
+fn a_comparison_or_a_ceiling_that_nothing_bears_out_is_not_green() {
+    let (comparison, test) = (ComparisonId(1), TestId(0));
+    let (before, after) = ("before".to_owned(), "after".to_owned());
+    let begun =
+        vec![(4, K::ComparisonStarted { comparison, test, before, after, rounds: 7, warmup: 1 })];
+    assert_eq!(judged(begun.clone()).1, ExitCode::Inconclusive);
+    let ended = [begun, vec![(5, K::ComparisonFinished { comparison })]].concat();
+    assert_eq!(judged(ended).1, ExitCode::Passed);
+    let silent = run_with(vec![], Some(EndReason::CeilingBroken));
+    assert_eq!(silent.exit_code(), ExitCode::HarnessFailed);
+    let mut claim = fixture::claim(4, 4, 5, Verdict::Failed("node-1".into()));
+    if let K::ClaimStarted { call, .. } = &mut claim[0].1 {
+        "ceilings".clone_into(call);
+    }
+    let told = run_with(claim, Some(EndReason::CeilingBroken));
+    assert_eq!(told.exit_code(), ExitCode::ClaimFailed);
+    assert_eq!(told.verdict().to_string(), "failed: ceilings: node-1");
 }
 
 #[test]

@@ -43,6 +43,13 @@ impl Sampler {
         self.tracked.remove(of);
     }
 
+    /// Reads one tracked process, and leaves the shares of the next round alone: the sample has
+    /// none. `None` if it is not tracked.
+    pub fn peek(&self, of: &SampleSource, at: RunTime) -> Option<Result<Sample, SampleError>> {
+        let tracked = self.tracked.get(of)?;
+        Some(read_process(tracked.pid).map(|reading| sample(of, tracked.pid, at, reading, None)))
+    }
+
     /// Reads every tracked process; `at` is the time of the round.
     pub fn sample(&mut self, at: RunTime) -> SampleRound {
         let mut round = SampleRound::default();
@@ -57,21 +64,31 @@ impl Sampler {
                 Ok(reading) => {
                     let cpu = tracked.last.and_then(|last| share(last, (at, reading)));
                     tracked.last = Some((at, reading));
-                    round.samples.push(Sample {
-                        at,
-                        of: of.clone(),
-                        pid: tracked.pid,
-                        cpu_micros_total: reading.cpu_micros_total,
-                        cpu,
-                        rss_bytes: reading.rss_bytes,
-                        open_files: reading.open_files,
-                        threads: reading.threads,
-                    });
+                    round.samples.push(sample(of, tracked.pid, at, reading, cpu));
                 }
                 Err(error) => round.failed.push((of.clone(), error)),
             }
         }
         round
+    }
+}
+
+fn sample(
+    of: &SampleSource,
+    pid: u32,
+    at: RunTime,
+    reading: ProcessReading,
+    cpu: Option<f64>,
+) -> Sample {
+    Sample {
+        at,
+        of: of.clone(),
+        pid,
+        cpu_micros_total: reading.cpu_micros_total,
+        cpu,
+        rss_bytes: reading.rss_bytes,
+        open_files: reading.open_files,
+        threads: reading.threads,
     }
 }
 
@@ -114,6 +131,11 @@ mod tests {
         let node = SampleSource::Node("node-1".into());
         sampler.track(node.clone(), child.id());
         assert_eq!(sampler.sample(at(1)).samples[0].cpu, None);
+        let peeked = sampler.peek(&node, at(2)).unwrap().unwrap();
+        assert_eq!(
+            (peeked.cpu, sampler.peek(&SampleSource::Harness, at(2)).is_none()),
+            (None, true)
+        );
         assert!(sampler.sample(at(2)).samples[0].cpu.is_some());
         drop(child.stdin.take());
         child.wait().unwrap();

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use meshlab_model::{DeclaredTest, ParamValue};
+use meshlab_engine::Limits;
+use meshlab_model::{Ceilings, DeclaredTest, ParamValue, Trends};
 
 /// What the command line puts in the place of what the file declares.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +18,17 @@ pub struct Overrides {
     pub nodes: Option<u32>,
     /// Parameters by name, as text; each is read as what its default is.
     pub params: BTreeMap<String, String>,
+    /// Programs by name, those that the file declares among them; none for a rehearsal.
+    pub binaries: BTreeMap<String, Program>,
+}
+
+/// A program that was given for a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Where it lies.
+    pub path: String,
+    /// What tells one build from another: the first digits of its SHA-256.
+    pub version: String,
 }
 
 /// What the top level of a file declared.
@@ -34,6 +46,12 @@ pub struct Declaration {
     pub tags: Vec<String>,
     /// Its parameters, with what the command line puts in the place of their defaults.
     pub params: BTreeMap<String, ParamValue>,
+    /// Programs that it needs, by the names that `--binary` gives them.
+    pub binaries: Vec<String>,
+    /// The most that a node may use at any sample.
+    pub ceilings: Limits<Ceilings>,
+    /// The most that nodes may grow by.
+    pub trends: Limits<Trends>,
     /// Its tests, in order.
     pub tests: Vec<DeclaredTest>,
 }
@@ -47,6 +65,9 @@ impl Default for Declaration {
             sample_every: Duration::from_secs(1),
             tags: Vec::new(),
             params: BTreeMap::new(),
+            binaries: Vec::new(),
+            ceilings: Limits::default(),
+            trends: Limits::default(),
             tests: Vec::new(),
         }
     }

@@ -177,6 +177,11 @@ impl Tasks {
         task
     }
 
+    /// Whether any task still runs beside the body of the test.
+    pub(crate) fn any_runs(&self) -> bool {
+        self.lock().iter().any(|task| !task.has_ended())
+    }
+
     fn below(&self, task: &Task) -> Vec<Arc<Task>> {
         self.lock().iter().filter(|other| task.holds(other)).cloned().collect()
     }

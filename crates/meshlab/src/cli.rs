@@ -73,7 +73,8 @@ pub(crate) struct RunArguments {
     /// Where the nodes live: a network of their own, or this host's loopback
     #[arg(long, value_enum, default_value_t = Network::Lab)]
     pub(crate) network: Network,
-    /// Take this program for the nodes instead of building it: `mesh-node=PATH`
+    /// Take this program for the nodes instead of building it: `mesh-node=PATH`; or for one of the
+    /// binaries that the scenario declares: `before=PATH`
     #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
     pub(crate) binary: Vec<(String, String)>,
     /// Give one node an environment variable: `node-4:MESH_NODE_GOSSIP=off`

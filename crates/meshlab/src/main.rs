@@ -11,6 +11,7 @@ mod doctor;
 mod help;
 mod list;
 mod profile;
+mod programs;
 mod repeat;
 mod replay;
 mod report;

@@ -12,9 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{
-    Engine, NODE_BINARY, RELAY_BINARY, Replay, RunConfig, build, inspect, results::RunFolder,
-};
+use meshlab_engine::{Engine, Replay, RunConfig, results::RunFolder};
 use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, Script};
@@ -23,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     attach, check,
     cli::{Network, RunArguments},
-    repeat, repository, signals,
+    programs, repeat, repository, signals,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
@@ -110,6 +108,7 @@ fn overrides(arguments: &RunArguments) -> Overrides {
         time_scale: arguments.time_scale,
         nodes: arguments.nodes,
         params: arguments.set.iter().cloned().collect(),
+        binaries: BTreeMap::new(),
     }
 }
 
@@ -153,7 +152,23 @@ pub(crate) fn execute(
     }
     let (binaries, replay) = match settled {
         Some(Settled { binaries, replay }) => (binaries, Some(replay)),
-        None => (binaries(arguments)?, None),
+        None => {
+            if let Some(why) = programs::wrong(&script.declaration().binaries, &arguments.binary) {
+                eprintln!("error: {why}");
+                return Ok((ExitCode::Usage, None));
+            }
+            // What a rehearsal could not go through may need it.
+            let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
+            (programs::take(&arguments.binary, node)?, None)
+        }
+    };
+    let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
+    let script = match Script::load_with(scenario, given) {
+        Ok(script) => script,
+        Err(error) => {
+            eprintln!("{}", error.render(color(&std::io::stderr())));
+            return Ok((ExitCode::ScriptError, None));
+        }
     };
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
     let tests = script.declaration().tests.clone();
@@ -287,26 +302,6 @@ pub(crate) fn color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
-/// Builds the node, or takes the program that was named; either way makes sure that it is fresh.
-fn binaries(arguments: &RunArguments) -> Result<BTreeMap<String, BinaryRecord>> {
-    let mut binaries = BTreeMap::new();
-    for (name, path) in &arguments.binary {
-        let record = inspect(Path::new(path), false).context("failed to take a program")?;
-        binaries.insert(name.clone(), record);
-    }
-    for name in [NODE_BINARY, RELAY_BINARY] {
-        // A run with a program of somebody else's does without the source tree, and a relay.
-        if binaries.contains_key(name) || (name == RELAY_BINARY && !arguments.binary.is_empty()) {
-            continue;
-        }
-        let root = repository::root()?;
-        let path = build(&root, name, !cfg!(debug_assertions)).context("failed to build")?;
-        let record = inspect(&path, true).context("failed to take the program just built")?;
-        binaries.insert(name.to_owned(), record);
-    }
-    Ok(binaries)
-}
-
 fn config(
     arguments: &RunArguments,
     script: &Script,
@@ -342,6 +337,8 @@ fn config(
         nodes: arguments.nodes,
         keep: arguments.keep,
         params: declaration.params.clone(),
+        ceilings: declaration.ceilings.clone(),
+        trends: declaration.trends.clone(),
         replay: None,
         profile_hz: arguments.profile.map(|_| arguments.profile_hz),
         commit: repository::commit(),

@@ -5,6 +5,7 @@
 //! for something to change.
 
 mod agreed;
+mod changed;
 mod formed;
 mod loss;
 mod no_spans;
@@ -99,6 +100,7 @@ impl Engine {
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
         match claim {
+            Claim::Changed(changed) => self.judge_changed(&changed, severity, at),
             Claim::Compared { call, holds, text, found } => {
                 self.judge_compared(call, holds, text, found, severity, at)
             }

@@ -292,14 +292,20 @@ impl Engine {
     /// At the end of a test: waits for the judgement of each fault, takes back what must be, and
     /// waits until what was taken back is healed.
     pub(crate) async fn close_faults(&self) -> Result<(), HostError> {
-        let mut outcome = Ok(());
         let open: Vec<FaultId> = self.shared.state().faults.keys().copied().collect();
-        for fault in &open {
+        let outcome = self.close_these_faults(&open).await;
+        captures::forget(&self.shared);
+        outcome
+    }
+
+    /// The same for some of them.
+    pub(crate) async fn close_these_faults(&self, open: &[FaultId]) -> Result<(), HostError> {
+        let mut outcome = Ok(());
+        for fault in open {
             outcome = outcome.and(self.settle_fault(*fault).await.map(drop));
         }
         // Only now: until then, each is asked when others were taken back.
         self.shared.state().faults.retain(|fault, _| !open.contains(fault));
-        captures::forget(&self.shared);
         outcome
     }
 

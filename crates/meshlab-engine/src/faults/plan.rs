@@ -290,6 +290,7 @@ impl OpenFault {
     /// A fault that was asked for at `applied`, and did nothing yet.
     pub(super) fn of(kind: &dyn Fault, call: &FaultCall, applied: RunTime) -> Self {
         Self {
+            name: call.name.clone(),
             hurts: kind.hurts(),
             freezes: kind.freezes(),
             sets: kind.sets(),

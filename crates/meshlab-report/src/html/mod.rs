@@ -4,6 +4,7 @@
 
 mod chaos;
 mod charts;
+mod comparison;
 mod hands;
 mod lanes;
 mod packets;
@@ -86,6 +87,7 @@ pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String 
             body {
                 (header(record, view))
                 h2 { "Verdicts" } (verdicts(record, view))
+                (comparison::section(view))
                 h2 { "Faults" } (chaos::chaos(view)) (faults(view, results))
                 h2 { "Recovery" } (recovery::section(&view.recovery))
                 h2 { "Timeline" } (timeline::section(record, view))
@@ -94,7 +96,8 @@ pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String 
                 h2 { "Network" } (packets::section(record, view))
                 h2 { "Work" } (work::section(view))
                 (hands::section(view))
-                h2 { "Resources" } (resources(record, view)) (plots::plots(record, view))
+                h2 { "Resources" } (limits(view)) (resources(record, view))
+                (plots::plots(record, view))
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))
                 }
@@ -278,6 +281,20 @@ fn each(told: &[(String, String)]) -> Markup {
             @if first != last { " to " (last) } }
         @for (after, what) in told { div { (after) " " (what) } }
     } }
+}
+
+/// What nodes were allowed to use and to grow by, and what they did.
+fn limits(view: &RunView) -> Markup {
+    html! { @if view.limits().next().is_some() { div class="scroll" { table {
+        tr { th { "limit" } th { "verdict" } th { "found" } }
+        @for claim in view.limits() {
+            @let verdict = claim.judged();
+            tr { td { (clean(&claim.text)) } td { (word(&verdict)) } td {
+                @if let Some(why) = verdict.reason() { div { (clean(why)) } }
+                @for note in &claim.evidence.notes { div { (clean(note)) } }
+            } }
+        }
+    } } } }
 }
 
 fn resources(record: &RunRecord, view: &RunView) -> Markup {

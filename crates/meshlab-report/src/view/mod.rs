@@ -1,20 +1,22 @@
 //! The fold of the event stream: what is known of a run so far.
 
 mod chaos;
+mod comparison;
 mod recovery;
 mod replay;
 
 use std::collections::BTreeMap;
 
 use meshlab_model::{
-    ChaosId, ChaosPlace, ClaimEvidence, ClaimId, DeclaredTest, EndReason, FaultId, FaultStage,
-    NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine, StepId, TelemetryCount, TestId,
-    TestOutcome, TrafficMeasure, Verdict,
+    ChaosId, ChaosPlace, ClaimEvidence, ClaimId, ComparisonId, DeclaredTest, EndReason, FaultId,
+    FaultStage, NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine, StepId,
+    TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 pub(crate) use self::recovery::percentiles;
 pub use self::{
     chaos::{ChaosView, Fired},
+    comparison::{ComparisonView, MeasureView, RoundView},
     recovery::{Recovery, RecoveryTimes},
     replay::Deviation,
 };
@@ -30,6 +32,8 @@ pub struct RunView {
     pub faults: BTreeMap<FaultId, FaultView>,
     /// Schedules of faults.
     pub chaos: BTreeMap<ChaosId, ChaosView>,
+    /// Rounds with two programs.
+    pub comparisons: BTreeMap<ComparisonId, ComparisonView>,
     /// How fast faults acted, were noticed and healed.
     pub recovery: Recovery,
     /// The run whose schedules this one carries out again.
@@ -341,6 +345,7 @@ impl RunView {
                 self.apply_claim(event);
                 self.apply_fault(event);
                 self.apply_chaos(event);
+                self.apply_comparison(event);
             }
         }
     }

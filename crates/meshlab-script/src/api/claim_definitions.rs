@@ -1,5 +1,6 @@
 //! What is written about claims: `claims.rs` and `compare.rs` have what they do.
 
+use super::comparison_definitions::{GAIN, MEASURE};
 use super::spans::{FROM, SINCE_OPTION, UNDER, WHERE};
 use crate::define::{Alias, Class, Definition, Family, Field, WAITS};
 
@@ -23,6 +24,8 @@ pub(super) const FAMILY: Family = Family {
         &EQUAL,
         &AT_LEAST,
         &AT_MOST,
+        &IMPROVED,
+        &NOT_WORSE,
     ],
     classes: &[
         &SPAN_CLAIM,
@@ -370,5 +373,49 @@ pub(super) const AT_MOST: Definition = Definition {
     arguments: &[ACTUAL, Field::needed("bound", "Quantity", "the most that will do"), LABEL],
     example: "expect.at_most(swarm:node(1):usage().rss, \"32MiB\", \"RSS of node-1\")",
     see_also: &["expect.at_least"],
+    ..CLAIM
+};
+
+/// What a claim about a comparison takes.
+const COMPARED: &[Field] = &[
+    Field::needed("comparison", "Comparison", "what `compare` returned"),
+    MEASURE,
+    Field::needed("gain", "Gain", ""),
+];
+
+pub(super) const IMPROVED: Definition = Definition {
+    name: "expect.improved",
+    summary: "A measure is less after than before, by so much at least.",
+    text: "What the rounds cannot decide is inconclusive, never passed, and is told with how many rounds \
+           might.",
+    arguments: COMPARED,
+    options: Some(&GAIN),
+    example: "local run = scenario { binaries = { \"before\", \"after\" } }\n\n\
+              test(\"a mesh forms as soon\", function()\n  local result = compare {\n    \
+              before = run.binaries.before,\n    after = run.binaries.after,\n    \
+              rounds = 10,\n    round = function(binary)\n      \
+              local swarm = mesh { nodes = 4, binary = binary }\n      \
+              return { formed = expect.formed(swarm).took }\n    end,\n  }\n  \
+              expect.improved(result, \"formed\", { by = \"20%\" })\nend)",
+    top_level: true,
+    see_also: &["compare", "expect.not_worse"],
+    ..CLAIM
+};
+
+pub(super) const NOT_WORSE: Definition = Definition {
+    name: "expect.not_worse",
+    summary: "A measure is not more after than before by so much.",
+    text: "As with `expect.improved`, what cannot be decided is inconclusive.",
+    arguments: COMPARED,
+    options: Some(&GAIN),
+    example: "local run = scenario { binaries = { \"before\", \"after\" } }\n\n\
+              test(\"a mesh forms as soon\", function()\n  local result = compare {\n    \
+              before = run.binaries.before,\n    after = run.binaries.after,\n    \
+              rounds = 10,\n    round = function(binary)\n      \
+              local swarm = mesh { nodes = 4, binary = binary }\n      \
+              return { formed = expect.formed(swarm).took }\n    end,\n  }\n  \
+              expect.not_worse(result, \"formed\", { by = \"5%\" })\nend)",
+    top_level: true,
+    see_also: &["compare", "expect.improved"],
     ..CLAIM
 };

@@ -10,6 +10,7 @@ use mlua::{Function, Lua, Result, Table, Value};
 use super::{
     claim_definitions as define,
     compare::{at_least, at_most, equal},
+    comparison::{improved, not_worse},
     query::query,
     temporal,
 };
@@ -55,6 +56,8 @@ const ENTRIES: &[(&Definition, &str, Ask)] = &[
     (&define::EQUAL, "check.equal", equal),
     (&define::AT_LEAST, "check.at_least", at_least),
     (&define::AT_MOST, "check.at_most", at_most),
+    (&define::IMPROVED, "check.improved", improved),
+    (&define::NOT_WORSE, "check.not_worse", not_worse),
 ];
 
 fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entries> {

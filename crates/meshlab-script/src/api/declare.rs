@@ -2,10 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use meshlab_engine::Limits;
 use meshlab_model::DeclaredTest;
 use mlua::{Lua, MultiValue, Result, Table};
 
-use super::params;
+use super::{
+    binaries,
+    comparison_definitions::{CEILINGS, TRENDS},
+    limits, params,
+};
 use crate::{
     Declaration,
     call::{Call, Outcome, instant, waiting},
@@ -46,6 +51,9 @@ const SCENARIO_OPTIONS: Class = Class::options(
             "table<string, string|number|boolean>",
             "defaults; `--set name=value` replaces one, which keeps its type",
         ),
+        Field::optional("binaries", "string[]", "programs it needs, as `--binary` names them"),
+        Field::of("ceilings", &CEILINGS, "the most that a node may use at any sample"),
+        Field::of("trends", &TRENDS, "what nodes may grow by"),
     ],
 );
 
@@ -55,6 +63,7 @@ const RUN: Class = Class::given(
     &[
         Field::needed("duration", "DurationValue", "of the plan, if it declares one"),
         Field::needed("params", "table<string, any>", "its parameters, read-only"),
+        Field::needed("binaries", "table<string, Binary>", "the programs that it declares"),
     ],
     &[],
 );
@@ -67,7 +76,9 @@ const SCENARIO: Definition = Definition {
     options: Some(&SCENARIO_OPTIONS),
     returns: &[Field::needed("run", "Run", "")],
     example: "local run = scenario {\n  description = \"A mesh of any size forms.\",\n  \
-              duration = \"1m\",\n  params = { nodes = 4 },\n}\n\n\
+              duration = \"1m\",\n  params = { nodes = 4 },\n  \
+              ceilings = { cpu = \"80%\", rss = \"200MiB\" },\n  \
+              trends = { rss = { max_growth = \"256KiB/h\", needs = \"6h\" } },\n}\n\n\
               test(\"it forms\", function()\n  \
               local swarm = mesh { nodes = run.params.nodes }\n  \
               expect.formed(swarm, { within = run.duration })\nend)",
@@ -146,7 +157,7 @@ fn scenario(call: Call) -> Outcome<Table> {
     }
     let params = params::read(&call, &options)?;
     let slack = Duration::from_secs(600);
-    let given = params.clone();
+    let (given, names) = (params.clone(), binaries::declared(&options)?);
     let declaration = Declaration {
         description: options.text("description")?,
         duration,
@@ -154,6 +165,9 @@ fn scenario(call: Call) -> Outcome<Table> {
         sample_every,
         tags: options.texts("tags")?,
         params,
+        binaries: names.clone(),
+        ceilings: Limits { of: limits::ceilings(&options)?, at: call.option_at("ceilings") },
+        trends: Limits { of: limits::trends(&options)?, at: call.option_at("trends") },
         tests: Vec::new(),
     };
     {
@@ -166,6 +180,7 @@ fn scenario(call: Call) -> Outcome<Table> {
     }
     call.table(&RUN, |run| {
         run.raw_set("params", params::table(&call.lua, &call.context, &given)?)?;
+        run.raw_set("binaries", binaries::table(&call.lua, &call.context, &names)?)?;
         match duration {
             Some(duration) => {
                 run.raw_set("duration", call.lua.create_userdata(DurationValue(duration))?)

@@ -8,7 +8,7 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::{mesh_definitions as define, node::NodeRef, usage};
+use super::{binaries, limits, mesh_definitions as define, node::NodeRef, usage};
 use crate::{
     call::{Bound, Call, Options, Outcome, describe, method, thrown, waiting, waiting_method},
     context::Context,
@@ -49,6 +49,11 @@ async fn mesh(call: Call) -> Outcome<MeshRef> {
         operator: options.boolean("operator")?.unwrap_or(false),
         relay: options.boolean("relay")?.unwrap_or(false),
         disk: options.size("disk")?,
+        binary: binaries::chosen(&options)?,
+        ceilings: match options.get("ceilings") {
+            Value::Nil => None,
+            _ => Some(limits::ceilings(&options)?),
+        },
     };
     let id = wanted.name.clone();
     let started = call.host()?.start_mesh(wanted, call.at()).await;
@@ -183,6 +188,7 @@ impl MeshRef {
             id: options.text("id")?.map(NodeId),
             role: options.text("role")?,
             env: options.text_map("env")?,
+            binary: binaries::chosen(&options)?,
         };
         let host = Arc::clone(call.host()?);
         let added = host.add_node(&self.id, wanted, call.at()).await;

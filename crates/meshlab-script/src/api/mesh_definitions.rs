@@ -1,5 +1,6 @@
 //! What is written about meshes and nodes: `mesh.rs` and `node.rs` have what they do.
 
+use super::comparison_definitions::CEILINGS;
 use crate::define::{ASKS, Alias, Class, Definition, Family, Field, PLAIN, WAITS};
 
 pub(super) const FAMILY: Family = Family {
@@ -68,6 +69,8 @@ const MESH_OPTIONS: Class = Class::options(
         Field::or("operator", "boolean", "false", "take orders that root in the run's operator"),
         Field::or("relay", "boolean", "false", "start a relay for its nodes"),
         Field::or("disk", "Size", "\"64MiB\"", "what fits on the disk of each node, in a lab"),
+        Field::optional("binary", "Binary", "the program of its nodes; mesh-node by default"),
+        Field::of("ceilings", &CEILINGS, "in the place of the scenario's, for its nodes"),
     ],
 );
 
@@ -78,6 +81,7 @@ const NODE_OPTIONS: Class = Class::options(
         Field::optional("id", "string", "its id; `node-<n>` where it is not given"),
         Field::optional("role", "string", "its role; that of the mesh's first node by default"),
         env("environment of this node"),
+        Field::optional("binary", "Binary", "its program; that of its mesh by default"),
     ],
 );
 
@@ -109,6 +113,7 @@ pub(crate) const NODE_CLASS: Class = Class::given(
     &[
         Field::needed("id", "string", "its id in the run: `node-3`"),
         Field::needed("role", "string", "its role: `broker`"),
+        Field::needed("binary", "Binary", "its program"),
         Field::needed(
             "name",
             "string",
@@ -139,6 +144,11 @@ pub(super) const USAGE: Class = Class::given(
     "What processes used, from samples of the kernel's figures.",
     &[
         Field::needed("cpu", "number", "share of one core, 1.0 is a whole one"),
+        Field::needed(
+            "cpu_time",
+            "DurationValue",
+            "CPU time, user and system; what two programs are compared by",
+        ),
         Field::needed("rss", "SizeValue", "resident memory"),
         Field::needed("open_files", "integer", "open files"),
         Field::needed("threads", "integer", "threads"),

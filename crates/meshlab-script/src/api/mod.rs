@@ -1,13 +1,17 @@
 //! The functions of the language, a file a family.
 
+mod binaries;
 mod chaos;
 mod claim_definitions;
 mod claims;
 mod compare;
+mod comparison;
+mod comparison_definitions;
 mod declare;
 mod fault_definitions;
 mod fault_entries;
 mod faults;
+mod limits;
 mod mesh;
 mod mesh_definitions;
 mod node;
@@ -29,6 +33,7 @@ use mlua::{Lua, Result, Table};
 
 use crate::{context::Context, define::Family, values};
 
+pub(crate) use binaries::BinaryRef;
 pub(crate) use fault_entries::in_chaos;
 pub(crate) use faults::Hit;
 pub(crate) use mesh::MeshRef;
@@ -46,6 +51,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     claim_definitions::FAMILY,
     faults::FAMILY,
     chaos::FAMILY,
+    comparison_definitions::FAMILY,
     traffic_definitions::FAMILY,
     operator::FAMILY,
     task_definitions::FAMILY,
@@ -62,6 +68,7 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     faults::install(lua, context, globals)?;
     chaos::install(lua, context, globals)?;
     traffic::install(lua, context, globals)?;
+    comparison::install(lua, context, globals)?;
     operator::install(lua, context, globals)?;
     tasks::install(lua, context, globals)?;
     record::install(lua, context, globals)

@@ -7,7 +7,7 @@ use meshlab_model::{ByteSize, NodeId};
 use meshlab_wire::{Order, Outcome as Done, State};
 use mlua::{MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value};
 
-use super::{mesh::missing, mesh_definitions as define, usage};
+use super::{binaries::BinaryRef, mesh::missing, mesh_definitions as define, usage};
 use crate::{
     call::{Bound, Call, Outcome, as_data, method, waiting_method},
     context::Context,
@@ -24,13 +24,14 @@ pub(crate) struct NodeRef {
     pub(crate) id: NodeId,
     role: String,
     name: Option<String>,
+    binary: String,
     context: Arc<Context>,
 }
 
 impl NodeRef {
     pub(super) fn new(info: NodeInfo, context: &Arc<Context>) -> Self {
         let context = Arc::clone(context);
-        Self { id: info.id, role: info.role, name: info.name, context }
+        Self { id: info.id, role: info.role, name: info.name, binary: info.binary, context }
     }
 
     /// Asks the node; what it refuses comes back as the inner error.
@@ -217,6 +218,9 @@ impl UserData for NodeRef {
         fields.add_field_method_get("id", |_, this| Ok(this.id.to_string()));
         fields.add_field_method_get("role", |_, this| Ok(this.role.clone()));
         fields.add_field_method_get("name", |_, this| Ok(this.name.clone()));
+        fields.add_field_method_get("binary", |_, this| {
+            Ok(BinaryRef::new(&this.binary, &this.context))
+        });
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {

@@ -7,7 +7,7 @@ use mlua::Table;
 use super::mesh_definitions::USAGE;
 use crate::{
     call::{Call, Outcome},
-    values::SizeValue,
+    values::{DurationValue, SizeValue},
 };
 
 /// The sum over these nodes, each averaged from `since` on.
@@ -16,9 +16,11 @@ pub(super) fn usage(call: &Call, nodes: &[NodeId]) -> Outcome<Table> {
     let since = options.since()?;
     let each = call.answer(call.host()?.usage(nodes, since))?;
     let sum = |part: fn(&Usage) -> f64| each.iter().map(part).sum::<f64>();
+    let cpu_time = each.iter().map(|usage| usage.cpu_time).sum();
     let rss = ByteSize(each.iter().map(|usage| usage.rss.0).sum());
     call.table(&USAGE, |usage| {
         usage.raw_set("cpu", sum(|usage| usage.cpu))?;
+        usage.raw_set("cpu_time", call.lua.create_userdata(DurationValue(cpu_time))?)?;
         usage.raw_set("rss", call.lua.create_userdata(SizeValue(rss))?)?;
         // Counts of things, so whole numbers, even of an average.
         usage.raw_set("open_files", sum(|usage| usage.open_files).round() as i64)?;

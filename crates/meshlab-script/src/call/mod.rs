@@ -11,7 +11,7 @@ use meshlab_model::{NodeId, SourceLine};
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, Value};
 
 use crate::{
-    api::{MeshRef, NodeRef},
+    api::{BinaryRef, MeshRef, NodeRef},
     context::Context,
     define::{Class, Definition},
     error::{ErrorKind, ScriptError},
@@ -65,6 +65,12 @@ impl Call {
 
     pub(crate) fn at(&self) -> SourceLine {
         self.context.source_line(self.name, self.line)
+    }
+
+    /// Where an option of the call stands; the call itself, if that cannot be told.
+    pub(crate) fn option_at(&self, key: &str) -> Option<SourceLine> {
+        let (name, line) = (&self.name, self.line);
+        self.context.option_mistake(name, line, key, false, String::new()).source_line()
     }
 
     pub(crate) fn mistake(&self, message: impl Into<String>) -> Box<ScriptError> {
@@ -307,6 +313,7 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::Number(number) => format!("the number {number}"),
         Value::UserData(_) if as_data::<NodeRef>(value).is_some() => "a node".to_owned(),
         Value::UserData(_) if as_data::<MeshRef>(value).is_some() => "a mesh".to_owned(),
+        Value::UserData(_) if as_data::<BinaryRef>(value).is_some() => "a binary".to_owned(),
         other => format!("a {}", other.type_name()),
     }
 }

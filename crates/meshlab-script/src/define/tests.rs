@@ -127,6 +127,12 @@ fn every_field_and_method_of_a_class_is_there() {
             "traffic.requests({ from = swarm:node(1), to = swarm:node(2), \
                      duration = \"1s\" }).latency",
         ),
+        ("Binary", "swarm:node(1).binary"),
+        (
+            "Comparison",
+            "compare { before = run.binaries.a, after = run.binaries.b, rounds = 3, \
+             round = function() return { it = 1 } end }",
+        ),
         ("Task", "spawn(function() end)"),
         ("DurationValue", "run.duration"),
         ("SizeValue", "swarm:usage().rss"),
@@ -143,7 +149,7 @@ fn every_field_and_method_of_a_class_is_there() {
             .map(|name| format!("assert(value.{name} ~= nil, \"{} has no {name}\")", class.name))
             .collect();
         let source = format!(
-            "local run = scenario {{ duration = \"1m\" }}\ntest(\"x\", function()\n\
+            "local run = scenario {{ duration = \"1m\", binaries = {{ \"a\", \"b\" }} }}\ntest(\"x\", function()\n\
              local swarm = mesh {{ nodes = 4 }}\nlocal value = {value}\n{}\n\
              if \"{}\" == \"Task\" then value:join() end\nend)\n",
             asserts.join("\n"),

@@ -8,13 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted, Grant, Host,
-    HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
-    SpanQuery, Temporal, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, FaultCall, FaultStarted,
+    Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
+    NodeView, Since, SpanQuery, Temporal, Usage,
 };
 use meshlab_model::{
-    ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
-    SpanRecord, StepId, TestId, TestOutcome, Verdict, format_duration,
+    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunTime, Severity,
+    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict, format_duration,
 };
 use tokio::sync::watch;
 
@@ -286,7 +286,10 @@ impl Host for Stage {
                 let why = format!("there is nobody to see the state of {node}");
                 self.some(Some(seen_by.as_ref().unwrap_or(&others)), &why)?;
             }
-            Claim::Formed { .. } | Claim::Agreed { .. } | Claim::Compared { .. } => {}
+            Claim::Formed { .. }
+            | Claim::Agreed { .. }
+            | Claim::Changed(_)
+            | Claim::Compared { .. } => {}
         }
         self.answered()
     }
@@ -329,7 +332,9 @@ impl Host for Stage {
         for node in nodes {
             self.world().life(node, self.clock.now())?;
         }
-        let one = Usage { cpu: 0.01, rss: ByteSize(20 << 20), open_files: 20.0, threads: 4.0 };
+        let (cpu, cpu_time) = (0.01, ANSWER);
+        let rss = ByteSize(20 << 20);
+        let one = Usage { cpu, cpu_time, rss, open_files: 20.0, threads: 4.0 };
         Ok(vec![one; nodes.len()])
     }
 
@@ -394,6 +399,29 @@ impl Host for Stage {
             },
         }
         Ok(ChaosTally { planned: 1, detected: 1, ..ChaosTally::default() })
+    }
+
+    fn begin_comparison(
+        &self,
+        _: ComparisonOptions,
+        _: SourceLine,
+    ) -> Result<ComparisonId, HostError> {
+        Ok(ComparisonId(1))
+    }
+
+    fn begin_round(&self, _: ComparisonId, _: &Round) -> Result<(), HostError> {
+        self.world().begin_round();
+        Ok(())
+    }
+
+    async fn end_round(&self, _: ComparisonId, _: &Round, _: Measured) -> Result<(), HostError> {
+        self.world().end_round();
+        Ok(())
+    }
+
+    fn end_comparison(&self, _: ComparisonId) {
+        // What the rounds measured is made up.
+        self.world().invented = true;
     }
 
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {

@@ -51,6 +51,9 @@ pub struct Needs {
     pub cgroups: bool,
     /// The relay's program.
     pub relay: bool,
+    /// The program that meshes take which name none.
+    #[serde(skip)]
+    pub node: bool,
     /// Nodes that run at the same time, at most.
     pub nodes_max: usize,
 }

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use meshlab_engine::{Condition, Grant, HostError, MeshOptions, NodeInfo, NodeOptions, SpanQuery};
+use meshlab_engine::{
+    Condition, Grant, HostError, MeshOptions, NODE_BINARY, NodeInfo, NodeOptions, RELAY_BINARY,
+    SpanQuery,
+};
 use meshlab_model::{FaultId, MeshId, NodeId, RunTime, SpanRecord};
 use meshlab_wire::{attr, span};
 use serde_json::Value;
@@ -46,6 +49,8 @@ pub(super) struct World {
     /// The scenario was told something that only real nodes know.
     pub(super) invented: bool,
     pub(super) needs: Needs,
+    /// What was there when the round of a comparison began.
+    before_round: (BTreeSet<MeshId>, BTreeSet<NodeId>),
 }
 
 fn misuse<T>(text: String) -> Result<T, HostError> {
@@ -70,11 +75,12 @@ impl World {
         if options.relay {
             let id = NodeId(format!("relay-{}", self.relays.len() + 1));
             self.relays.insert(mesh.clone(), id.clone());
-            self.insert(&mesh, id, "relay".to_owned());
+            self.insert(&mesh, id, "relay".to_owned(), RELAY_BINARY.to_owned());
             self.needs.relay = true;
         }
         for role in options.roles {
-            let node = NodeOptions { role: Some(role), ..NodeOptions::default() };
+            let (role, binary) = (Some(role), options.binary.clone());
+            let node = NodeOptions { role, binary, ..NodeOptions::default() };
             let id = self.place(&mesh, node)?;
             if options.backbone {
                 self.tell(span::BACKBONE_PUBLISHED, &id, "", &[], now);
@@ -101,14 +107,18 @@ impl World {
             let first = self.meshes.get(mesh).and_then(|nodes| nodes.first());
             first.and_then(|id| self.nodes.get(id)).map(|n| n.info.role.clone()).unwrap_or_default()
         });
-        self.insert(mesh, id.clone(), role);
+        let first = self.meshes.get(mesh).and_then(|nodes| self.nodes.get(nodes.first()?));
+        let binary = options.binary.or_else(|| first.map(|node| node.info.binary.clone()));
+        let binary = binary.unwrap_or_else(|| NODE_BINARY.to_owned());
+        self.needs.node |= binary == NODE_BINARY;
+        self.insert(mesh, id.clone(), role, binary);
         self.meshes.entry(mesh.clone()).or_default().push(id.clone());
         Ok(id)
     }
 
-    fn insert(&mut self, mesh: &MeshId, id: NodeId, role: String) {
+    fn insert(&mut self, mesh: &MeshId, id: NodeId, role: String, binary: String) {
         let name = Some(format!("{mesh}.{role}.{:06x}", self.nodes.len() + 1));
-        let info = NodeInfo { id: id.clone(), mesh: mesh.clone(), role, live: true, name };
+        let info = NodeInfo { id: id.clone(), mesh: mesh.clone(), role, live: true, name, binary };
         self.nodes.insert(id, Node { info, life: Life::Runs });
     }
 
@@ -125,6 +135,19 @@ impl World {
         self.tell(span::NODE_READY, &id, "", &[], now);
         self.count();
         Ok(id)
+    }
+
+    /// A round of a comparison begins: what comes from now on goes with it.
+    pub(super) fn begin_round(&mut self) {
+        let meshes = self.meshes.keys().cloned().collect();
+        self.before_round = (meshes, self.nodes.keys().cloned().collect());
+    }
+
+    pub(super) fn end_round(&mut self) {
+        let (meshes, nodes) = std::mem::take(&mut self.before_round);
+        self.meshes.retain(|mesh, _| meshes.contains(mesh));
+        self.relays.retain(|mesh, _| meshes.contains(mesh));
+        self.nodes.retain(|node, _| nodes.contains(node));
     }
 
     /// Counts the nodes that run; a relay is none.

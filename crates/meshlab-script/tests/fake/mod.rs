@@ -19,13 +19,13 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted, Grant,
-    Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
-    SpanQuery, Usage,
+    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, FaultCall,
+    FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo,
+    NodeOptions, NodeView, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
-    SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunTime, Severity,
+    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 use meshlab_script::{Overrides, RunOutcome, Script, ScriptError};
 use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
@@ -183,6 +183,9 @@ impl Host for Fake {
             at.line,
             at.column
         ));
+        if let Some(binary) = &options.binary {
+            self.say(format!("  of {binary}"));
+        }
         *self.nodes.lock().unwrap() = (1..)
             .zip(options.roles)
             .map(|(n, role)| NodeInfo {
@@ -191,6 +194,7 @@ impl Host for Fake {
                 role,
                 live: true,
                 name: Some(format!("mesh1.broker.{n:06}")),
+                binary: options.binary.clone().unwrap_or_else(|| "mesh-node".into()),
             })
             .collect();
         Ok(())
@@ -205,7 +209,9 @@ impl Host for Fake {
         let mut nodes = self.nodes.lock().unwrap();
         let id = options.id.unwrap_or(NodeId("added".into()));
         let role = options.role.unwrap_or_default();
-        nodes.push(NodeInfo { id: id.clone(), mesh: "mesh1".into(), role, live: true, name: None });
+        let binary = options.binary.unwrap_or_else(|| "mesh-node".into());
+        let mesh = "mesh1".into();
+        nodes.push(NodeInfo { id: id.clone(), mesh, role, live: true, name: None, binary });
         Ok(id)
     }
     async fn start_node(&self, node: &NodeId, _: SourceLine) -> Result<(), HostError> {
@@ -269,8 +275,9 @@ impl Host for Fake {
     }
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.say(format!("usage {nodes:?} {since:?}"));
-        let one =
-            Usage { cpu: 0.0125, rss: ByteSize(40 * 1024 * 1024), open_files: 20.4, threads: 3.0 };
+        let (cpu, cpu_time) = (0.0125, Duration::from_millis(250));
+        let rss = ByteSize(40 * 1024 * 1024);
+        let one = Usage { cpu, cpu_time, rss, open_files: 20.4, threads: 3.0 };
         Ok(vec![one; nodes.len()])
     }
     async fn act(&self, node: &NodeId, act: NodeAct, _: SourceLine) -> Result<Answered, HostError> {
@@ -369,6 +376,30 @@ impl Host for Fake {
     async fn undo(&self, fault: FaultId) -> Result<(), HostError> {
         self.say(format!("undo {fault}"));
         Ok(())
+    }
+    fn begin_comparison(
+        &self,
+        options: ComparisonOptions,
+        _: SourceLine,
+    ) -> Result<ComparisonId, HostError> {
+        self.say(format!("{options:?}"));
+        Ok(ComparisonId(1))
+    }
+    fn begin_round(&self, _: ComparisonId, round: &Round) -> Result<(), HostError> {
+        self.say(format!("{round} begins, warm-up {}", round.warmup));
+        Ok(())
+    }
+    async fn end_round(
+        &self,
+        _: ComparisonId,
+        round: &Round,
+        measured: Measured,
+    ) -> Result<(), HostError> {
+        self.say(format!("{round} ends: {measured:?}"));
+        Ok(())
+    }
+    fn end_comparison(&self, _: ComparisonId) {
+        self.say("comparison ends".to_owned());
     }
     async fn sleep(&self, length: Duration) -> Result<(), HostError> {
         self.say(format!("sleep {length:?}"));

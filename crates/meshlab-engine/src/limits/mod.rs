@@ -1,0 +1,251 @@
+//! What nodes may use and grow by: limits of the scenario, held against every sample.
+//!
+//! A limit is a claim of the test in which nodes run under it. `ceilings.rs` judges single samples
+//! as they come, `trends.rs` the slopes of a whole test at its end.
+
+mod ceilings;
+mod trends;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use meshlab_model::{
+    Ceilings, ClaimEvidence, ClaimId, EndReason, MeshId, NodeId, Resource, RunTime, Sample,
+    SampleSource, Severity, SourceLine, Trend, Verdict,
+};
+use meshlab_sampler::SampleRound;
+
+use self::{ceilings::Ceiling, trends::Series};
+use crate::{
+    Engine, HostError,
+    engine::lock,
+    state::{Kind, State},
+};
+
+/// Readings in a row that a process which runs may miss: one may be between its end and the news
+/// of it.
+const MISSED_MAX: u32 = 3;
+
+/// The limits of the test that is running.
+#[derive(Debug, Default)]
+pub(crate) struct Gates {
+    ceilings: Vec<Gate>,
+    trends: Vec<(ClaimId, RunTime, Resource, Trend)>,
+    /// What nodes used over time; kept only if there is a trend to judge.
+    series: BTreeMap<NodeId, Series>,
+    /// Readings that failed in a row.
+    missed: BTreeMap<NodeId, u32>,
+}
+
+/// A ceiling, as a claim.
+#[derive(Debug)]
+struct Gate {
+    claim: ClaimId,
+    opened: RunTime,
+    /// Of the nodes of one mesh; of all that have none of their own if absent.
+    mesh: Option<MeshId>,
+    ceiling: Ceiling,
+}
+
+/// What of a sample limits are about; `None` where the sample does not say.
+fn value(sample: &Sample, resource: Resource) -> Option<f64> {
+    match resource {
+        Resource::Cpu => sample.cpu,
+        Resource::Rss => Some(sample.rss_bytes as f64),
+        Resource::OpenFiles => Some(f64::from(sample.open_files)),
+        Resource::Threads => Some(f64::from(sample.threads)),
+    }
+}
+
+impl Engine {
+    /// Begins to hold the nodes of a mesh, which are about to be started, to their limits.
+    pub(crate) fn open_limits(&self, mesh: &MeshId, at: &SourceLine) -> Result<(), HostError> {
+        let config = &self.shared.config;
+        let own = self.shared.state().mesh(mesh)?.options.ceilings.clone();
+        let declared = |limits: &Option<SourceLine>| limits.clone().unwrap_or_else(|| at.clone());
+        match own {
+            Some(own) => self.open_ceilings(&own, Some(mesh), at.clone())?,
+            None if self.has_ceilings() => {}
+            None => {
+                self.open_ceilings(&config.ceilings.of, None, declared(&config.ceilings.at))?;
+            }
+        }
+        if !lock(&self.shared.gates).trends.is_empty() {
+            return Ok(());
+        }
+        for (resource, trend) in &config.trends.of {
+            let most = resource.growth(trend.max_growth);
+            let text = format!("{resource} of the nodes grows by less than {most}");
+            let at = declared(&config.trends.at);
+            let claim = self.start_claim("trends", text, Severity::Check, Duration::ZERO, at)?;
+            let opened = self.shared.clock.now();
+            lock(&self.shared.gates).trends.push((claim, opened, *resource, *trend));
+        }
+        Ok(())
+    }
+
+    /// Whether those for all nodes are open.
+    fn has_ceilings(&self) -> bool {
+        lock(&self.shared.gates).ceilings.iter().any(|gate| gate.mesh.is_none())
+    }
+
+    fn open_ceilings(
+        &self,
+        ceilings: &Ceilings,
+        mesh: Option<&MeshId>,
+        at: SourceLine,
+    ) -> Result<(), HostError> {
+        for (resource, limit) in ceilings {
+            let whose = mesh.map_or("every node".to_owned(), |mesh| format!("each node of {mesh}"));
+            let text = format!("{resource} of {whose} is at most {}", resource.amount(*limit));
+            let at = at.clone();
+            let claim = self.start_claim("ceilings", text, Severity::Check, Duration::ZERO, at)?;
+            let opened = self.shared.clock.now();
+            let ceiling = Ceiling::new(*resource, *limit, self.shared.config.sample_every);
+            let gate = Gate { claim, opened, mesh: mesh.cloned(), ceiling };
+            lock(&self.shared.gates).ceilings.push(gate);
+        }
+        Ok(())
+    }
+
+    /// Holds a round of samples against the limits; the run is stopped at the first that is broken.
+    pub(crate) fn judge_samples(&self, round: &SampleRound) {
+        let mut broken = Vec::new();
+        {
+            let state = self.shared.state();
+            let mut gates = lock(&self.shared.gates);
+            let gates = &mut *gates;
+            for sample in &round.samples {
+                let SampleSource::Node(node) = &sample.of else { continue };
+                gates.missed.remove(node);
+                let Some(own) = limited(&state, node) else { continue };
+                for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
+                    if let Some(why) = gate.ceiling.look(node, sample) {
+                        broken.push((gate.claim, gate.opened, why));
+                    }
+                }
+                if !gates.trends.is_empty() {
+                    gates.series.entry(node.clone()).or_default().add(sample);
+                }
+            }
+            for (of, error) in &round.failed {
+                let SampleSource::Node(node) = of else { continue };
+                let Some(own) = limited(&state, node).filter(|_| state.runs(node)) else {
+                    continue;
+                };
+                let missed = gates.missed.entry(node.clone()).or_default();
+                *missed += 1;
+                if *missed < MISSED_MAX {
+                    continue;
+                }
+                for gate in gates.ceilings.iter().filter(|gate| gate.mesh == own) {
+                    let why =
+                        format!("{node} runs and cannot be sampled, {missed} times now: {error}");
+                    broken.push((gate.claim, gate.opened, why));
+                }
+            }
+            // A limit is broken once, by the first that was found above it.
+            let mut told = BTreeSet::new();
+            broken.retain(|(claim, ..): &(ClaimId, RunTime, String)| told.insert(*claim));
+            gates.ceilings.retain(|gate| !told.contains(&gate.claim));
+        }
+        let stop = !broken.is_empty();
+        for (claim, opened, why) in broken {
+            let evidence = ClaimEvidence { notes: self.happening(), ..ClaimEvidence::default() };
+            self.finish_limit(claim, opened, Verdict::Failed(why), evidence);
+        }
+        if stop {
+            self.shared.cancel.stop(EndReason::CeilingBroken);
+        }
+    }
+
+    /// What was going on: the faults that acted.
+    fn happening(&self) -> Vec<String> {
+        let now = self.shared.clock.now();
+        let state = self.shared.state();
+        let open = state.faults.values().filter(|open| open.taken_back.is_none() && !open.settled);
+        let one = |open: &crate::state::OpenFault| {
+            let targets: Vec<&str> = open.targets.iter().map(NodeId::as_str).collect();
+            let length = meshlab_model::format_duration(now.since(open.applied));
+            format!("meanwhile: {} on {}, for {length}", open.name, targets.join(", "))
+        };
+        let all: Vec<String> = open.map(one).collect();
+        if all.is_empty() { vec!["no fault acted meanwhile".to_owned()] } else { all }
+    }
+
+    fn finish_limit(
+        &self,
+        claim: ClaimId,
+        opened: RunTime,
+        verdict: Verdict,
+        evidence: ClaimEvidence,
+    ) {
+        let took = self.shared.clock.now().since(opened);
+        // A limit ends its run by itself; nobody waits for this answer.
+        let _ = self.finish_claim(claim, verdict, took, evidence, Severity::Check, took);
+    }
+
+    /// Judges what is left of the limits: the test is about to end.
+    pub(crate) fn close_limits(&self) {
+        let nodes: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
+        self.miss(&nodes);
+        let Gates { ceilings, trends, series, .. } = std::mem::take(&mut *lock(&self.shared.gates));
+        for gate in ceilings {
+            self.close_gate(gate);
+        }
+        for (claim, opened, resource, trend) in trends {
+            let (verdict, notes) = trends::judge(resource, trend, &series);
+            let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
+            self.finish_limit(claim, opened, verdict, evidence);
+        }
+    }
+
+    /// Judges the limits of meshes that are about to end, all but those of `stay`.
+    pub(crate) fn close_limits_of(&self, stay: &BTreeSet<MeshId>, nodes: &[NodeId]) {
+        self.miss(nodes);
+        let over = {
+            let mut gates = lock(&self.shared.gates);
+            let stays = |gate: &Gate| gate.mesh.as_ref().is_none_or(|mesh| stay.contains(mesh));
+            let (kept, over) = std::mem::take(&mut gates.ceilings).into_iter().partition(stays);
+            gates.ceilings = kept;
+            over
+        };
+        let over: Vec<Gate> = over;
+        for gate in over {
+            self.close_gate(gate);
+        }
+    }
+
+    /// Tells the ceilings which of these nodes run, and since when: of those they want samples.
+    fn miss(&self, nodes: &[NodeId]) {
+        let now = self.shared.clock.now();
+        let state = self.shared.state();
+        let mut gates = lock(&self.shared.gates);
+        for node in nodes {
+            let life = state.nodes.get(node).and_then(|node| node.life.as_ref());
+            let Some(life) = life.filter(|life| life.runs()) else { continue };
+            let Some(own) = limited(&state, node) else { continue };
+            for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
+                gate.ceiling.runs(node, now.since(life.started));
+            }
+        }
+    }
+
+    fn close_gate(&self, gate: Gate) {
+        let (verdict, notes) = gate.ceiling.close();
+        let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
+        self.finish_limit(gate.claim, gate.opened, verdict, evidence);
+    }
+}
+
+/// The mesh whose own ceilings hold for a node, or none of its own; `None` for what is no node.
+fn limited(state: &State, node: &NodeId) -> Option<Option<MeshId>> {
+    let found = state.nodes.get(node).filter(|node| node.kind == Kind::Node)?;
+    let own = state.meshes.get(&found.mesh)?.options.ceilings.is_some();
+    Some(own.then(|| found.mesh.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Limits are broken on purpose here, and starved of data: each must be red, or undecided, by name.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use meshlab_model::{
+    NetworkMode::Host as HostNetwork, NodeId, Resource, RunEventKind, RunTime, Sample,
+    SampleSource, Trend, Verdict,
+};
+use meshlab_sampler::{SampleError, SampleRound};
+use meshlab_stats::{Stream, noise};
+
+use super::{ceilings::Ceiling, trends, trends::Series};
+use crate::{Limits, fixture::Bench};
+
+const HOUR: f64 = 3600.0;
+
+fn sample(node: &str, seconds: f64, rss: f64) -> Sample {
+    Sample {
+        at: RunTime::from_duration(Duration::from_secs_f64(seconds)),
+        of: SampleSource::Node(node.into()),
+        pid: 7,
+        cpu_micros_total: 0,
+        cpu: Some(0.01),
+        rss_bytes: rss as u64,
+        open_files: 20,
+        threads: 4,
+    }
+}
+
+fn ceiling(resource: Resource, limit: f64) -> Ceiling {
+    Ceiling::new(resource, limit, Duration::from_secs(1))
+}
+
+#[test]
+fn a_ceiling_is_broken_by_one_sample_and_by_what_is_no_number() {
+    let node = NodeId::from("node-2");
+    let mut rss = ceiling(Resource::Rss, 200.0 * 1_048_576.0);
+    assert_eq!(rss.look(&node, &sample("node-2", 1.0, 2e8)), None);
+    let why = rss.look(&node, &sample("node-2", 2.0, 3e8)).unwrap();
+    assert_eq!(why, "rss of node-2 was 286.1 MiB at 00:02.000, at most 200.0 MiB is allowed");
+    let mut cpu = ceiling(Resource::Cpu, 0.25);
+    let no_number = Sample { cpu: Some(f64::NAN), ..sample("node-2", 3.0, 1.0) };
+    assert_eq!(cpu.look(&node, &no_number).unwrap(), "cpu of node-2 is no number at 00:03.000");
+    let at_it = Sample { cpu: Some(0.25), ..sample("node-2", 4.0, 1.0) };
+    assert_eq!(cpu.look(&node, &at_it), None);
+}
+
+#[test]
+fn a_ceiling_without_data_is_never_green() {
+    let node = NodeId::from("node-2");
+    let said = |ceiling: Ceiling| ceiling.close().0.to_string();
+    let mut first_only = ceiling(Resource::Cpu, 0.25);
+    first_only.look(&node, &Sample { cpu: None, ..sample("node-2", 1.0, 1.0) });
+    let mut unseen = ceiling(Resource::Rss, 1e9);
+    unseen.look(&"node-1".into(), &sample("node-1", 1.0, 1.0));
+    unseen.runs(&node, Duration::from_secs(30));
+    let mut gap = ceiling(Resource::Rss, 1e9);
+    gap.look(&node, &sample("node-2", 1.0, 1.0));
+    gap.look(&node, &sample("node-2", 61.0, 1.0));
+    let mut short = ceiling(Resource::Rss, 1e9);
+    short.look(&node, &sample("node-2", 1.0, 1.0));
+    short.runs(&"node-3".into(), Duration::from_secs(2));
+    let all = [ceiling(Resource::Rss, 1e9), first_only, unseen, gap, short].map(said);
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+/// What came of the limits of a run, with their notes.
+async fn limits_of(bench: Bench) -> Vec<String> {
+    let (record, _folder) = bench.finish_with_record().await;
+    let finished = record.events.iter().filter_map(|event| match &event.kind {
+        RunEventKind::ClaimFinished { verdict, evidence, .. } => {
+            Some(format!("{verdict}; {}", evidence.notes.join("; ")))
+        }
+        _ => None,
+    });
+    finished.collect()
+}
+
+#[tokio::test]
+async fn the_run_stops_at_the_first_sample_above_and_says_what_went_on() {
+    let threads = |config: &mut crate::RunConfig| {
+        config.ceilings = Limits { of: [(Resource::Threads, 50.0)].into(), at: None };
+    };
+    let bench = Bench::start_with(HostNetwork, 2, threads).await;
+    bench.fault("wedge_node", &["node-2"], &[], Some(Duration::from_secs(60))).await.unwrap();
+    assert_eq!(bench.engine.stopped(), None);
+    let above = Sample { threads: 60, ..sample("node-1", 9.0, 1.0) };
+    let round = SampleRound { samples: vec![above.clone(), above], failed: Vec::new() };
+    bench.engine.judge_samples(&round);
+    assert_eq!(bench.engine.stopped(), Some(meshlab_model::EndReason::CeilingBroken));
+    let limits = limits_of(bench).await;
+    let [one] = limits.as_slice() else { panic!("{limits:?}") };
+    let wanted = "failed: threads of node-1 was 60 at 00:09.000, at most 50 is allowed; meanwhile: \
+                  wedge_node on node-2, for ";
+    assert!(one.starts_with(wanted), "{one}");
+}
+
+#[tokio::test]
+async fn a_node_that_runs_and_cannot_be_sampled_is_red_and_one_that_can_is_green() {
+    let rss = |config: &mut crate::RunConfig| {
+        config.ceilings = Limits { of: [(Resource::Rss, 1e12)].into(), at: None };
+    };
+    let bench = Bench::start_with(HostNetwork, 1, rss).await;
+    // The samples that are taken by themselves would find the node well.
+    lock(&bench);
+    for _ in 0..3 {
+        let gone = (SampleSource::Node("node-1".into()), SampleError::Gone(7));
+        let round = SampleRound { samples: Vec::new(), failed: vec![gone] };
+        bench.engine.judge_samples(&round);
+    }
+    let limits = limits_of(bench).await;
+    let wanted = "failed: node-1 runs and cannot be sampled, 3 times now: ";
+    assert!(limits[0].starts_with(wanted), "{limits:?}");
+
+    let bench = Bench::start_with(HostNetwork, 1, rss).await;
+    let round = SampleRound { samples: vec![sample("node-1", 1.0, 5e6)], failed: Vec::new() };
+    bench.engine.judge_samples(&round);
+    let limits = limits_of(bench).await;
+    assert!(limits[0].starts_with("passed; highest: "), "{limits:?}");
+}
+
+/// Nothing is sampled by itself any more.
+fn lock(bench: &Bench) {
+    crate::engine::lock(&bench.engine.shared.sampler).untrack(&SampleSource::Node("node-1".into()));
+}
+
+/// Nodes that grow so many bytes a second, over so many minutes.
+fn fleet(seed: u64, nodes: usize, minutes: u32, growth: f64) -> BTreeMap<NodeId, Series> {
+    let mut stream = Stream::new(seed, "limits");
+    let mut fleet = BTreeMap::new();
+    for n in 1..=nodes {
+        add(&mut fleet, n, &noise::memory(&mut stream, minutes, growth, 0.0));
+    }
+    fleet
+}
+
+fn add(fleet: &mut BTreeMap<NodeId, Series>, n: usize, points: &[(f64, f64)]) {
+    let name = format!("node-{n}");
+    let series = fleet.entry(NodeId(name.clone())).or_default();
+    for (at, rss) in points {
+        series.add(&sample(&name, *at, *rss));
+    }
+}
+
+fn trend(max_growth_each_hour: f64) -> Trend {
+    Trend {
+        max_growth: max_growth_each_hour / HOUR,
+        after: Duration::from_secs(600),
+        needs: Duration::from_secs(3600),
+    }
+}
+
+/// The verdict on memory, with its notes.
+fn judged(max_growth_each_hour: f64, fleet: &BTreeMap<NodeId, Series>) -> String {
+    let (verdict, notes) = trends::judge(Resource::Rss, trend(max_growth_each_hour), fleet);
+    [verdict.to_string()].into_iter().chain(notes).collect::<Vec<_>>().join("\n  ")
+}
+
+#[test]
+fn a_trend_is_green_red_or_undecided_and_says_why() {
+    let mib = 1_048_576.0;
+    let steady = fleet(1, 8, 240, 0.0);
+    let leaking = fleet(2, 8, 240, 2.0 * mib / HOUR);
+    let mut one_leaks = fleet(3, 7, 240, 0.0);
+    let mut stream = Stream::new(4, "the eighth");
+    add(&mut one_leaks, 8, &noise::memory(&mut stream, 240, 20.0 * mib / HOUR, 0.0));
+    let mut some_short = fleet(5, 6, 240, 0.0);
+    add(&mut some_short, 7, &noise::memory(&mut stream, 30, 0.0, 0.0));
+    let all = [
+        ("steady", judged(mib, &steady)),
+        ("steady, a limit within the noise", judged(mib / 1000.0, &steady)),
+        ("all leak", judged(mib, &leaking)),
+        ("all leak, and may", judged(4.0 * mib, &leaking)),
+        ("one leaks", judged(mib, &one_leaks)),
+        ("too short", judged(mib, &fleet(6, 8, 60, 0.0))),
+        ("too few", judged(mib, &fleet(7, 2, 240, 0.0))),
+        ("one is short", judged(mib, &some_short)),
+        ("none at all", judged(mib, &BTreeMap::new())),
+    ];
+    let shown: Vec<String> = all.iter().map(|(what, said)| format!("{what}\n  {said}")).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn a_restart_is_neither_a_fall_nor_a_growth() {
+    // Each life climbs to the same place within ten minutes, which the warm-up takes away.
+    let mut fleet = BTreeMap::new();
+    let mut stream = Stream::new(9, "restarts");
+    for n in 1..=5 {
+        let name = format!("node-{n}");
+        let series: &mut Series = fleet.entry(NodeId(name.clone())).or_default();
+        for life in 0..3_u32 {
+            for (at, rss) in noise::memory(&mut stream, 80, 0.0, 3e6) {
+                let begin = f64::from(life) * 5000.0;
+                series.add(&Sample { pid: life, ..sample(&name, begin + at, rss) });
+            }
+        }
+    }
+    let (verdict, notes) = trends::judge(Resource::Rss, trend(1_048_576.0), &fleet);
+    assert_eq!(verdict, Verdict::Passed, "{notes:?}");
+}

@@ -1,0 +1,92 @@
+//! Limits that hold for every node of a run: how much of something it may use, and grow by.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, Percent};
+
+/// Something that a process uses and that has limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// Share of one core, averaged over one sample period; 1.0 is all of it.
+    Cpu,
+    /// Resident memory, in bytes.
+    Rss,
+    /// Open file descriptors.
+    OpenFiles,
+    /// Threads.
+    Threads,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Rss, Self::OpenFiles, Self::Threads];
+
+    /// Its name in a scenario.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Rss => "rss",
+            Self::OpenFiles => "open_files",
+            Self::Threads => "threads",
+        }
+    }
+
+    /// An amount of it, for people; below zero too.
+    pub fn amount(self, value: f64) -> String {
+        let sign = if value < 0.0 { "-" } else { "" };
+        match self {
+            Self::Cpu => Percent(value).to_string(),
+            Self::Rss => format!("{sign}{}", ByteSize(value.abs().round() as u64)),
+            Self::OpenFiles | Self::Threads if value.fract() == 0.0 => format!("{value:.0}"),
+            Self::OpenFiles | Self::Threads => format!("{value:.2}"),
+        }
+    }
+
+    /// A growth in its unit a second, for people: an amount an hour.
+    pub fn growth(self, per_second: f64) -> String {
+        format!("{}/h", self.amount(per_second * 3600.0))
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The most that a node may use at any sample.
+pub type Ceilings = BTreeMap<Resource, f64>;
+
+/// The most that the nodes may grow by.
+pub type Trends = BTreeMap<Resource, Trend>;
+
+/// A limit on a slope.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trend {
+    /// In the resource's unit a second; the upper end of the interval of the slope stays below it.
+    pub max_growth: f64,
+    /// What is left out at the start of each process.
+    pub after: Duration,
+    /// The least time of samples of a node; with less nothing is decided.
+    pub needs: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_the_unit_of_what_they_are_of() {
+        let said = [
+            Resource::Cpu.amount(0.25),
+            Resource::Rss.amount(200.0 * 1024.0 * 1024.0),
+            Resource::Rss.growth(-1024.0 / 3600.0),
+            Resource::OpenFiles.amount(512.0),
+            Resource::Threads.growth(0.1 / 3600.0),
+        ];
+        assert_eq!(said, ["25.00 %", "200.0 MiB", "-1.0 KiB/h", "512", "0.10/h"]);
+    }
+}
