@@ -1,8 +1,8 @@
 //! Runs a scenario's calls against real nodes and records what happens: one ordered stream of
-//! events, and the results format that keeps it.
+//! events.
 //!
-//! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
+//! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
+//! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
 //! in `replay.rs`; `captures.rs` keeps the packets around a fault that was missed.
 //!
@@ -30,7 +30,6 @@ mod packets;
 mod places;
 mod relay;
 mod replay;
-pub mod results;
 mod state;
 mod subject;
 mod usage;
@@ -49,6 +48,8 @@ pub use host::{
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
+/// The results format, from its crate.
+pub use meshlab_results as results;
 pub use replay::{Replay, ReplayError};
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::SourceLine;
 
-/// Version of `manifest.json`. A reader refuses what it does not know.
-pub const MANIFEST_SCHEMA: u32 = 1;
+/// Version of the results format. A reader refuses what it does not know.
+///
+/// 1: `spans.jsonl` and `samples.jsonl`, plain. 2: segments of compressed frames, and a checksum
+/// in each event's line.
+pub const MANIFEST_SCHEMA: u32 = 2;
 
 /// Everything that was decided before the run began. `results/<run>/manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{NodeId, RunTime};
 
-/// One span that a node ended and the harness received. A line of `spans.jsonl`.
+/// One span that a node ended and the harness received. A line of a segment in `spans/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpanRecord {
     /// Order of arrival in the run, from 1, over all nodes.
@@ -50,7 +50,7 @@ pub enum SampleSource {
     Harness,
 }
 
-/// Resource use of one process at one moment. A line of `samples.jsonl`.
+/// Resource use of one process at one moment. A line of a segment in `samples/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// When it was read.

@@ -6,6 +6,8 @@ mod support;
 
 use std::{fs, path::Path};
 
+use meshlab_engine::results::read_run;
+use meshlab_model::SpanRecord;
 use support::{Bench, finish, network, nodes_under, soon, until};
 
 const FORMS: &str = r#"
@@ -30,32 +32,29 @@ fn a_healthy_mesh_is_green_and_leaves_a_report() {
     let summary: serde_json::Value =
         serde_json::from_str(&bench.read("forms", "summary.json")).unwrap();
     assert_eq!(summary["exit_code"], 0, "{summary}");
-    for line in bench.read("forms", "samples.jsonl").lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap();
-    }
+    let record = read_run(&bench.latest("forms")).unwrap();
+    assert!(record.samples.iter().count() > 3 && record.all_damage().is_empty());
     let events = bench.read("forms", "events.jsonl");
     assert!(events.contains("\"leftovers\":[]"));
-    boot_is_one_trace(&bench.read("forms", "spans.jsonl"));
+    boot_is_one_trace(&record.spans.iter().collect::<Vec<_>>());
     every_span_arrived(&events);
 }
 
 /// Each node's boot is a root and four children of it; a span that is never closed never comes.
-fn boot_is_one_trace(spans: &str) {
-    let spans: Vec<serde_json::Value> =
-        spans.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+fn boot_is_one_trace(spans: &[SpanRecord]) {
     for node in ["node-1", "node-2", "node-3"] {
         let of = |name: &str| {
             spans
                 .iter()
-                .find(|span| span["node"] == node && span["name"] == name)
+                .find(|span| span.node.as_str() == node && span.name == name)
                 .unwrap_or_else(|| panic!("{node} sent no {name}"))
         };
         let root = of("node.ready");
         for child in
             ["endpoint_created", "alpn_registered", "gossip_started", "accept_loop_started"]
         {
-            assert_eq!(of(child)["trace_id"], root["trace_id"], "{node} {child}");
-            assert_eq!(of(child)["parent_id"], root["span_id"], "{node} {child}");
+            assert_eq!(of(child).trace_id, root.trace_id, "{node} {child}");
+            assert_eq!(of(child).parent_id, root.span_id, "{node} {child}");
         }
     }
 }
