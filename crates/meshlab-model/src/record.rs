@@ -72,6 +72,38 @@ pub struct Sample {
     pub threads: u32,
 }
 
+/// Samples of one process within one minute of the run, so that a long run is seen whole without
+/// reading all of them. A line of a segment in `minutes/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleMinute {
+    /// When the minute began: a whole number of minutes after the run started.
+    pub at: RunTime,
+    /// Whose samples they are.
+    pub of: SampleSource,
+    /// How many there were.
+    pub samples: u32,
+    /// Share of one core; absent where no sample had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Spread>,
+    /// Resident memory, in bytes.
+    pub rss_bytes: Spread,
+    /// Open file descriptors.
+    pub open_files: Spread,
+    /// Threads.
+    pub threads: Spread,
+}
+
+/// Least, mean and greatest of some values: a spike of one second stays visible in `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The mean; each value counts the same.
+    pub mean: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
 /// How many spans a node says it ended, against how many arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TelemetryCount {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ffi::CStr, ffi::c_int, marker::PhantomData, sync::Arc};
 
-use meshlab_model::{RunEvent, RunTime, Sample, SpanRecord};
+use meshlab_model::{RunEvent, RunTime, Sample, SampleMinute, SpanRecord, Spread};
 use meshlab_results::{Filter, Record, Records, RunRecord};
 use rusqlite::{
     Connection, Error, Result, ffi,
@@ -25,7 +25,7 @@ struct Shape {
 /// No column.
 const NONE: c_int = -1;
 
-const SHAPES: [Shape; 4] = [
+const SHAPES: [Shape; 5] = [
     Shape {
         name: c"events",
         declared: c"CREATE TABLE x(seq INTEGER, at REAL, event TEXT, line TEXT, data TEXT)",
@@ -46,6 +46,15 @@ const SHAPES: [Shape; 4] = [
         name: c"samples",
         declared: c"CREATE TABLE x(at REAL, node TEXT, pid INTEGER, cpu REAL, \
             cpu_seconds_total REAL, rss_bytes INTEGER, open_files INTEGER, threads INTEGER)",
+        at: 0,
+        named: NONE,
+        node: 1,
+    },
+    Shape {
+        name: c"sample_minutes",
+        declared: c"CREATE TABLE x(at REAL, node TEXT, samples INTEGER, cpu_min REAL, \
+            cpu_mean REAL, cpu_max REAL, rss_min REAL, rss_mean REAL, rss_max REAL, \
+            open_files_max REAL, threads_max REAL)",
         at: 0,
         named: NONE,
         node: 1,
@@ -191,6 +200,7 @@ enum Rows {
     Events(usize),
     Spans(Box<Records<SpanRecord>>),
     Samples(Box<Records<Sample>>),
+    Minutes(Box<Records<SampleMinute>>),
     Counts(std::vec::IntoIter<(String, String, u64)>),
 }
 
@@ -198,6 +208,7 @@ enum Row {
     Event(usize),
     Span(Box<SpanRecord>),
     Sample(Box<Sample>),
+    Minute(Box<SampleMinute>),
     Count(String, String, u64),
 }
 
@@ -212,6 +223,7 @@ impl Cursor<'_> {
             }
             Rows::Spans(spans) => spans.next().map(|span| Row::Span(Box::new(span))),
             Rows::Samples(samples) => samples.next().map(|sample| Row::Sample(Box::new(sample))),
+            Rows::Minutes(minutes) => minutes.next().map(|minute| Row::Minute(Box::new(minute))),
             Rows::Counts(counts) => {
                 counts.next().map(|(name, node, spans)| Row::Count(name, node, spans))
             }
@@ -239,6 +251,7 @@ unsafe impl VTabCursor for Cursor<'_> {
             (0, _) => Rows::Events(0),
             (1, Some(filter)) => Rows::Spans(Box::new(self.record.spans.select(filter))),
             (2, Some(filter)) => Rows::Samples(Box::new(self.record.samples.select(filter))),
+            (3, Some(filter)) => Rows::Minutes(Box::new(self.record.minutes.select(filter))),
             _ => Rows::Counts(self.counts().into_iter()),
         };
         self.number = 0;
@@ -263,6 +276,7 @@ unsafe impl VTabCursor for Cursor<'_> {
             }
             Some(Row::Span(span)) => of_span(span, column),
             Some(Row::Sample(sample)) => of_sample(sample, column),
+            Some(Row::Minute(minute)) => of_minute(minute, column),
             Some(Row::Count(name, node, spans)) => match column {
                 0 => name.clone().into(),
                 1 => node.clone().into(),
@@ -348,5 +362,22 @@ fn of_sample(sample: &Sample, column: c_int) -> Value {
         5 => whole(sample.rss_bytes),
         6 => Value::Integer(sample.open_files.into()),
         _ => Value::Integer(sample.threads.into()),
+    }
+}
+
+fn of_minute(minute: &SampleMinute, column: c_int) -> Value {
+    let cpu = |of: fn(Spread) -> f64| minute.cpu.map_or(Value::Null, |cpu| of(cpu).into());
+    match column {
+        0 => minute.at.as_secs_f64().into(),
+        1 => minute.node().to_owned().into(),
+        2 => Value::Integer(minute.samples.into()),
+        3 => cpu(|cpu| cpu.min),
+        4 => cpu(|cpu| cpu.mean),
+        5 => cpu(|cpu| cpu.max),
+        6 => minute.rss_bytes.min.into(),
+        7 => minute.rss_bytes.mean.into(),
+        8 => minute.rss_bytes.max.into(),
+        9 => minute.open_files.max.into(),
+        _ => minute.threads.max.into(),
     }
 }

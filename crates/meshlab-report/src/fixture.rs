@@ -158,6 +158,7 @@ pub fn run(folder: &Path) -> RunRecord {
         events: events(all),
         spans,
         samples,
+        minutes: Vec::new().into(),
         damage: Vec::new(),
     }
 }

@@ -30,6 +30,7 @@ pub mod disk;
 mod folder;
 mod frame;
 mod index;
+mod minutes;
 mod reader;
 mod record;
 mod recorder;
@@ -55,6 +56,8 @@ pub mod file {
     pub const SPANS: &str = "spans";
     /// Folder of segments with [`Sample`](meshlab_model::Sample)s.
     pub const SAMPLES: &str = "samples";
+    /// Folder of segments with [`SampleMinute`](meshlab_model::SampleMinute)s.
+    pub const MINUTES: &str = "minutes";
     /// Folder with one `<node>.log` for each node: its stdout and stderr.
     pub const LOGS: &str = "logs";
     /// Folder with a pcapng file for each of the first faults that went wrong: the packets before.

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meshlab_model::{MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SpanRecord};
+use meshlab_model::{MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SampleMinute, SpanRecord};
 
-use crate::{Recorded, checked, file};
+use crate::{Record, Recorded, checked, file};
 
 /// The oldest schema that is read.
 const OLDEST_SCHEMA: u32 = 1;
@@ -63,6 +63,9 @@ pub struct RunRecord {
     pub spans: Recorded<SpanRecord>,
     /// What they used; read from the disk as it is asked for.
     pub samples: Recorded<Sample>,
+    /// The same by the minute. A minute is written when it is over, so a run that was killed lacks
+    /// its last one; schema 1 has none.
+    pub minutes: Recorded<SampleMinute>,
     /// What could not be read, a sentence each. A run that was killed ends in half a line.
     pub damage: Vec<String>,
 }
@@ -71,7 +74,8 @@ impl RunRecord {
     /// [`RunRecord::damage`], and what was found since in spans and samples that were read.
     pub fn all_damage(&self) -> Vec<String> {
         let mut all = self.damage.clone();
-        for found in self.spans.damage().into_iter().chain(self.samples.damage()) {
+        let found = [self.spans.damage(), self.samples.damage(), self.minutes.damage()];
+        for found in found.into_iter().flatten() {
             if !all.contains(&found) {
                 all.push(found);
             }
@@ -94,12 +98,21 @@ pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
         String::new()
     });
     let events = read_events(folder, manifest.schema, &mut damage);
-    let (spans, samples) = if manifest.schema == 1 {
-        (Recorded::in_lines(folder, &mut damage), Recorded::in_lines(folder, &mut damage))
-    } else {
-        (Recorded::in_segments(folder, &mut damage), Recorded::in_segments(folder, &mut damage))
-    };
-    Ok(RunRecord { folder: folder.to_owned(), manifest, script, events, spans, samples, damage })
+    let old = manifest.schema == 1;
+    Ok(RunRecord {
+        folder: folder.to_owned(),
+        script,
+        events,
+        spans: records(folder, old, &mut damage),
+        samples: records(folder, old, &mut damage),
+        minutes: if old { Recorded::default() } else { records(folder, old, &mut damage) },
+        manifest,
+        damage,
+    })
+}
+
+fn records<T: Record>(folder: &Path, old: bool, damage: &mut Vec<String>) -> Recorded<T> {
+    if old { Recorded::in_lines(folder, damage) } else { Recorded::in_segments(folder, damage) }
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {
@@ -135,9 +148,20 @@ fn read_events(folder: &Path, schema: u32, damage: &mut Vec<String>) -> Vec<RunE
             return events;
         }
     };
-    let mut expected = 1;
-    for (number, line) in (1_u64..).zip(BufReader::new(file).split(b'\n')) {
-        match line.map_err(|error| error.to_string()).and_then(|line| event(&line, schema)) {
+    let mut reader = BufReader::new(file);
+    let (mut expected, mut number, mut line) = (1, 0_u64, Vec::new());
+    loop {
+        line.clear();
+        number += 1;
+        let cut = match reader.read_until(b'\n', &mut line) {
+            Ok(0) => return events,
+            Ok(_) => line.pop_if(|last| *last == b'\n').is_none(),
+            Err(error) => {
+                damage.push(format!("{name} ends at line {number}: {error}"));
+                return events;
+            }
+        };
+        match event(&line, schema) {
             Ok(event) => {
                 if event.seq != expected {
                     damage.push(format!(
@@ -149,9 +173,9 @@ fn read_events(folder: &Path, schema: u32, damage: &mut Vec<String>) -> Vec<RunE
                 expected = event.seq.saturating_add(1);
                 events.push(event);
             }
-            Err(why) if schema == 1 => {
+            Err(why) if schema == 1 || cut => {
                 damage.push(format!("{name} ends at line {number}: {why}"));
-                break;
+                return events;
             }
             Err(why) => {
                 damage.push(format!("{name} is damaged at line {number}: {why}"));
@@ -159,7 +183,6 @@ fn read_events(folder: &Path, schema: u32, damage: &mut Vec<String>) -> Vec<RunE
             }
         }
     }
-    events
 }
 
 fn event(line: &[u8], schema: u32) -> Result<RunEvent, String> {

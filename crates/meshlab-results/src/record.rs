@@ -1,6 +1,6 @@
 //! What spans and samples have in common: a moment, a name, a node.
 
-use meshlab_model::{RunTime, Sample, SampleSource, SpanRecord};
+use meshlab_model::{RunTime, Sample, SampleMinute, SampleSource, SpanRecord};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::file;
@@ -58,14 +58,39 @@ impl Record for Sample {
     }
 
     fn node(&self) -> &str {
-        match &self.of {
-            SampleSource::Node(node) => node.as_str(),
-            SampleSource::Harness => HARNESS,
-        }
+        process(&self.of)
     }
 
     fn needle(_name: &str) -> Option<String> {
         None
+    }
+}
+
+impl Record for SampleMinute {
+    const FOLDER: &'static str = file::MINUTES;
+    const FILE_OF_SCHEMA_1: &'static str = "minutes.jsonl";
+
+    fn moment(&self) -> RunTime {
+        self.at
+    }
+
+    fn name(&self) -> &str {
+        "minute"
+    }
+
+    fn node(&self) -> &str {
+        process(&self.of)
+    }
+
+    fn needle(_name: &str) -> Option<String> {
+        None
+    }
+}
+
+fn process(of: &SampleSource) -> &str {
+    match of {
+        SampleSource::Node(node) => node.as_str(),
+        SampleSource::Harness => HARNESS,
     }
 }
 

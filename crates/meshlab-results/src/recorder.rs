@@ -25,6 +25,7 @@ use meshlab_model::{
 
 use crate::{
     checked, file,
+    minutes::Minutes,
     record::Record,
     writer::{Batch, SEGMENT_BYTES, Segments},
 };
@@ -67,6 +68,9 @@ struct Queue {
 struct Waiting {
     spans: Batch,
     samples: Batch,
+    minutes: Batch,
+    /// Minutes that are not over yet.
+    open_minutes: Minutes,
     /// The first write that failed: from then on the record is not whole.
     failed: Option<String>,
     /// Records that were not written.
@@ -90,7 +94,7 @@ impl Queue {
 
 impl Waiting {
     fn bytes(&self) -> usize {
-        self.spans.bytes + self.samples.bytes
+        self.spans.bytes + self.samples.bytes + self.minutes.bytes
     }
 
     fn add<T: Record>(&mut self, record: &T, batch: impl Fn(&mut Self) -> &mut Batch) {
@@ -146,12 +150,14 @@ impl Recorder {
         let events = File::options().append(true).create_new(true).open(&path)?;
         let spans = Segments::create(folder, file::SPANS, segment_bytes)?;
         let samples = Segments::create(folder, file::SAMPLES, segment_bytes)?;
-        Self::over(Events { last_seq: 0, path, file: events }, [spans, samples], started, listener)
+        let minutes = Segments::create(folder, file::MINUTES, segment_bytes)?;
+        let events = Events { last_seq: 0, path, file: events };
+        Self::over(events, [spans, samples, minutes], started, listener)
     }
 
     fn over(
         events: Events,
-        segments: [Segments; 2],
+        segments: [Segments; 3],
         started: Instant,
         listener: Option<SyncSender<Arc<RunEvent>>>,
     ) -> io::Result<Self> {
@@ -202,6 +208,9 @@ impl Recorder {
         let mut waiting = self.queue.lock();
         for sample in samples {
             waiting.add(sample, |waiting| &mut waiting.samples);
+            if let Some(over) = waiting.open_minutes.add(sample) {
+                waiting.add(&over, |waiting| &mut waiting.minutes);
+            }
         }
     }
 
@@ -258,13 +267,13 @@ impl Events {
 }
 
 /// The writer's thread: writes what waits, each second or as soon as there is much of it.
-fn write(queue: &Queue, [mut spans, mut samples]: [Segments; 2]) {
+fn write(queue: &Queue, mut kinds: [Segments; 3]) {
     // Whatever ends this thread, nobody waits for it for ever.
     let _gone = Gone(queue);
     loop {
         let (batches, flushes, stop) = next(queue);
         let mut lost = 0;
-        for (segments, batch) in [&mut spans, &mut samples].into_iter().zip(batches) {
+        for (segments, batch) in kinds.iter_mut().zip(batches) {
             let records = batch.records();
             if let Err(why) = segments.write(batch) {
                 lost += records;
@@ -272,7 +281,7 @@ fn write(queue: &Queue, [mut spans, mut samples]: [Segments; 2]) {
             }
         }
         if stop {
-            for segments in [&mut spans, &mut samples] {
+            for segments in &mut kinds {
                 if let Err(why) = segments.close() {
                     queue.fail(why);
                 }
@@ -280,7 +289,7 @@ fn write(queue: &Queue, [mut spans, mut samples]: [Segments; 2]) {
         }
         let mut waiting = queue.lock();
         waiting.lost += lost;
-        waiting.written_bytes = spans.written() + samples.written();
+        waiting.written_bytes = kinds.iter().map(Segments::written).sum();
         waiting.flushes_done = flushes;
         queue.done.notify_all();
         if stop {
@@ -290,7 +299,7 @@ fn write(queue: &Queue, [mut spans, mut samples]: [Segments; 2]) {
 }
 
 /// Waits for something to write; what there is, and how many flushes it answers.
-fn next(queue: &Queue) -> ([Batch; 2], u64, bool) {
+fn next(queue: &Queue) -> ([Batch; 3], u64, bool) {
     let deadline = Instant::now() + WRITE_EVERY;
     let mut waiting = queue.lock();
     loop {
@@ -298,8 +307,13 @@ fn next(queue: &Queue) -> ([Batch; 2], u64, bool) {
         let asked = waiting.flushes_asked > waiting.flushes_done;
         let many = waiting.bytes() >= WAITING_BYTES_MANY;
         if waiting.stop || asked || many || left.is_zero() {
-            let batches =
-                [std::mem::take(&mut waiting.spans), std::mem::take(&mut waiting.samples)];
+            if waiting.stop {
+                for over in waiting.open_minutes.close() {
+                    waiting.add(&over, |waiting| &mut waiting.minutes);
+                }
+            }
+            let Waiting { spans, samples, minutes, .. } = &mut *waiting;
+            let batches = [spans, samples, minutes].map(std::mem::take);
             return (batches, waiting.flushes_asked, waiting.stop);
         }
         let woken = queue.wake.wait_timeout(waiting, left);
@@ -355,7 +369,7 @@ mod tests {
         let open = |path: &str| File::options().write(true).open(path).unwrap();
         let events = Events { last_seq: 0, path: events.into(), file: open(events) };
         let segment = || Segments::to(Path::new(segments), open(segments));
-        Recorder::over(events, [segment(), segment()], Instant::now(), listener).unwrap()
+        Recorder::over(events, [segment(), segment(), segment()], Instant::now(), listener).unwrap()
     }
 
     fn note(recorder: &Recorder) {

@@ -106,7 +106,7 @@ fn written() -> tempfile::TempDir {
 /// Files of a run that hold records, without the derived ones.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = vec![folder.join(file::EVENTS)];
-    for kind in [file::SPANS, file::SAMPLES] {
+    for kind in [file::SPANS, file::SAMPLES, file::MINUTES] {
         let entries = fs::read_dir(folder.join(kind)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }
@@ -140,6 +140,7 @@ fn read(folder: &Path) -> Read {
             read.cpu_micros_total
         })
         .collect();
+    record.minutes.iter().for_each(drop);
     let events = record.events.iter().map(|event| event.seq).collect();
     Read { events, spans, samples, damage: record.all_damage() }
 }

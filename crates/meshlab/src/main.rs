@@ -8,6 +8,7 @@ mod clean;
 mod cli;
 mod doctor;
 mod list;
+mod query;
 mod replay;
 mod report;
 mod repository;
@@ -34,6 +35,9 @@ fn main() {
         Command::New(arguments) => start::new(&arguments),
         Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Query(arguments) => query::query(&arguments),
+        Command::Spans(arguments) => query::spans(&arguments),
+        Command::Logs(arguments) => query::logs(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),

@@ -74,6 +74,7 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         events: (1..).zip(kinds).map(event).collect(),
         spans: Vec::new().into(),
         samples: Vec::new().into(),
+        minutes: Vec::new().into(),
         damage: Vec::new(),
     }
 }
