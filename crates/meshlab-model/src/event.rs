@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// One line of `events.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEvent {
     /// Place in the stream, from 1, without gaps. A gap means that the record was damaged.
     pub seq: u64,
@@ -24,7 +25,7 @@ pub struct RunEvent {
 }
 
 /// A place in a scenario file. Line and column count from 1; column 0 means "not known".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceLine {
     /// The file as it was given.
     pub file: String,
@@ -42,7 +43,7 @@ impl fmt::Display for SourceLine {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEventKind {
     /// The manifest is on disk and the run begins.
@@ -331,7 +332,7 @@ pub enum RunEventKind {
 }
 
 /// How a workload went, as the node that drove it tells.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficMeasure {
     /// Who drove it.
     pub from: NodeId,
@@ -359,7 +360,7 @@ pub struct TrafficMeasure {
 }
 
 /// Packets from one node to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCount {
     /// Sender.
     pub from: NodeId,
@@ -375,7 +376,7 @@ pub struct LinkCount {
 }
 
 /// Packets of one node that were for nobody in the lab. None of them went anywhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StrayCount {
     /// Sender.
     pub node: NodeId,
@@ -391,7 +392,7 @@ pub struct StrayCount {
 }
 
 /// Whether a failed claim ends its test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// `expect`: the test stops here.
@@ -401,7 +402,7 @@ pub enum Severity {
 }
 
 /// How a test's body ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum TestOutcome {
     /// It reached its end.
@@ -418,7 +419,7 @@ pub enum TestOutcome {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeExit {
     /// Exit code, where it exited by itself.
     pub code: Option<i32>,
@@ -437,7 +438,7 @@ impl fmt::Display for NodeExit {
 }
 
 /// A fault as it was drawn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChaosFault {
     /// Microseconds from the drawing of the schedule to the fault.
     pub at_micros: u64,
@@ -452,7 +453,7 @@ pub struct ChaosFault {
 }
 
 /// What became of a fault of a schedule, in the run that is replayed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Realised {
     /// Whom it hurt, on the near side where it had two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -470,7 +471,9 @@ pub struct Realised {
 }
 
 /// The place of a fault in a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ChaosPlace {
     /// Which schedule.
     pub chaos: ChaosId,
@@ -479,7 +482,7 @@ pub struct ChaosPlace {
 }
 
 /// What came of the faults of a schedule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChaosTally {
     /// Drawn.
     pub planned: u64,
@@ -496,7 +499,7 @@ pub struct ChaosTally {
 }
 
 /// A stage in the life of a fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum FaultStage {
     /// A witness outside the script saw that it took effect.
@@ -527,7 +530,7 @@ pub enum FaultStage {
 }
 
 /// What a verdict on a claim rests on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimEvidence {
     /// How much was found where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -541,7 +544,7 @@ pub struct ClaimEvidence {
 }
 
 /// How much was found at one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// Which node.
     pub node: NodeId,
@@ -552,7 +555,7 @@ pub struct Tally {
 }
 
 /// Why a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum EndReason {
     /// Every test was run.

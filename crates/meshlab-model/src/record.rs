@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{NodeId, RunTime};
 
 /// One span that a node ended and the harness received. A line of a segment in `spans/`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpanRecord {
     /// Order of arrival in the run, from 1, over all nodes.
     pub seq: u64,
@@ -41,7 +42,7 @@ impl SpanRecord {
 }
 
 /// Whose resources a sample tells of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SampleSource {
     /// A node's process.
@@ -51,7 +52,7 @@ pub enum SampleSource {
 }
 
 /// Resource use of one process at one moment. A line of a segment in `samples/`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// When it was read.
     pub at: RunTime,
@@ -74,7 +75,7 @@ pub struct Sample {
 
 /// Samples of one process within one minute of the run, so that a long run is seen whole without
 /// reading all of them. A line of a segment in `minutes/`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleMinute {
     /// When the minute began: a whole number of minutes after the run started.
     pub at: RunTime,
@@ -94,7 +95,7 @@ pub struct SampleMinute {
 }
 
 /// Least, mean and greatest of some values: a spike of one second stays visible in `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// The least.
     pub min: f64,
@@ -105,7 +106,7 @@ pub struct Spread {
 }
 
 /// How many spans a node says it ended, against how many arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TelemetryCount {
     /// Spans the node ended; `None` where it could not be asked (killed, or no agent).
     pub ended: Option<u64>,
