@@ -11,8 +11,11 @@ use meshlab_model::{
     ByteSize, ChaosPlace, ChaosTally, ClaimId, FaultId, MeshId, NodeId, Percent, RunTime, Severity,
     SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
+use meshlab_spans::Condition;
 use meshlab_wire::{Order, Outcome, State, TrafficKind};
 use tokio::sync::watch;
+
+use crate::Temporal;
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -107,17 +110,6 @@ pub enum Via {
     Inference,
 }
 
-/// A value an attribute must equal.
-#[derive(Debug, Clone, PartialEq)]
-pub enum AttributeValue {
-    /// Text.
-    Text(String),
-    /// A number.
-    Number(f64),
-    /// True or false.
-    Bool(bool),
-}
-
 /// Which spans are meant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanQuery {
@@ -125,8 +117,10 @@ pub struct SpanQuery {
     pub name: String,
     /// Senders; `None` for all nodes of the run.
     pub from: Option<Vec<NodeId>>,
-    /// Attributes that must be equal.
-    pub attributes: BTreeMap<String, AttributeValue>,
+    /// Attributes and what they must be.
+    pub conditions: Vec<(String, Condition)>,
+    /// The name of a span that must be above it in its trace.
+    pub under: Option<String>,
     /// From when on.
     pub since: Since,
 }
@@ -201,7 +195,12 @@ pub enum Claim {
         /// How long to keep watching; `None` to look once. Spans travel for about a tenth of a
         /// second: a single look does not see what is under way.
         during: Option<Duration>,
+        /// What was going on since the query began to count: " while the body ran". Empty if
+        /// nothing is to be said of it.
+        meanwhile: &'static str,
     },
+    /// The order or the density of spans.
+    Temporal(Temporal),
     /// A comparison that the script has made already.
     Compared {
         /// The call: `expect.at_least`.

@@ -36,20 +36,22 @@ mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, fingerprint, inspect};
+pub use claims::Temporal;
 pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use host::{
-    Aim, Answered, AttributeValue, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall,
-    FaultStarted, Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo,
-    NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
+    Aim, Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted,
+    Grant, Group, Host, HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
+    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
 /// The results format, from its crate.
 pub use meshlab_results as results;
+pub use meshlab_spans::Condition;
 pub use replay::{Replay, ReplayError};
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.

@@ -34,12 +34,12 @@ pub(crate) struct FrameEntry(
 impl FrameEntry {
     /// Where its data begins.
     pub(crate) fn data(&self) -> u64 {
-        self.0 + u64::from(self.1)
+        self.0.saturating_add(self.1.into())
     }
 
     /// Where it ends.
     pub(crate) fn end(&self) -> u64 {
-        self.data() + u64::from(self.2)
+        self.data().saturating_add(self.2.into())
     }
 }
 
@@ -68,7 +68,7 @@ impl SegmentIndex {
         }
         self.from = self.from.min(head.from);
         self.until = self.until.max(head.until);
-        self.records += u64::from(head.records);
+        self.records = self.records.saturating_add(head.records.into());
         self.frames.push(FrameEntry(
             place.offset,
             place.head_bytes,

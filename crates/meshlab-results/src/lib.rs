@@ -29,6 +29,7 @@ mod checked;
 pub mod disk;
 mod folder;
 mod frame;
+mod fuzz;
 mod index;
 mod minutes;
 mod reader;
@@ -39,6 +40,8 @@ mod writer;
 
 pub use folder::{RunFolder, point_latest};
 pub use frame::Counts;
+#[doc(hidden)]
+pub use fuzz::fuzz_segment;
 pub use reader::{ResultsError, RunRecord, read_run};
 pub use record::{Filter, HARNESS, Record};
 pub use recorder::Recorder;

@@ -127,17 +127,15 @@ impl Filter {
             && self.until.is_none_or(|last| from <= last.micros)
     }
 
-    /// How many of the records counted here have the wanted name and node.
-    pub(crate) fn counted(&self, counts: &crate::Counts) -> u64 {
-        let of = |nodes: &std::collections::BTreeMap<String, u64>| -> u64 {
-            match &self.node {
-                Some(node) => nodes.get(node).copied().unwrap_or(0),
-                None => nodes.values().sum(),
-            }
+    /// Whether any of the records counted here has the wanted name and node.
+    pub(crate) fn is_among(&self, counts: &crate::Counts) -> bool {
+        let any = |nodes: &std::collections::BTreeMap<String, u64>| match &self.node {
+            Some(node) => nodes.contains_key(node),
+            None => true,
         };
         match &self.name {
-            Some(name) => counts.get(name).map_or(0, of),
-            None => counts.values().map(of).sum(),
+            Some(name) => counts.get(name).is_some_and(any),
+            None => counts.values().any(any),
         }
     }
 }

@@ -107,7 +107,9 @@ impl<T: Record> Recorded<T> {
         match &self.source {
             Source::Memory(records) => records.len() as u64,
             Source::Lines(_) => self.iter().count() as u64,
-            Source::Segments(segments) => segments.iter().map(|each| each.index.records).sum(),
+            Source::Segments(segments) => {
+                segments.iter().fold(0, |sum, each| sum.saturating_add(each.index.records))
+            }
         }
     }
 
@@ -314,7 +316,7 @@ impl<T: Record> Records<T> {
             return true;
         }
         let index = &segment.index;
-        let counted = index.counts.as_ref().is_none_or(|counts| self.filter.counted(counts) > 0);
+        let counted = index.counts.as_ref().is_none_or(|counts| self.filter.is_among(counts));
         if !counted || !self.filter.wants_times(index.from, index.until) {
             return false;
         }
@@ -341,7 +343,7 @@ impl<T: Record> Records<T> {
         if self.filter.name.is_some() || self.filter.node.is_some() {
             let place = head_at(file, entry.0, segment.index.bytes)?;
             let place = place.ok_or_else(|| io::Error::other("its head is not sound"))?;
-            if self.filter.counted(&place.head.counts) == 0 {
+            if !self.filter.is_among(&place.head.counts) {
                 return Ok(false);
             }
         }

@@ -67,7 +67,7 @@ pub(crate) fn count(counts: &mut crate::Counts, name: &str, node: &str, records:
     }
     let Some(nodes) = counts.get_mut(name) else { return };
     match nodes.get_mut(node) {
-        Some(known) => *known += records,
+        Some(known) => *known = known.saturating_add(records),
         None => {
             nodes.insert(node.to_owned(), records);
         }

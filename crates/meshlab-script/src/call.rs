@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use meshlab_engine::{AttributeValue, Host, HostError, Since};
+use meshlab_engine::{Host, HostError, Since};
 use meshlab_model::{ByteSize, NodeId, Percent, SourceLine};
 use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
@@ -373,29 +373,6 @@ impl Options {
                 .map_err(|_| self.wrong(key, "a table of texts by name")),
             _ => Err(self.wrong(key, "a table of texts by name")),
         }
-    }
-
-    /// Attributes that must be equal.
-    pub(crate) fn attributes(&self, key: &str) -> Outcome<BTreeMap<String, AttributeValue>> {
-        let wrong = || self.wrong(key, "a table of texts, numbers or booleans by attribute name");
-        let table = match self.get(key) {
-            Value::Nil => return Ok(BTreeMap::new()),
-            Value::Table(table) => table,
-            _ => return Err(wrong()),
-        };
-        let mut attributes = BTreeMap::new();
-        for pair in table.pairs::<String, Value>() {
-            let (name, value) = pair.map_err(|_| wrong())?;
-            let value = match value {
-                Value::String(text) => AttributeValue::Text(text.to_string_lossy()),
-                Value::Integer(number) => AttributeValue::Number(number as f64),
-                Value::Number(number) => AttributeValue::Number(number),
-                Value::Boolean(truth) => AttributeValue::Bool(truth),
-                _ => return Err(wrong()),
-            };
-            attributes.insert(name, value);
-        }
-        Ok(attributes)
     }
 
     /// `since`: a fault's hit, or a length of time before now.

@@ -140,11 +140,61 @@ fn what_a_scenario_does_wrong_is_found_without_a_node() {
         ),
         ("more than its timeout", inside("sleep \"3h\"\n  sleep \"3h\"")),
     ];
+    insta::assert_snapshot!(each_said(&mistakes));
+}
+
+fn each_said(mistakes: &[(&str, String)]) -> String {
     let mut all = String::new();
     for (name, text) in mistakes {
-        writeln!(all, "## {name}\n{}", said(&text)).unwrap();
+        writeln!(all, "## {name}\n{}", said(text)).unwrap();
     }
-    insta::assert_snapshot!(all);
+    all
+}
+
+#[test]
+fn mistakes_in_claims_about_order_are_found_without_a_node() {
+    let mistakes = [
+        ("a condition that there is not", {
+            let asked = "{ state = { is = \"Dead\" } }";
+            inside(&format!("expect.spans(\"node.ready\", {{ where = {asked} }})"))
+        }),
+        (
+            "a condition without a name",
+            inside("expect.spans(\"node.ready\", { where = { state = { \"Dead\" } } })"),
+        ),
+        (
+            "a condition of another type",
+            inside("expect.spans(\"node.ready\", { where = { state = { above = \"9\" } } })"),
+        ),
+        ("a sequence of one", inside("expect.sequence({ \"node.ready\" }, { from_each = swarm })")),
+        ("a sequence of no list", inside("expect.sequence(\"node.ready\")")),
+        (
+            "a sequence of what is no span",
+            inside("expect.sequence({ \"node.ready\", { where = {} } })"),
+        ),
+        (
+            "a slip within a sequence",
+            inside("expect.sequence({ \"node.ready\", { \"peer.connected\", were = {} } })"),
+        ),
+        ("nothing to follow", inside("expect.follows(\"node.ready\", { within = \"1s\" })")),
+        ("counts without a bound", inside("expect.counts(\"node.ready\", { window = \"1s\" })")),
+        (
+            "bounds that exclude each other",
+            inside("expect.counts(\"node.ready\", { window = \"1s\", at_least = 3, at_most = 2 })"),
+        ),
+        (
+            "before and during",
+            inside(
+                "expect.no_spans(\"node.ready\", { before = \"peer.connected\", during = \"1s\" })",
+            ),
+        ),
+        ("within without before", inside("expect.no_spans(\"node.ready\", { within = \"1s\" })")),
+        (
+            "a body of never that goes wrong",
+            inside("expect.never(\"node.paused\", {}, function()\n    sleeep \"1s\"\n  end)"),
+        ),
+    ];
+    insta::assert_snapshot!(each_said(&mistakes));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! It does not know why anybody asks, and it judges nothing.
 
 mod clock;
+mod condition;
 mod decode;
 mod fuzz;
 mod grpc;
@@ -17,10 +18,11 @@ mod selector;
 mod store;
 
 pub use clock::RunClock;
+pub use condition::Condition;
 pub use decode::IncomingSpan;
 #[doc(hidden)]
 pub use fuzz::{fuzz_metrics, fuzz_traces};
 pub use metrics::{METRIC_NAMES_MAX, MetricKind, MetricNumber, MetricValue};
 pub use receiver::{Receiver, ReceiverError};
 pub use selector::Selector;
-pub use store::{ReceiverCounters, SpanStore};
+pub use store::{Found, ReceiverCounters, SpanStore};

@@ -60,10 +60,9 @@ impl Drop for Receiver {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, io::Write, net::Ipv4Addr, net::SocketAddr, time::Duration};
+    use std::{io::Write, net::Ipv4Addr, net::SocketAddr, time::Duration};
 
     use flate2::{Compression, write::GzEncoder};
-    use meshlab_model::RunTime;
     use opentelemetry_proto::tonic::{
         collector::{
             metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
@@ -146,12 +145,7 @@ mod tests {
     }
 
     fn all() -> Selector {
-        Selector {
-            name: "x".into(),
-            nodes: None,
-            attributes: BTreeMap::new(),
-            since: RunTime::ZERO,
-        }
+        Selector::named("x")
     }
 
     #[tokio::test]

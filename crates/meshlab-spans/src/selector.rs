@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use meshlab_model::{NodeId, RunTime};
 use serde_json::Value;
 
+use crate::Condition;
+
 /// A question to the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selector {
@@ -12,42 +14,56 @@ pub struct Selector {
     pub name: String,
     /// Senders; `None` for all.
     pub nodes: Option<BTreeSet<NodeId>>,
-    /// Attributes that must be equal: numbers by value, also where the span has the number as a
-    /// text (unsigned fields of `tracing` arrive so), everything else exactly.
-    pub attributes: BTreeMap<String, Value>,
+    /// Attributes and what they must be; all of it must hold.
+    pub conditions: Vec<(String, Condition)>,
+    /// The name of a span that must be above it: its parent, the parent of that, and so on, as far
+    /// as they have arrived and are in memory.
+    pub under: Option<String>,
     /// Spans that happened before this do not count.
     pub since: RunTime,
 }
 
 impl Selector {
-    pub(crate) fn matches(&self, attributes: &BTreeMap<String, Value>) -> bool {
-        self.attributes
-            .iter()
-            .all(|(name, wanted)| attributes.get(name).is_some_and(|found| same(found, wanted)))
-    }
-}
-
-fn same(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Number(found), Value::Number(wanted)) => found.as_f64() == wanted.as_f64(),
-        (Value::String(found), Value::Number(wanted)) => {
-            found.parse().ok().is_some_and(|found: f64| wanted.as_f64() == Some(found))
+    /// All spans of a name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            nodes: None,
+            conditions: Vec::new(),
+            under: None,
+            since: RunTime::ZERO,
         }
-        _ => found == wanted,
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The same, of one node only.
+    #[must_use]
+    pub fn of(self, node: &NodeId) -> Self {
+        Self { nodes: Some(BTreeSet::from([node.clone()])), ..self }
+    }
 
-    #[test]
-    fn numbers_are_equal_by_value() {
-        assert!(same(&3.into(), &3.0.into()));
-        assert!(same(&"16777216".into(), &16_777_216.into()));
-        assert!(!same(&"16777217".into(), &16_777_216.into()));
-        assert!(!same(&"many".into(), &3.into()));
-        assert!(!same(&3.into(), &"3".into()), "a text was asked for");
-        assert!(same(&"x".into(), &"x".into()));
+    /// The same, where an attribute is equal.
+    #[must_use]
+    pub fn with(mut self, attribute: &str, value: impl Into<Value>) -> Self {
+        self.conditions.push((attribute.to_owned(), Condition::Equal(value.into())));
+        self
+    }
+
+    /// The same, since a moment.
+    #[must_use]
+    pub fn since(self, since: RunTime) -> Self {
+        Self { since, ..self }
+    }
+
+    pub(crate) fn matches(&self, attributes: &BTreeMap<String, Value>) -> bool {
+        self.unmet(attributes).next().is_none()
+    }
+
+    /// The conditions that these attributes do not meet.
+    pub fn unmet<'a>(
+        &'a self,
+        attributes: &'a BTreeMap<String, Value>,
+    ) -> impl Iterator<Item = &'a (String, Condition)> {
+        let conditions = self.conditions.iter();
+        conditions.filter(|(name, condition)| !condition.holds(attributes.get(name)))
     }
 }

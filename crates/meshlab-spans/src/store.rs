@@ -1,7 +1,7 @@
 //! The span store: what arrived, by name and node, and waits for more.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,6 +18,8 @@ mod metrics;
 
 /// Under a flood of spans a wait asks at most this often; an answer is late by no more than it.
 const ASK_EVERY: Duration = Duration::from_millis(10);
+/// Ancestors of a span that are looked at.
+const ANCESTORS_MAX: usize = 100;
 
 type Sink = Box<dyn Fn(&SpanRecord) + Send + Sync>;
 
@@ -51,6 +53,16 @@ struct Inner {
 struct Kept {
     record: SpanRecord,
     happened: RunTime,
+}
+
+/// A span that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The span.
+    pub record: SpanRecord,
+    /// When it counts as having happened: its end by the node's clock where that can be believed,
+    /// else its arrival.
+    pub happened: RunTime,
 }
 
 /// What came through one node's doors besides good spans.
@@ -113,7 +125,7 @@ impl SpanStore {
         let inner = self.lock();
         inner
             .places(selector)
-            .map(|(node, places)| (node.clone(), inner.matching(selector, places).count() as u64))
+            .map(|(node, places)| (node.clone(), inner.all(selector, places).count() as u64))
             .filter(|(_, count)| *count > 0)
             .collect()
     }
@@ -128,12 +140,38 @@ impl SpanStore {
         let inner = self.lock();
         let mut found: Vec<&SpanRecord> = inner
             .places(selector)
-            .flat_map(|(_, places)| inner.matching(selector, places))
+            .flat_map(|(_, places)| inner.all(selector, places))
             .map(|kept| &kept.record)
             .collect();
         found.sort_by_key(|record| record.seq);
         let skip = found.len().saturating_sub(limit);
         found.into_iter().skip(skip).cloned().collect()
+    }
+
+    /// Matching spans that arrived after the one with number `seq`, in order of arrival: what is
+    /// new to somebody who has seen all up to there.
+    pub fn after(&self, selector: &Selector, seq: u64) -> Vec<Found> {
+        let inner = self.lock();
+        let mut found: Vec<Found> = Vec::new();
+        for (_, places) in inner.places(selector) {
+            let first = places.partition_point(|place| inner.seq(*place).is_some_and(|s| s <= seq));
+            let new = inner.matching(selector, places.range(first..));
+            found.extend(
+                new.map(|kept| Found { record: kept.record.clone(), happened: kept.happened }),
+            );
+        }
+        found.sort_by_key(|found| found.record.seq);
+        found
+    }
+
+    /// The number of the oldest span that is in memory; `None` without any.
+    pub fn oldest_seq(&self) -> Option<u64> {
+        self.lock().spans.front().map(|kept| kept.record.seq)
+    }
+
+    /// The number of the span that arrived last; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.lock().last_seq
     }
 
     /// The newest matching span.
@@ -272,22 +310,86 @@ impl Inner {
             .filter(|(node, _)| selector.nodes.as_ref().is_none_or(|nodes| nodes.contains(*node)))
     }
 
-    fn matching<'a>(
+    fn kept(&self, place: u64) -> Option<&Kept> {
+        self.spans.get(usize::try_from(place.checked_sub(self.evicted)?).ok()?)
+    }
+
+    fn seq(&self, place: u64) -> Option<u64> {
+        self.kept(place).map(|kept| kept.record.seq)
+    }
+
+    /// All that match among those of one name and node.
+    fn all<'a>(
         &'a self,
         selector: &'a Selector,
         places: &'a VecDeque<u64>,
     ) -> impl Iterator<Item = &'a Kept> {
         // Arrivals are in order, and nothing arrives before it happened: what arrived before
         // `since` cannot match, and is skipped by halving.
-        let kept = |place: &u64| self.spans.get(usize::try_from(place - self.evicted).ok()?);
-        let first = places.partition_point(|place| {
-            kept(place).is_some_and(|kept| kept.record.arrived < selector.since)
-        });
+        let early = |place: &u64| {
+            self.kept(*place).is_some_and(|kept| kept.record.arrived < selector.since)
+        };
+        self.matching(selector, places.range(places.partition_point(early)..))
+    }
+
+    fn matching<'a>(
+        &'a self,
+        selector: &'a Selector,
+        places: impl Iterator<Item = &'a u64> + 'a,
+    ) -> impl Iterator<Item = &'a Kept> {
+        let above = selector.under.as_ref().map(|name| self.family(name));
         places
-            .range(first..)
-            .filter_map(kept)
+            .filter_map(|place| self.kept(*place))
             .filter(|kept| kept.happened >= selector.since)
             .filter(|kept| selector.matches(&kept.record.attributes))
+            .filter(move |kept| above.as_ref().is_none_or(|above| above.has_above(&kept.record)))
+    }
+
+    /// The spans of all traces in which one of that name is.
+    fn family(&self, name: &str) -> Family<'_> {
+        let places = self.index.get(name).into_iter().flatten().flat_map(|(_, places)| places);
+        let named: Vec<&SpanRecord> =
+            places.filter_map(|place| self.kept(*place)).map(|kept| &kept.record).collect();
+        let traces: BTreeSet<&str> = named.iter().map(|span| span.trace_id.as_str()).collect();
+        let parents = self
+            .spans
+            .iter()
+            .map(|kept| &kept.record)
+            .filter(|span| traces.contains(span.trace_id.as_str()))
+            .map(|span| (id(span), span.parent_id.as_str()))
+            .collect();
+        Family { named: named.into_iter().map(id).collect(), parents }
+    }
+}
+
+type Id<'a> = (&'a str, &'a str);
+
+/// Trace and span: the latter alone is unique only within the former.
+fn id(span: &SpanRecord) -> Id<'_> {
+    (&span.trace_id, &span.span_id)
+}
+
+/// Who is whose parent, in the traces that matter.
+struct Family<'a> {
+    named: BTreeSet<Id<'a>>,
+    parents: BTreeMap<Id<'a>, &'a str>,
+}
+
+impl Family<'_> {
+    /// Whether one of the named is above a span.
+    fn has_above(&self, span: &SpanRecord) -> bool {
+        let mut above = (span.trace_id.as_str(), span.parent_id.as_str());
+        // A node's word: it may claim to be its own grandmother.
+        for _ in 0..=ANCESTORS_MAX {
+            if self.named.contains(&above) {
+                return true;
+            }
+            match self.parents.get(&above) {
+                Some(parent) if !parent.is_empty() => above.1 = parent,
+                _ => return false,
+            }
+        }
+        false
     }
 }
 
@@ -315,12 +417,7 @@ mod tests {
     }
 
     fn all(name: &str) -> Selector {
-        Selector {
-            name: name.into(),
-            nodes: None,
-            attributes: BTreeMap::new(),
-            since: RunTime::ZERO,
-        }
+        Selector::named(name)
     }
 
     #[test]
@@ -333,13 +430,55 @@ mod tests {
             store.count_by_node(&all("x")),
             BTreeMap::from([(a.clone(), 2), (b.clone(), 1)])
         );
-        let mut only = all("x");
-        only.attributes.insert("peer".into(), "1".into());
-        only.nodes = Some([a.clone()].into());
+        let only = all("x").with("peer", "1").of(&a);
         assert_eq!(store.count(&only), 1);
         assert_eq!((store.received(&a), store.received(&b)), (3, 1));
         assert_eq!(store.count(&all("z")), 0);
         assert_eq!(store.last(&all("x")).unwrap().node, b);
+    }
+
+    #[test]
+    fn what_is_new_comes_once_and_in_order_of_arrival() {
+        let store = store(4);
+        let (a, b) = (NodeId::from("a"), NodeId::from("b"));
+        store.add(&b, vec![span("x", "1")]);
+        store.add(&a, vec![span("x", "2"), span("y", "3")]);
+        let peers = |seq| -> Vec<String> {
+            let new = store.after(&all("x"), seq);
+            new.iter().map(|found| found.record.attributes["peer"].to_string()).collect()
+        };
+        assert_eq!(peers(0), ["\"1\"", "\"2\""]);
+        let seen = store.last_seq();
+        assert!(peers(seen).is_empty());
+        store.add(&b, vec![span("x", "4"), span("x", "5")]);
+        assert_eq!(peers(seen), ["\"4\"", "\"5\""]);
+        assert_eq!(peers(0), ["\"2\"", "\"4\"", "\"5\""], "the first was evicted");
+    }
+
+    #[test]
+    fn a_span_is_under_each_of_its_ancestors_and_under_no_other() {
+        let store = store(10);
+        let tree = |name: &str, id: &str, parent: &str| {
+            let mut span = span(name, "1");
+            (span.span_id, span.parent_id) = (id.to_owned(), parent.to_owned());
+            span
+        };
+        let mut elsewhere = tree("leaf", "e", "a");
+        elsewhere.trace_id = "other".to_owned();
+        let node = NodeId::from("a");
+        // Children end first.
+        let spans =
+            [("leaf", "c", "b"), ("middle", "b", "a"), ("root", "a", ""), ("leaf", "d", "")];
+        store.add(&node, spans.iter().map(|(name, id, up)| tree(name, id, up)).collect());
+        store.add(&node, vec![elsewhere, tree("leaf", "f", "g"), tree("loop", "g", "f")]);
+        let under = |name: &str| {
+            let leaves = Selector { under: Some(name.to_owned()), ..all("leaf") };
+            store.find(&leaves, 9).into_iter().map(|span| span.span_id).collect::<Vec<_>>()
+        };
+        assert_eq!(under("root"), ["c"]);
+        assert_eq!(under("middle"), ["c"]);
+        assert_eq!(under("loop"), ["f"], "a circle ends the search");
+        assert_eq!(under("nothing"), [""; 0]);
     }
 
     #[test]

@@ -6,14 +6,19 @@
 
 mod agreed;
 mod formed;
+mod loss;
 mod no_spans;
 mod notes;
+mod query;
+mod said;
 mod spans;
 mod state;
 mod states;
+mod temporal;
 
 pub(crate) use notes::names;
-pub(crate) use spans::selector;
+pub(crate) use query::selector;
+pub use temporal::Temporal;
 
 use std::time::Duration;
 
@@ -119,9 +124,10 @@ impl Engine {
                 let looking = states::StatesClaim::new(seeing, &states, within)?;
                 self.judge_looking(looking, severity, at).await
             }
-            Claim::NoSpans { query, during } => {
-                self.judge_no_spans(query, during, severity, at).await
+            Claim::NoSpans { query, during, meanwhile } => {
+                self.judge_no_spans(query, during, meanwhile, severity, at).await
             }
+            Claim::Temporal(claim) => self.judge_temporal(claim, severity, at).await,
         }
     }
 

@@ -8,7 +8,7 @@ use meshlab_model::{
 use meshlab_spans::{Selector, SpanStore};
 use tokio::time::Instant;
 
-use super::{notes, selector};
+use super::{loss, notes, query, selector};
 use crate::{ClaimOutcome, Engine, HostError, SpanQuery, cancel::describe};
 
 impl Engine {
@@ -16,21 +16,19 @@ impl Engine {
         &self,
         query: SpanQuery,
         during: Option<Duration>,
+        meanwhile: &str,
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
         let shared = &self.shared;
         let selector = selector(self, &query)?;
-        let senders = || match &query.from {
-            Some(nodes) => nodes.clone(),
-            None => shared.state().nodes.keys().cloned().collect(),
-        };
+        let senders = || query::senders(self, &query);
         if senders().is_empty() {
             let text = "no node to look at: nothing that is not looked at can pass".to_owned();
             return Err(HostError::Misuse(text));
         }
         let watch_for = during.unwrap_or(Duration::ZERO);
-        let text = text(&query, during);
+        let text = text(&query, during) + meanwhile;
         let claim = self.start_claim("expect.no_spans", text, severity, watch_for, at)?;
         let open = self.until_judged(claim);
         let started = Instant::now();
@@ -71,10 +69,9 @@ fn text(query: &SpanQuery, during: Option<Duration>) -> String {
         Some(nodes) => format!("of {}", notes::names(nodes)),
         None => "of all nodes".to_owned(),
     };
-    let filter = if query.attributes.is_empty() { "" } else { " with the attributes asked" };
     let during =
         during.map(|during| format!(" during {}", format_duration(during))).unwrap_or_default();
-    format!("no `{}`{filter} {from}{during}", query.name)
+    format!("no {} {from}{during}", query::words(query))
 }
 
 /// The first span that should not be there.
@@ -97,30 +94,16 @@ fn told(span: &SpanRecord) -> String {
 
 /// Why finding none proves nothing; `None` if it does.
 fn unseen(store: &SpanStore, selector: &Selector, senders: &[NodeId]) -> Option<String> {
-    if !store.is_whole_since(selector.since) {
-        return Some(format!(
-            "none is in memory, but {} older spans are no longer: look at a shorter time, with \
-             `since`",
-            store.evicted()
-        ));
+    if let Some(why) = loss::in_memory(store, selector.since) {
+        return Some(format!("none is in memory, but {why}"));
     }
-    senders.iter().find_map(|node| {
-        let lost = store.problems(node);
-        let requests = lost.malformed + lost.too_large + lost.refused;
-        (requests > 0).then(|| {
-            format!(
-                "none came, but spans of {node} may be lost: its telemetry port refused requests \
-                 ({requests})"
-            )
-        })
-    })
+    loss::at_doors(store, senders).map(|why| format!("none came, but {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeMap, time::Instant as StdInstant};
 
-    use meshlab_model::RunTime;
     use meshlab_spans::{IncomingSpan, RunClock};
 
     use super::*;
@@ -144,12 +127,7 @@ mod tests {
     }
 
     fn bad() -> Selector {
-        Selector {
-            name: "bad".into(),
-            nodes: None,
-            attributes: BTreeMap::new(),
-            since: RunTime::ZERO,
-        }
+        Selector::named("bad")
     }
 
     #[test]

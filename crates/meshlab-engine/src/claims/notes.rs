@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use meshlab_fleet::log_tail;
 use meshlab_model::NodeId;
 
+use super::said;
 use crate::Engine;
 
 /// More lines than this hide the culprit again.
@@ -30,7 +31,7 @@ pub(crate) fn attributes(attributes: &BTreeMap<String, serde_json::Value>) -> St
     format!("{{ {} }}", pairs.join(", "))
 }
 
-/// What is known of these nodes themselves: dead, or the last thing they logged.
+/// What is known of these nodes themselves: dead, or the worst thing they logged.
 pub(crate) fn about_nodes(engine: &Engine, nodes: &[NodeId]) -> Vec<String> {
     nodes.iter().take(NODES_TOLD_MAX).filter_map(|node| about_node(engine, node)).collect()
 }
@@ -48,9 +49,13 @@ fn about_node(engine: &Engine, id: &NodeId) -> Option<String> {
     if garbage > 0 {
         return Some(format!("{id} sent {garbage} malformed requests to its telemetry port"));
     }
-    let (line, text) = log_tail(&log, 1).ok()?.pop()?;
-    let place = line.map(|line| format!(":{line}")).unwrap_or_default();
-    Some(format!("{id} last logged \"{}\" (logs/{id}.log{place})", text.trim()))
+    let said = said::worst(&log_tail(&log, said::LINES).ok()?)?;
+    let place = said.line.map(|line| format!(":{line}")).unwrap_or_default();
+    let times = match said.times {
+        1 => String::new(),
+        times => format!(" {times} times, the last"),
+    };
+    Some(format!("{id} logged \"{}\"{times} at logs/{id}.log{place}", said.text))
 }
 
 #[cfg(test)]

@@ -6,11 +6,15 @@ use std::{
 };
 
 use meshlab_model::{NodeId, RunTime, Tally, format_duration};
-use meshlab_spans::Selector;
+use meshlab_spans::{Selector, SpanStore};
 use meshlab_wire::{attr, span};
 
-use super::{Look, Looking, notes};
-use crate::{AttributeValue, Engine, HostError, SpanQuery};
+use super::{Look, Looking, notes, query, selector};
+use crate::{Engine, HostError, SpanQuery};
+
+/// Of so many that came last, so many are told when none is as asked.
+const NEAREST_OF: usize = 100;
+const NEAREST_TOLD: usize = 3;
 
 pub(crate) struct SpansClaim {
     query: SpanQuery,
@@ -18,21 +22,6 @@ pub(crate) struct SpansClaim {
     each: bool,
     at_least: u64,
     within: Duration,
-}
-
-/// A query as the store takes it.
-pub(crate) fn selector(engine: &Engine, query: &SpanQuery) -> Result<Selector, HostError> {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::Text(text) => text.clone().into(),
-        AttributeValue::Number(number) => (*number).into(),
-        AttributeValue::Bool(truth) => (*truth).into(),
-    };
-    Ok(Selector {
-        name: query.name.clone(),
-        nodes: query.from.as_ref().map(|nodes| nodes.iter().cloned().collect()),
-        attributes: query.attributes.iter().map(|(name, v)| (name.clone(), value(v))).collect(),
-        since: engine.since(query.since)?,
-    })
 }
 
 impl SpansClaim {
@@ -53,10 +42,7 @@ impl SpansClaim {
     }
 
     fn senders(&self, engine: &Engine) -> Vec<NodeId> {
-        match &self.query.from {
-            Some(nodes) => nodes.clone(),
-            None => engine.shared.state().nodes.keys().cloned().collect(),
-        }
+        query::senders(engine, &self.query)
     }
 }
 
@@ -71,12 +57,10 @@ impl Looking for SpansClaim {
             Some(nodes) => format!("of {}", notes::names(nodes)),
             None => "of all nodes".to_owned(),
         };
-        let filter =
-            if self.query.attributes.is_empty() { "" } else { " with the attributes asked" };
         format!(
-            "at least {} `{}`{filter}{each} {from} within {}",
+            "at least {} {}{each} {from} within {}",
             self.at_least,
-            self.query.name,
+            query::words(&self.query),
             format_duration(self.within)
         )
     }
@@ -144,15 +128,13 @@ impl SpansClaim {
     fn nothing_at_all(&self, engine: &Engine) -> Vec<String> {
         let store = &engine.shared.store;
         let mut wider = self.selector.clone();
-        wider.attributes.clear();
+        wider.conditions.clear();
+        wider.under = None;
         let unfiltered = store.count(&wider);
         if unfiltered > 0 {
-            let nearest = store.last(&wider).map(|span| notes::attributes(&span.attributes));
-            return vec![format!(
-                "{unfiltered} `{}` came, none with the attributes asked; the last had {}",
-                self.query.name,
-                nearest.unwrap_or_default()
-            )];
+            let mut lines = vec![format!("{unfiltered} `{}` came, none as asked", self.query.name)];
+            lines.extend(self.nearest(store, &wider));
+            return lines;
         }
         wider.since = RunTime::ZERO;
         wider.nodes = None;
@@ -172,6 +154,29 @@ impl SpansClaim {
         )]
     }
 
+    /// The last few that came, those first that lack least, and what each of them lacks.
+    fn nearest(&self, store: &SpanStore, wider: &Selector) -> Vec<String> {
+        let mut came = store.find(wider, NEAREST_OF);
+        came.reverse();
+        came.sort_by_key(|span| self.selector.unmet(&span.attributes).count());
+        let told = came.iter().take(NEAREST_TOLD).map(|span| {
+            let unmet: Vec<String> = self
+                .selector
+                .unmet(&span.attributes)
+                .map(|(name, condition)| match span.attributes.get(name) {
+                    Some(found) => format!("{name} is {found}, asked was {condition}"),
+                    None => format!("it has no {name}, asked was {condition}"),
+                })
+                .collect();
+            let why = match (unmet.is_empty(), &self.selector.under) {
+                (true, Some(name)) => format!("it is not under `{name}`"),
+                _ => unmet.join("; "),
+            };
+            format!("nearest: {} at {}: {why}", span.node, span.arrived)
+        });
+        told.collect()
+    }
+
     /// Spans that tell of a peer also tell who is never that peer.
     fn unheard(&self, engine: &Engine) -> Vec<String> {
         if ![span::DIGEST_RECEIVED, span::PEER_CONNECTED].contains(&self.query.name.as_str()) {
@@ -185,7 +190,7 @@ impl SpansClaim {
         let mut lines = Vec::new();
         for (peer, key) in &keys {
             let mut about = self.selector.clone();
-            about.attributes.insert(attr::PEER_ID.to_owned(), key.clone().into());
+            about = about.with(attr::PEER_ID, key.as_str());
             let heard_by: BTreeSet<NodeId> =
                 engine.shared.store.count_by_node(&about).into_keys().collect();
             let deaf: Vec<NodeId> = senders

@@ -1,9 +1,6 @@
 //! `expect.states`: observers saw exactly these states of a node, in this order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{NodeId, RunTime, SpanRecord, Tally, format_duration};
 use meshlab_spans::{Selector, SpanStore};
@@ -115,13 +112,8 @@ fn list(states: &[State]) -> String {
 /// times in a row is one.
 fn seen(store: &SpanStore, seeing: &Seeing, observer: &NodeId) -> Vec<(State, RunTime)> {
     let of = |name: &str| {
-        let selector = Selector {
-            name: name.to_owned(),
-            nodes: Some(BTreeSet::from([observer.clone()])),
-            attributes: BTreeMap::from([(attr::PEER_ID.to_owned(), seeing.key.clone().into())]),
-            since: seeing.since,
-        };
-        store.find(&selector, usize::MAX)
+        let about = Selector::named(name).of(observer).with(attr::PEER_ID, seeing.key.as_str());
+        store.find(&about.since(seeing.since), usize::MAX)
     };
     let heard = [span::PEER_CONNECTED, span::STATE_HEARD];
     let inferred = [span::STATE_INFERRED];

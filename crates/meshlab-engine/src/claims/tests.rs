@@ -1,9 +1,6 @@
 //! Claims on an engine that runs, with spans as if nodes had sent them.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use meshlab_model::{NetworkMode::Host as HostNetwork, RunEvent, RunEventKind, RunTime, Severity};
 use meshlab_wire::span::{STATE_HEARD, STATE_INFERRED};
@@ -30,10 +27,11 @@ fn no_bad(from: &str, during: Option<Duration>) -> Claim {
     let query = SpanQuery {
         name: "bad".to_owned(),
         from: Some(vec![from.into()]),
-        attributes: BTreeMap::new(),
+        conditions: Vec::new(),
+        under: None,
         since: Since::Test,
     };
-    Claim::NoSpans { query, during }
+    Claim::NoSpans { query, during, meanwhile: "" }
 }
 
 #[tokio::test]
@@ -63,10 +61,12 @@ async fn absence_is_watched_for_all_of_its_time_and_ends_at_the_first_span() {
             query: SpanQuery {
                 name: "bad".to_owned(),
                 from: Some(Vec::new()),
-                attributes: BTreeMap::new(),
+                conditions: Vec::new(),
+                under: None,
                 since: Since::Test,
             },
             during: None,
+            meanwhile: "",
         },
         Severity::Check,
     );
@@ -143,7 +143,13 @@ async fn evidence_counts_from_the_moment_that_is_asked_for() {
 }
 
 fn query(name: &str) -> SpanQuery {
-    SpanQuery { name: name.to_owned(), from: None, attributes: BTreeMap::new(), since: Since::Test }
+    SpanQuery {
+        name: name.to_owned(),
+        from: None,
+        conditions: Vec::new(),
+        under: None,
+        since: Since::Test,
+    }
 }
 
 #[tokio::test]

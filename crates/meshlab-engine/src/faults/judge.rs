@@ -169,10 +169,11 @@ pub(super) fn selector(
     key: &str,
     since: RunTime,
 ) -> Selector {
-    let mut attributes = BTreeMap::from([(attr::PEER_ID.to_owned(), key.into())]);
-    attributes.extend(state.map(|state| (attr::STATE.to_owned(), state.as_str().into())));
-    let nodes = Some(BTreeSet::from([observer.clone()]));
-    Selector { name: name.to_owned(), nodes, attributes, since }
+    let about = Selector::named(name).of(observer).with(attr::PEER_ID, key).since(since);
+    match state {
+        Some(state) => about.with(attr::STATE, state.as_str()),
+        None => about,
+    }
 }
 
 /// Whether an observer has sent such a span about the node with that key.

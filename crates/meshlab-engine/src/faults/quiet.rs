@@ -1,9 +1,6 @@
 //! Watches that nobody takes a fault for what it is not: who is slow is not dead.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_faults::{AtMost, Sign};
 use meshlab_model::{FaultId, NodeId, RunTime, SpanRecord, Verdict, format_duration};
@@ -96,12 +93,8 @@ impl Quiet {
         key: &str,
     ) -> Option<String> {
         let AtMost { span, times } = self.at_most?;
-        let count = shared.store.count(&Selector {
-            name: span.to_owned(),
-            nodes: Some(BTreeSet::from([observer.clone()])),
-            attributes: BTreeMap::from([(attr::PEER_ID.to_owned(), key.into())]),
-            since: self.applied,
-        });
+        let selector = Selector::named(span).of(observer).with(attr::PEER_ID, key);
+        let count = shared.store.count(&selector.since(self.applied));
         (count > times).then(|| {
             format!(
                 "{observer} sent `{span}` about {subject} {count} times and not {times} at most"

@@ -2,12 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_engine::{Claim, ClaimOutcome, SpanQuery, Via};
+use meshlab_engine::{Claim, ClaimOutcome, Via};
 use meshlab_model::{Severity, Verdict, format_duration};
 use meshlab_wire::State;
 use mlua::{Function, Lua, Result, Table, Value};
 
-use super::compare::{at_least, at_most, equal};
+use super::{
+    compare::{at_least, at_most, equal},
+    query::query,
+    temporal,
+};
 use crate::{
     call::{Call, Options, Outcome, describe, waiting},
     context::Context,
@@ -17,10 +21,10 @@ use crate::{
     values::DurationValue,
 };
 
-const SPANS: &[&str] = &["from", "from_each", "where", "since", "at_least", "within"];
+const SPANS: &[&str] = &["from", "from_each", "where", "under", "since", "at_least", "within"];
 const FORMED: &[&str] = &["within"];
 const STATE: &[&str] = &["seen_by", "via", "since", "within"];
-const NO_SPANS: &[&str] = &["from", "where", "since", "during"];
+const NO_SPANS: &[&str] = &["from", "where", "under", "since", "during", "before", "within"];
 const WITHIN: Duration = Duration::from_secs(10);
 /// How often `eventually` asks: a person does not notice the difference, and a script that asks for
 /// spans costs nothing at this rate.
@@ -42,6 +46,9 @@ type Ask = fn(&Call) -> Outcome<Claim>;
 const ENTRIES: &[(&str, &str, Ask)] = &[
     ("expect.spans", "check.spans", spans),
     ("expect.no_spans", "check.no_spans", no_spans),
+    ("expect.sequence", "check.sequence", temporal::sequence),
+    ("expect.follows", "check.follows", temporal::follows),
+    ("expect.counts", "check.counts", temporal::counts),
     ("expect.formed", "check.formed", formed),
     ("expect.agreed", "check.agreed", agreed),
     ("expect.state", "check.state", state),
@@ -71,6 +78,14 @@ fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entr
     let name = pick("expect.eventually", "check.eventually");
     let function = waiting(lua, context, name, move |call| eventually(call, severity))?;
     entries.push((short(name), function));
+    let name = pick("expect.never", "check.never");
+    let function = waiting(lua, context, name, move |call| async move {
+        let (outcome, results) = temporal::never(call.clone(), severity).await?;
+        let mut values = results;
+        values.push_front(mlua::Value::Table(met(&call, outcome)?));
+        Ok(values)
+    })?;
+    entries.push((short(name), function));
     Ok(entries)
 }
 
@@ -98,12 +113,7 @@ fn spans(call: &Call) -> Outcome<Claim> {
     }
     let each = from_each.is_some();
     Ok(Claim::Spans {
-        query: SpanQuery {
-            name,
-            from: from.or(from_each),
-            attributes: options.attributes("where")?,
-            since: options.since()?,
-        },
+        query: query(call, name, &options, from.or(from_each))?,
         each,
         at_least: options.count("at_least")?.unwrap_or(1),
         within: options.duration("within")?.unwrap_or(WITHIN),
@@ -133,15 +143,16 @@ fn no_spans(call: &Call) -> Outcome<Claim> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1, NO_SPANS)?;
     call.host()?;
-    Ok(Claim::NoSpans {
-        query: SpanQuery {
-            name,
-            from: options.nodes("from", false)?,
-            attributes: options.attributes("where")?,
-            since: options.since()?,
-        },
-        during: options.duration("during")?,
-    })
+    let from = options.nodes("from", false)?;
+    let query = query(call, name, &options, from)?;
+    if !options.get("before").is_nil() {
+        return temporal::before(call, query, &options);
+    }
+    if options.duration("within")?.is_some() {
+        let message = "`within` is how soon `before` must come; to watch for a while: `during`";
+        return Err(options.mistake("within", message.to_owned()));
+    }
+    Ok(Claim::NoSpans { query, during: options.duration("during")?, meanwhile: "" })
 }
 
 fn state(call: &Call) -> Outcome<Claim> {

@@ -10,9 +10,11 @@ mod mesh;
 mod node;
 mod operator;
 mod params;
+mod query;
 mod record;
 mod spans;
 mod tasks;
+mod temporal;
 mod traffic;
 mod usage;
 

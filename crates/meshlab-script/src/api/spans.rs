@@ -6,7 +6,7 @@ use meshlab_engine::SpanQuery;
 use meshlab_model::SpanRecord;
 use mlua::{Lua, MultiValue, Result, Table, UserData, UserDataMethods};
 
-use super::node;
+use super::{node, query::query};
 use crate::{
     call::{Call, Outcome, instant},
     context::Context,
@@ -16,7 +16,7 @@ use crate::{
 /// Spans that `list` gives at most, the newest.
 const LISTED_MAX: usize = 10_000;
 
-const OPTIONS: &[&str] = &["from", "where", "since"];
+const OPTIONS: &[&str] = &["from", "where", "under", "since"];
 
 #[derive(Clone)]
 struct Spans {
@@ -33,12 +33,8 @@ fn spans(call: Call) -> Outcome<Spans> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1, OPTIONS)?;
     call.host()?;
-    let query = SpanQuery {
-        name,
-        from: options.nodes("from", false)?,
-        attributes: options.attributes("where")?,
-        since: options.since()?,
-    };
+    let from = options.nodes("from", false)?;
+    let query = query(&call, name, &options, from)?;
     Ok(Spans { query, context: Arc::clone(&call.context) })
 }
 

@@ -33,7 +33,7 @@ struct TaskRef {
 }
 
 /// Makes a task of a body; it runs once somebody polls what is handed back.
-fn begin(
+pub(super) fn begin(
     call: &Call,
     body: Function,
     waited: Waited,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use meshlab_engine::{
     Answered, ChaosOptions, Claim, ClaimOutcome, Draw, FaultCall, FaultStarted, Grant, Host,
     HostError, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since,
-    SpanQuery, Usage,
+    SpanQuery, Temporal, Usage,
 };
 use meshlab_model::{
     ByteSize, ChaosTally, ClaimId, FaultId, MeshId, NodeId, RunTime, Severity, SourceLine,
@@ -139,6 +139,15 @@ impl Stage {
         }
     }
 
+    async fn rehearse_temporal(&self, claim: &Temporal) -> Result<(), HostError> {
+        claim.check()?;
+        for query in claim.queries() {
+            self.known_span(query, self.context.last_line());
+            self.some(query.from.as_ref(), NOBODY)?;
+        }
+        self.wait(claim.watches()).await
+    }
+
     fn answered(&self) -> Result<ClaimOutcome, HostError> {
         self.clock.add_work(CALL);
         self.clock.pass(ANSWER);
@@ -265,7 +274,8 @@ impl Host for Stage {
                 self.known_span(query, self.context.last_line());
                 self.some(query.from.as_ref(), NOBODY)?;
             }
-            Claim::NoSpans { query, during } => {
+            Claim::Temporal(claim) => self.rehearse_temporal(claim).await?,
+            Claim::NoSpans { query, during, .. } => {
                 self.known_span(query, self.context.last_line());
                 let why = "no node to look at: nothing that is not looked at can pass";
                 self.some(query.from.as_ref(), why)?;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use meshlab_engine::{Grant, HostError, MeshOptions, NodeInfo, NodeOptions, SpanQuery};
+use meshlab_engine::{Condition, Grant, HostError, MeshOptions, NodeInfo, NodeOptions, SpanQuery};
 use meshlab_model::{FaultId, MeshId, NodeId, RunTime, SpanRecord};
 use meshlab_wire::{attr, span};
 use serde_json::Value;
@@ -228,17 +228,13 @@ impl World {
             Some(nodes) => nodes.clone(),
             None => self.nodes.keys().cloned().collect(),
         };
-        let text = |value: &meshlab_engine::AttributeValue| match value {
-            meshlab_engine::AttributeValue::Text(text) => Value::from(text.as_str()),
-            meshlab_engine::AttributeValue::Number(number) => Value::from(*number),
-            meshlab_engine::AttributeValue::Bool(truth) => Value::from(*truth),
-        };
-        let wanted: BTreeMap<String, Value> =
-            query.attributes.iter().map(|(name, value)| (name.clone(), text(value))).collect();
         let fits = |span: &&SpanRecord| {
+            let holds = |(name, condition): &(String, Condition)| {
+                condition.holds(span.attributes.get(name))
+            };
             span.name == query.name
                 && senders.contains(&span.node)
-                && wanted.iter().all(|(name, value)| span.attributes.get(name) == Some(value))
+                && query.conditions.iter().all(holds)
         };
         let told: Vec<SpanRecord> = self.spans.iter().filter(fits).cloned().collect();
         if !told.is_empty() {
@@ -251,10 +247,28 @@ impl World {
             let about = (attr::PEER_NAME, peer.unwrap_or_default());
             made.tell(&query.name, node, "", &[about], now);
             if let Some(span) = made.spans.last_mut() {
-                span.attributes.extend(wanted.clone());
+                let known = query
+                    .conditions
+                    .iter()
+                    .filter_map(|(name, condition)| Some((name.clone(), an_example(condition)?)));
+                span.attributes.extend(known);
             }
         }
         made.spans
+    }
+}
+
+/// A value that meets a condition; `None` where the attribute must be absent or can be anything.
+fn an_example(condition: &Condition) -> Option<Value> {
+    match condition {
+        Condition::Equal(value) => Some(value.clone()),
+        Condition::OneOf(values) => values.first().cloned(),
+        Condition::Contains(part) => Some(part.as_str().into()),
+        Condition::AtLeast(bound) | Condition::AtMost(bound) => Some((*bound).into()),
+        Condition::Above(bound) => Some((bound + 1.0).into()),
+        Condition::Below(bound) => Some((bound - 1.0).into()),
+        Condition::Present(true) => Some(true.into()),
+        Condition::Not(_) | Condition::Present(false) => None,
     }
 }
 
