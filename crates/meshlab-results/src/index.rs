@@ -1,6 +1,7 @@
 //! What a segment holds, so that a reader can pass it by.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -17,6 +18,13 @@ use crate::{
 /// Pairs of name and node that an index counts. A node may send a name of its own with each span;
 /// an index of such a segment has no counts, and its frames are looked at.
 const PAIRS_MAX: usize = 10_000;
+
+/// Frames by name that are remembered while a segment is written.
+const NAMED_MAX: usize = 100_000;
+
+/// Of its frames, the share in which a name may be to be listed: one in so many. Others are in
+/// nearly every frame, and a list would only make the index large.
+const RARE: usize = 8;
 
 /// A frame in an index: offset, length of its head, length of its data, of its lines, how many,
 /// and the times of the first and the last.
@@ -55,8 +63,13 @@ pub(crate) struct SegmentIndex {
     /// Records by name and node; absent where there are too many of them.
     pub(crate) counts: Option<Counts>,
     pub(crate) frames: Vec<FrameEntry>,
+    /// Of a name that is rare, the frames in which it is, by their places in `frames`.
+    #[serde(default)]
+    rare: BTreeMap<String, Vec<u32>>,
     #[serde(skip)]
     pairs: usize,
+    #[serde(skip)]
+    named: usize,
 }
 
 impl SegmentIndex {
@@ -78,6 +91,7 @@ impl SegmentIndex {
             head.from,
             head.until,
         ));
+        self.remember(head.counts.keys());
         let Some(counts) = &mut self.counts else { return };
         for (name, nodes) in &head.counts {
             for (node, records) in nodes {
@@ -91,8 +105,35 @@ impl SegmentIndex {
         }
     }
 
+    /// Notes which names are in the last frame.
+    fn remember<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a String>) {
+        let Ok(place) = u32::try_from(self.frames.len() - 1) else { return };
+        self.named += names.len();
+        if self.named > NAMED_MAX {
+            // Names without end: none of them is listed.
+            self.rare.clear();
+            return;
+        }
+        for name in names {
+            match self.rare.get_mut(name) {
+                Some(places) => places.push(place),
+                None => {
+                    self.rare.insert(name.clone(), vec![place]);
+                }
+            }
+        }
+    }
+
+    /// Whether a frame may have records of that name, as far as the index knows.
+    pub(crate) fn may_name(&self, frame: usize, name: &str) -> bool {
+        let place = u32::try_from(frame).unwrap_or(u32::MAX);
+        self.rare.get(name).is_none_or(|places| places.binary_search(&place).is_ok())
+    }
+
     /// Writes it beside its segment, in one step.
-    pub(crate) fn write(&self, segment: &Path) -> io::Result<()> {
+    pub(crate) fn write(&mut self, segment: &Path) -> io::Result<()> {
+        let frames = self.frames.len();
+        self.rare.retain(|_, places| places.len() * RARE <= frames);
         let path = beside(segment);
         let fresh = path.with_extension("new");
         fs::write(&fresh, checked::seal(serde_json::to_vec(self)?))?;

@@ -297,7 +297,11 @@ impl<T: Record> Records<T> {
                 (self.place, self.frame, self.open) = (self.place + 1, 0, Open::Nothing);
                 continue;
             };
+            let named = self.filter.name.as_deref();
             self.frame += 1;
+            if named.is_some_and(|name| !segment.index.may_name(self.frame - 1, name)) {
+                continue;
+            }
             match self.decode(segment, entry) {
                 Ok(true) => return Some(()),
                 Ok(false) => {}
