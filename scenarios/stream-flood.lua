@@ -20,12 +20,11 @@ test("32 streams keep their pace, calm and while bystanders fail", function()
     }
   end
 
-  local calm
-  step("calm", function()
-    calm = flood { errors = 0, p50 = "25ms", p99 = "100ms", max = "2s" }
+  local calm = step("calm", function()
+    return flood { errors = 0, p50 = "25ms", p99 = "100ms", max = "2s" }
   end)
 
-  local stormy
+  local stormy ---@type meshlab.TrafficResult
   step("while bystanders fail", function()
     fault.kill_node(swarm:node(3))
     fault.wedge_node(swarm:node(4), { hold = "9s" })

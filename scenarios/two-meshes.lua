@@ -83,11 +83,8 @@ test("the publisher of a mesh dies and another takes over within the lease", fun
   expect.spans("backbone.published", { from = small, within = "20s" })
   expect.spans("mesh.discovered", { from_each = big, where = { mesh = "mesh2" }, within = "20s" })
 
-  local publisher
-  for _, span in ipairs(spans("backbone.published", { from = small }):list()) do
-    publisher = span.node
-  end
-  local victim = small:node(publisher)
+  local published = spans("backbone.published", { from = small }):list()
+  local victim = small:node(published[#published].node)
   local others = small:others(victim)
   local hit = fault.kill_node(victim)
 

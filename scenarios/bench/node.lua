@@ -59,7 +59,7 @@ test("a change of state reaches everybody", function()
   for round = 1, 9 do
     local walker = swarm:node(2 * round)
     for _, change in ipairs { "Updating", "Alive" } do
-      local said
+      local said ---@type number
       for _, span in ipairs(changed[walker.id]) do
         if span.attributes.state == change then said = span.started end
       end

@@ -50,6 +50,8 @@ pub struct RunConfig {
     /// Schedules of faults of another run, to be carried out in the place of those that would be
     /// drawn.
     pub replay: Option<Replay>,
+    /// Samples in a second of CPU time, if the CPU time of every node is to be profiled.
+    pub profile_hz: Option<u32>,
     /// Commit of the working tree.
     pub commit: Option<String>,
     /// Who wants to hear of events as they happen.

@@ -19,6 +19,7 @@ use crate::{
     EngineError, NODE_BINARY, RunConfig,
     cancel::{Cancel, describe},
     captures::Captures,
+    profiles::Profiles,
     results::{Recorder, RunFolder, disk},
     state::State,
     usage::Samples,
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
+    pub(crate) profiles: Mutex<Profiles>,
     pub(crate) cancel: Cancel,
     pub(crate) clock: RunClock,
     ticks: Mutex<Vec<JoinHandle<()>>>,
@@ -127,6 +129,7 @@ impl Engine {
             lab: Mutex::new(lab),
             state: Mutex::default(),
             captures: Mutex::default(),
+            profiles: Mutex::default(),
             cancel: Cancel::new(),
             clock,
             ticks: Mutex::default(),
@@ -188,6 +191,7 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
         if let Some(why) = self.shared.recorder.failure() {

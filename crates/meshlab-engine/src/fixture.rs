@@ -93,6 +93,7 @@ impl Bench {
             time_scale: None,
             params: BTreeMap::new(),
             replay,
+            profile_hz: None,
             commit: None,
             listener: Some(listener),
         };

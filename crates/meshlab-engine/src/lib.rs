@@ -28,6 +28,7 @@ mod nodes;
 mod operator;
 mod packets;
 mod places;
+mod profiles;
 mod relay;
 mod replay;
 mod state;

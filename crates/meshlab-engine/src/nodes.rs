@@ -132,6 +132,7 @@ impl Engine {
     fn begin_life(&self, id: &NodeId, process: Process) -> Result<Life, HostError> {
         let shared = &self.shared;
         lock(&shared.sampler).track(SampleSource::Node(id.clone()), process.pid());
+        crate::profiles::begin(shared, id, process.pid());
         let life = Life {
             process: process.clone(),
             ready: None,

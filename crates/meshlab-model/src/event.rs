@@ -238,6 +238,20 @@ pub enum RunEventKind {
         /// Its size.
         bytes: u64,
     },
+    /// A profile was drawn, of all of a node's processes or of all nodes together.
+    ProfileTaken {
+        /// Whose; absent for that of all nodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeId>,
+        /// What was counted: `cpu`.
+        kind: String,
+        /// The flamegraph, from the run's folder: SVG.
+        file: String,
+        /// Samples that it rests on.
+        samples: u64,
+        /// Samples in a second of CPU time.
+        hz: u32,
+    },
     /// A fault was judged.
     FaultFinished {
         /// Which.

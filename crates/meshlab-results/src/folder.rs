@@ -14,6 +14,8 @@ pub struct RunFolder {
     pub results: PathBuf,
     /// `reports/<name>`, absolute; made when a report is drawn.
     pub reports: PathBuf,
+    /// `profiles/<name>`, absolute; made when the first profile is taken.
+    pub profiles: PathBuf,
 }
 
 impl RunFolder {
@@ -40,7 +42,8 @@ impl RunFolder {
                     point_latest(&family, &leaf)?;
                     let name = format!("{scenario}/{leaf}");
                     let reports = output.join("reports").join(&name);
-                    return Ok(Self { name, results, reports });
+                    let profiles = output.join("profiles").join(&name);
+                    return Ok(Self { name, results, reports, profiles });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),

@@ -39,6 +39,10 @@ pub(crate) struct Context {
     pub(crate) tasks: Tasks,
     last_line: Mutex<Line>,
     last_call: Mutex<Instant>,
+    /// The functions that were bound and the options that were asked for: tests hold them against
+    /// the definitions.
+    #[cfg(test)]
+    pub(crate) used: Mutex<std::collections::BTreeSet<String>>,
 }
 
 /// A file that runs.
@@ -76,11 +80,29 @@ impl Context {
             tasks: Tasks::default(),
             last_line: Mutex::default(),
             last_call: Mutex::new(Instant::now()),
+            #[cfg(test)]
+            used: Mutex::default(),
         }
     }
 
     pub(crate) fn lock_declared(&self) -> MutexGuard<'_, Declared> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A function of that name is bound.
+    pub(crate) fn bind(&self, name: &'static str) {
+        #[cfg(test)]
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        #[cfg(not(test))]
+        let _ = name;
+    }
+
+    /// An option of that class is asked for, whether it was given or not.
+    pub(crate) fn reads(&self, class: &'static str, key: &str) {
+        #[cfg(test)]
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{class}.{key}"));
+        #[cfg(not(test))]
+        let _ = (class, key);
     }
 
     pub(crate) fn set_host(&self, host: Arc<dyn Host>) {

@@ -1,8 +1,8 @@
 //! The language of scenarios: Lua 5.4, sandboxed, every call checked, every error with its place.
 //!
 //! Open `script.rs` for how a file is loaded and run, `api/` for the functions (a file a family),
-//! `call.rs` for how arguments and options are checked, `sandbox.rs` for what Lua is left,
-//! `rehearsal/` for how a scenario is checked without a node.
+//! `define/` for what is written about each, `call/` for how arguments and options are checked,
+//! `sandbox.rs` for what Lua is left, `rehearsal/` for how a scenario is checked without a node.
 //!
 //! It turns calls into those of `meshlab_engine::Host`. It knows no process and no socket, and it
 //! judges nothing: a verdict comes from the record.
@@ -11,6 +11,7 @@ mod api;
 mod call;
 mod context;
 mod declaration;
+mod define;
 mod error;
 mod library;
 mod locate;
@@ -22,6 +23,7 @@ mod unwind;
 mod values;
 
 pub use declaration::{Declaration, Overrides};
+pub use define::{Example, examples, help, luacats, manual};
 pub use error::{ErrorKind, ScriptError};
 pub use rehearsal::{Needs, Rehearsed};
-pub use script::{RunOutcome, Script, globals};
+pub use script::{RunOutcome, Script};

@@ -12,6 +12,7 @@ use mlua::{Lua, Result, Table, Value};
 use crate::{
     call::{Call, Outcome, instant},
     context::Context,
+    define::{Definition, Field, PLAIN},
     sandbox,
     unwind::unwind,
 };
@@ -23,6 +24,20 @@ const COUNT_MAX: usize = 64;
 /// Characters of a name.
 const NAME_MAX: usize = 64;
 
+pub(crate) const REQUIRE: Definition = Definition {
+    name: "require",
+    summary: "Loads a library: `lib/name.lua` beside the scenario or beside its folder.",
+    text: "It stands at the top of a file and gives what the library returns. Nothing else can be \
+           loaded. A library declares no scenario and no test.",
+    arguments: &[Field::needed("name", "string", "letters, digits, `-` and `_`")],
+    returns: &[Field::needed("library", "any", "what it returns")],
+    example: "local steps = require(\"steps\")\n\ntest(\"a mesh forms\", function()\n  \
+              steps.formed(mesh { nodes = 4 })\nend)",
+    top_level: true,
+    see_also: &["scenario"],
+    ..PLAIN
+};
+
 /// What was loaded, by name; `None` while it is being loaded.
 type Loaded = Mutex<BTreeMap<String, Option<Value>>>;
 
@@ -30,7 +45,7 @@ type Loaded = Mutex<BTreeMap<String, Option<Value>>>;
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: Table) -> Result<Table> {
     let (loaded, environment) = (Loaded::default(), Arc::new(OnceLock::new()));
     let inside = Arc::clone(&environment);
-    let require = instant(lua, context, "require", move |call| {
+    let require = instant(lua, context, &REQUIRE, move |call| {
         let environment: Option<&Table> = inside.get();
         environment.map_or_else(|| Ok(Value::Nil), |inside| require(&call, &loaded, inside))
     })?;
@@ -42,7 +57,6 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: Table) -> Resu
 }
 
 fn require(call: &Call, loaded: &Loaded, environment: &Table) -> Outcome<Value> {
-    call.at_most(1)?;
     let name = call.text(0, "the name of a library")?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {

@@ -222,29 +222,6 @@ fn read(path: &Path) -> Result<String, Box<ScriptError>> {
     })
 }
 
-/// The names that the language defines, in their order: for editors, which take any other global
-/// for a mistake.
-///
-/// # Errors
-/// There is no memory for a Lua state.
-pub fn globals() -> Result<Vec<String>, Box<ScriptError>> {
-    let context = Arc::new(Context::new(String::new(), String::new(), Overrides::default()));
-    let failed = |error: Error| Box::new(unwind(&context, &error));
-    let (lua, globals) = sandbox::new(&context).map_err(failed)?;
-    // What Lua has by itself, an editor knows.
-    let own = lua.globals();
-    api::install(&lua, &context, &globals).map_err(failed)?;
-    let mut names = Vec::new();
-    for pair in globals.pairs::<String, mlua::Value>() {
-        let (name, _) = pair.map_err(failed)?;
-        if !own.contains_key(name.as_str()).map_err(failed)? {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 fn declare(context: &Arc<Context>) -> Result<Lua, Error> {
     let (lua, globals) = sandbox::new(context)?;
     api::install(&lua, context, &globals)?;

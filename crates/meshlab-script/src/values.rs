@@ -5,13 +5,98 @@ use std::time::Duration;
 use meshlab_model::{ByteSize, Percent, format_duration, parse_duration};
 use mlua::{MetaMethod, UserData, UserDataMethods, Value};
 
+use crate::define::{ASKS, Alias, Class, Definition, Family, Field};
+
+pub(crate) const FAMILY: Family = Family {
+    title: "Values with units",
+    text: "Amounts have units. A bare number is an error that shows the fix; there is no default \
+           unit to remember.",
+    functions: &[],
+    classes: &[&DURATION, &SIZE],
+    aliases: &[
+        &Alias {
+            name: "Duration",
+            summary: "A length of time: `\"250ms\"`, `\"30s\"`, `\"1h30m\"`, `\"4d\"`, or a \
+                      value that \
+                      meshlab gave.",
+            kind: "string|DurationValue",
+            texts: &[],
+        },
+        &Alias {
+            name: "Size",
+            summary: "An amount of bytes: `\"1KiB\"`, `\"200MiB\"`, or a value that meshlab gave.",
+            kind: "string|SizeValue",
+            texts: &[],
+        },
+        &Alias {
+            name: "Percent",
+            summary: "A share: `\"15%\"`. Of CPU, 100 % is one core, as `top` shows it.",
+            kind: "string",
+            texts: &[],
+        },
+        &Alias {
+            name: "Rate",
+            summary: "An amount per time: `\"500/s\"`, `\"30/min\"`, `\"2/h\"`.",
+            kind: "string",
+            texts: &[],
+        },
+        &Alias {
+            name: "ByteRate",
+            summary: "Bytes a second: `\"256KiB/s\"`.",
+            kind: "string",
+            texts: &[],
+        },
+    ],
+};
+
+const DURATION: Class = Class {
+    operators: &[
+        "add(Duration): DurationValue",
+        "sub(Duration): DurationValue",
+        "mul(number): DurationValue",
+        "div(Duration): number",
+    ],
+    ..Class::given(
+        "DurationValue",
+        "A length of time that meshlab gave. It compares, adds, divides and prints.",
+        &[],
+        &[&SECONDS],
+    )
+};
+
+const SIZE: Class = Class {
+    operators: &["sub(Size): SizeValue", "div(Size): number"],
+    ..Class::given(
+        "SizeValue",
+        "An amount of bytes that meshlab gave. It compares, subtracts, divides and prints.",
+        &[],
+        &[&BYTES],
+    )
+};
+
+const SECONDS: Definition = Definition {
+    name: "duration:seconds",
+    summary: "The length of time in seconds, as a number.",
+    returns: &[Field::needed("seconds", "number", "")],
+    example: "local met = expect.formed(swarm)\nprint(met.took, met.took:seconds())",
+    ..ASKS
+};
+
+const BYTES: Definition = Definition {
+    name: "size:bytes",
+    summary: "The amount as a number of bytes.",
+    returns: &[Field::needed("bytes", "integer", "")],
+    example: "print(swarm:usage().rss:bytes())",
+    ..ASKS
+};
+
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DurationValue(pub(crate) Duration);
 
 impl UserData for DurationValue {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("seconds", |_, this, ()| Ok(this.0.as_secs_f64()));
+        methods.add_method(SECONDS.short(), |_, this, ()| Ok(this.0.as_secs_f64()));
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(format_duration(this.0)));
         methods.add_meta_function(MetaMethod::Add, |_, (a, b): (Value, Value)| {
             Ok(Self(length(&a)?.saturating_add(length(&b)?)))
@@ -55,7 +140,7 @@ pub(crate) struct SizeValue(pub(crate) ByteSize);
 
 impl UserData for SizeValue {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("bytes", |_, this, ()| Ok(this.0.0));
+        methods.add_method(BYTES.short(), |_, this, ()| Ok(this.0.0));
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.0.to_string()));
         methods.add_meta_function(MetaMethod::Sub, |_, (a, b): (Value, Value)| {
             let (a, b) = (size(&a)?, size(&b)?);

@@ -32,6 +32,8 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
             binary: Vec::new(),
             node_env: Vec::new(),
             duration: None,
+            profile: None,
+            profile_hz: 99,
             output: arguments.output.clone(),
         };
         let (code, folder) = run::execute(&arguments.scenario, &round, None)?;

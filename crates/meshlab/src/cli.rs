@@ -10,6 +10,8 @@ use meshlab_model::RunTime;
 #[command(
     name = "meshlab",
     version,
+    // Ours knows the language too.
+    disable_help_subcommand = true,
     after_help = "Exit codes: 0 passed, 1 a claim failed, 2 usage, 3 the scenario is wrong, \
         4 inconclusive or skipped only, 5 harness or host failed, 130 interrupted."
 )]
@@ -28,7 +30,7 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Write a first scenario to start from
     New(NewArguments),
-    /// Tell editors about the language: settings for the Lua language server
+    /// Tell editors about the language: types of all it has, and settings to find them
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
@@ -40,12 +42,23 @@ pub(crate) enum Command {
     Logs(LogsArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
+    /// Show where a process, or a run that was profiled, used its CPU time
+    Profile(ProfileArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Remove what a killed harness left on this host: processes and control groups
     Clean(CleanArguments),
     /// Say what this host can do, and how to allow the rest
     Doctor(DoctorArguments),
+    /// Say what a function of the language does, such as `expect.spans`, or a command
+    Help(HelpArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HelpArguments {
+    /// A function, method, module or type of the language, or a command; all of them if absent
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -78,7 +91,14 @@ pub(crate) struct RunArguments {
     /// chaos) by this, 0.001 to 1000; never a deadline, a hold or `--duration`
     #[arg(long, value_name = "FACTOR", value_parser = time_scale)]
     pub(crate) time_scale: Option<f64>,
-    /// Folder in which results/ and reports/ are written
+    /// Take a profile of every node from its start to its end; `cpu` needs `perf`
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) profile: Option<ProfileKind>,
+    /// Samples in a second of CPU time
+    #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) profile_hz: u32,
+    /// Folder in which results/, reports/ and profiles/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
 }
@@ -242,6 +262,55 @@ pub(crate) struct LogsArguments {
     /// How much before and after it is shown
     #[arg(long, value_name = "LENGTH", value_parser = duration, default_value = "5s")]
     pub(crate) around: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArguments {
+    #[command(subcommand)]
+    pub(crate) what: Profiled,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Profiled {
+    /// Profile any process that runs, by its process id
+    Attach(AttachArguments),
+    /// Draw what became of one profile in another: red takes more of the whole, blue less
+    Diff(DiffArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArguments {
+    /// Process id
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// How long, of wall time: a process that sleeps gives no samples
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    pub(crate) length: Duration,
+    /// Samples a second of CPU time
+    #[arg(long, default_value_t = 99, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) hz: u32,
+    /// Folder in which profiles/ is written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// Folded stacks, such as profiles/<run>/fleet.folded
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// Folded stacks to compare with them
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// The SVG that is written
+    #[arg(long, value_name = "FILE", default_value = "diff.svg")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileKind {
+    /// Where CPU time goes: a flamegraph for each node and one for all
+    Cpu,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

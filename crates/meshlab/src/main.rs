@@ -7,7 +7,9 @@ mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod help;
 mod list;
+mod profile;
 mod query;
 mod replay;
 mod report;
@@ -39,9 +41,11 @@ fn main() {
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),
+        Command::Help(arguments) => help::help(&arguments),
     };
     match code {
         Ok(code) => process::exit(code as i32),

@@ -66,6 +66,8 @@ fn prepare(
         binary: Vec::new(),
         node_env: node_env(manifest),
         duration: manifest.duration_secs.map(duration).transpose()?,
+        profile: None,
+        profile_hz: 99,
         output: arguments.output.clone(),
     };
     let binaries = binaries(manifest, &arguments.binary)?;

@@ -112,6 +112,9 @@ pub(crate) fn execute(
              `--network host` runs on loopback, without network faults"
         );
     }
+    if arguments.profile.is_some() {
+        meshlab_profile::is_available().context("this host cannot take CPU profiles")?;
+    }
     let (binaries, replay) = match settled {
         Some(Settled { binaries, replay }) => (binaries, Some(replay)),
         None => (binaries(arguments)?, None),
@@ -270,6 +273,7 @@ fn config(
         time_scale: arguments.time_scale,
         params: declaration.params.clone(),
         replay: None,
+        profile_hz: arguments.profile.map(|_| arguments.profile_hz),
         commit: repository::commit(),
         listener: Some(listener),
     })

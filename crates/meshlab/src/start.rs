@@ -18,6 +18,9 @@ use crate::{
 /// The scenario that `new` writes.
 const FIRST: &str = include_str!("first.lua");
 const LUARC: &str = ".luarc.json";
+/// Where the editor types go: out of sight, and in a folder that holds nothing else.
+const TYPES_FOLDER: &str = ".meshlab";
+const TYPES: &str = "meshlab.lua";
 /// Libraries of Lua that scenarios do not have.
 const LEFT_OUT: &[&str] = &["coroutine", "debug", "io", "os", "package"];
 
@@ -68,30 +71,38 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<ExitCode> {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => bail!("failed to read {}: {error}", path.display()),
     };
-    let globals = meshlab_script::globals().context("failed to list the language's names")?;
-    let merged = match merge(before.as_deref(), &globals) {
+    let merged = match merge(before.as_deref()) {
         Ok(merged) => merged,
         Err(why) => {
             eprintln!("error: {}: {why}; it was left as it is", path.display());
             return Ok(ExitCode::Usage);
         }
     };
+    let types = arguments.folder.join(TYPES_FOLDER);
+    fs::create_dir_all(&types).with_context(|| format!("failed to make {}", types.display()))?;
+    // Ours alone, so what an older meshlab wrote is replaced.
+    write(&types.join(TYPES), &meshlab_script::luacats())?;
+    println!("wrote   {}", types.join(TYPES).display());
     if before.as_deref() == Some(merged.as_str()) {
         println!("kept    {}: nothing to add", path.display());
     } else {
-        // Beside it first: a settings file that is cut off half way is worse than none.
-        let beside = arguments.folder.join(format!("{LUARC}.new"));
-        fs::write(&beside, &merged)
-            .and_then(|()| fs::rename(&beside, &path))
-            .with_context(|| format!("failed to write {}", path.display()))?;
+        write(&path, &merged)?;
         println!("{}  {}", if before.is_some() { "merged" } else { "wrote " }, path.display());
     }
-    println!("note    types for completion are not written: this build has no generator for them");
     Ok(ExitCode::Passed)
 }
 
+/// Beside it first: a file that is cut off half way is worse than none.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .with_context(|| format!("failed to write {}", path.display()))
+}
+
 /// The settings with ours added: what is there stays as it is, lists get what they miss.
-fn merge(before: Option<&str>, globals: &[String]) -> Result<String, String> {
+fn merge(before: Option<&str>) -> Result<String, String> {
     let before = before.filter(|text| !text.trim().is_empty());
     let mut settings: Map<String, Value> = match before {
         None => Map::new(),
@@ -105,7 +116,7 @@ fn merge(before: Option<&str>, globals: &[String]) -> Result<String, String> {
         LEFT_OUT.iter().map(|library| ((*library).to_owned(), json!("disable"))).collect();
     add(&mut settings, "runtime.version", json!("Lua 5.4"))?;
     add(&mut settings, "runtime.builtin", Value::Object(builtin))?;
-    add(&mut settings, "diagnostics.globals", json!(globals))?;
+    add(&mut settings, "workspace.library", json!([TYPES_FOLDER]))?;
     let text = serde_json::to_string_pretty(&settings).map_err(|error| error.to_string())?;
     Ok(text + "\n")
 }
@@ -140,26 +151,29 @@ fn add(settings: &mut Map<String, Value>, name: &str, ours: Value) -> Result<(),
 mod tests {
     use super::*;
 
-    fn globals() -> Vec<String> {
-        vec!["expect".to_owned(), "mesh".to_owned()]
+    #[test]
+    fn what_is_there_stays_and_what_is_missing_is_added() {
+        let flat = r#"{ "runtime.version": "LuaJIT", "workspace.library": ["types"] }"#;
+        let nested = r#"{ "runtime": { "builtin": { "io": "enable" } }, "x": 1 }"#;
+        let all = [None, Some(flat), Some(nested)].map(|before| merge(before).expect("settings"));
+        insta::assert_snapshot!(all.join("\n"));
+        for merged in &all {
+            assert_eq!(&merge(Some(merged)).expect("settings"), merged);
+        }
     }
 
     #[test]
-    fn what_is_there_stays_and_what_is_missing_is_added() {
-        let flat = r#"{ "runtime.version": "LuaJIT", "diagnostics.globals": ["vim", "mesh"] }"#;
-        let nested = r#"{ "runtime": { "builtin": { "io": "enable" } }, "x": 1 }"#;
-        let all = [None, Some(flat), Some(nested)]
-            .map(|before| merge(before, &globals()).expect("settings"));
-        insta::assert_snapshot!(all.join("\n"));
-        for merged in &all {
-            assert_eq!(&merge(Some(merged), &globals()).expect("settings"), merged);
-        }
+    fn the_settings_of_this_repository_are_what_init_writes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(LUARC);
+        let there = fs::read_to_string(&path).expect("settings");
+        let merged = merge(Some(&there)).expect("settings");
+        assert_eq!(there, merged, "run `cargo run -- init` and commit .luarc.json");
     }
 
     #[test]
     fn what_cannot_be_read_is_left_as_it_is() {
         for before in ["[]", "{ // mine\n }", r#"{ "runtime": 5 }"#] {
-            assert!(merge(Some(before), &globals()).is_err(), "{before}");
+            assert!(merge(Some(before)).is_err(), "{before}");
         }
     }
 

@@ -102,11 +102,19 @@ fn editors_are_told_and_what_they_were_told_stays() {
     let run = bench.meshlab(&["init"]);
     assert_eq!(run.code, Some(0), "{}", run.all());
     let merged = fs::read_to_string(&path).unwrap();
-    for word in ["\"vim\"", "\"x\": 1", "\"fault\"", "\"expect\"", "\"chaos\""] {
+    for word in ["\"vim\"", "\"x\": 1", "\".meshlab\"", "\"Lua 5.4\""] {
         assert!(merged.contains(word), "{word} is missing in {merged}");
     }
+    let types = bench.folder.path().join(".meshlab/meshlab.lua");
+    let written = fs::read_to_string(&types).unwrap();
+    for word in ["---@meta", "function Expect.spans(name, claim) end", "function mesh(options) end"]
+    {
+        assert!(written.contains(word), "{word} is missing in {written}");
+    }
+    fs::write(&types, "what an older meshlab wrote").unwrap();
     assert_eq!(bench.meshlab(&["init"]).code, Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), merged, "a second time changes nothing");
+    assert_eq!(fs::read_to_string(&types).unwrap(), written, "types are those of this meshlab");
     fs::write(&path, "{ // mine\n}").unwrap();
     assert_eq!(bench.meshlab(&["init"]).code, Some(2));
     assert_eq!(fs::read_to_string(&path).unwrap(), "{ // mine\n}");

@@ -13,7 +13,7 @@ mod work;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use meshlab_engine::results::RunRecord;
-use meshlab_model::{ByteSize, TestId, Verdict};
+use meshlab_model::{ByteSize, NodeId, TestId, Verdict};
 
 use crate::{
     measured::Measured,
@@ -56,6 +56,9 @@ pub(crate) fn page(
                 h2 { "Network" } (packets::section(record, view))
                 h2 { "Work" } (work::section(view))
                 h2 { "Resources" } (resources(view, measured)) (plots::plots(view, measured))
+                @if !view.profiles.is_empty() {
+                    h2 { "Profiles" } (profiles(view, results))
+                }
                 h2 { "Telemetry" } (telemetry(record, view))
                 h2 { "Notes and metrics" } (notes(view))
                 h2 { "Scenario" }
@@ -155,6 +158,25 @@ fn evidence(record: &RunRecord, view: &RunView, claim: &ClaimView, verdict: &Ver
         @if let Some(since) = claim.evidence.since { p { "counted since " (since) } }
         @if !claim.evidence.by_node.is_empty() { p { "by node: " (tallies(&claim.evidence)) } }
         @for note in &claim.evidence.notes { p { "note: " (clean(note)) } }
+    }
+}
+
+/// Links to the flamegraphs, each with what it rests on.
+fn profiles(view: &RunView, results: &str) -> Markup {
+    html! {
+        p { "Where CPU time went: samples of what runs, so what waits is not in them. \
+            A second of CPU time is as many samples as the rate says." }
+        table {
+            tr { th { "of" } th { "flamegraph" } th { "samples" } th { "rate" } }
+            @for profile in &view.profiles {
+                tr {
+                    td { (clean(profile.node.as_ref().map_or("all nodes", NodeId::as_str))) }
+                    td { a href=(address(results, &profile.file)) { (clean(&profile.kind)) } }
+                    td { (profile.samples) }
+                    td { (profile.hz) " Hz" }
+                }
+            }
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct RunView {
     pub metrics: Vec<(RunTime, String, f64, String)>,
     /// What nodes were asked to do, in order.
     pub acts: Vec<ActView>,
+    /// Profiles that were drawn, that of all nodes first.
+    pub profiles: Vec<ProfileView>,
     /// Workloads that were driven, in order.
     pub traffic: Vec<(RunTime, TrafficMeasure)>,
     /// What a person should know that decides nothing.
@@ -60,6 +62,21 @@ pub struct RunView {
     pub events: u64,
     /// The test that runs now.
     pub(crate) running: Option<TestId>,
+}
+
+/// A profile that was drawn.
+#[derive(Debug, Clone)]
+pub struct ProfileView {
+    /// Whose; `None` for that of all nodes.
+    pub node: Option<NodeId>,
+    /// What was counted.
+    pub kind: String,
+    /// The flamegraph, from the run's folder.
+    pub file: String,
+    /// Samples that it rests on.
+    pub samples: u64,
+    /// Samples in a second of CPU time.
+    pub hz: u32,
 }
 
 /// Something that a node was asked to do.
@@ -447,6 +464,13 @@ impl RunView {
                     FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
+            K::ProfileTaken { node, kind, file, samples, hz } => self.profiles.push(ProfileView {
+                node: node.clone(),
+                kind: kind.clone(),
+                file: file.clone(),
+                samples: *samples,
+                hz: *hz,
+            }),
             K::FaultCaptured { fault, file, packets, .. } => match self.faults.get_mut(fault) {
                 Some(view) => view.capture = Some((file.clone(), *packets)),
                 None => self.orphan(event, format!("fault {fault} was captured without a plan")),

@@ -7,40 +7,94 @@ use meshlab_model::{ChaosTally, Percent};
 use mlua::{Lua, MultiValue, Result, Table, Value};
 use tokio::sync::watch;
 
-use super::{
-    fault_entries::{Entry, aim, entry, entry_names, settings},
-    node::table,
-};
+use super::fault_entries::{Entry, aim, entry, entry_names, settings};
 use crate::{
     call::{Call, Options, Outcome, waiting},
     context::Context,
+    define::{Class, Definition, Family, Field, WAITS},
     error::nearest,
 };
 
-const OPTIONS: &[&str] = &[
-    "on",
-    "faults",
-    "every",
-    "jitter",
-    "duration",
-    "at_once",
-    "detect_within",
-    "flake_budget",
-    "skip_budget",
-];
+pub(super) const FAMILY: Family = Family {
+    title: "Chaos",
+    text: "Faults by a schedule that is drawn from the run's seed before the first of them, \
+           printed, \
+           and kept with planned and actual times: the same seed draws the same on any machine.",
+    functions: &[&CHAOS],
+    classes: &[&CHAOS_OPTIONS, &CHAOS_REPORT],
+    aliases: &[],
+};
+
+const CHAOS_OPTIONS: Class = Class::options(
+    "ChaosOptions",
+    "Which faults, how often, and what is forgiven.",
+    &[
+        Field::needed("on", "From", "who may be hurt"),
+        Field::needed("faults", "FaultMix", "which faults, each with its weight or its options"),
+        Field::needed("every", "Duration", "the mean time between two of them"),
+        Field::or("jitter", "Duration", "\"0s\"", "how far that varies"),
+        Field::optional("duration", "Duration", "how long it lasts; needed where there is no body"),
+        Field::or("at_once", "integer", "1", "faults that act at the same time, at most 100"),
+        Field::or("detect_within", "Duration", "\"30s\"", "how soon one must be noticed, and heal"),
+        Field::or("flake_budget", "Percent", "\"0%\"", "the share that may go unnoticed"),
+        Field::or(
+            "skip_budget",
+            "Percent",
+            "\"10%\"",
+            "the share that may be skipped or undecided",
+        ),
+    ],
+);
+
+pub(super) const CHAOS_REPORT: Class = Class::given(
+    "ChaosReport",
+    "What came of a chaos, in faults.",
+    &[
+        Field::needed("planned", "integer", "drawn"),
+        Field::needed("injected", "integer", "that acted, or should have"),
+        Field::needed("detected", "integer", "noticed and healed"),
+        Field::needed("missed", "integer", "unnoticed, or not healed"),
+        Field::needed("skipped", "integer", "not applied: none of them counts as passed"),
+        Field::needed("inconclusive", "integer", "whose evidence came too late to judge"),
+    ],
+    &[],
+);
+
+const CHAOS: Definition = Definition {
+    name: "chaos",
+    summary: "Injects faults by a schedule that the run's seed draws, and judges each.",
+    text: "What still acts at its end is taken back, and the mesh must be formed then. A chaos in \
+           which nothing acted fails. `--time-scale` multiplies `duration`, `every` and `jitter`.",
+    generic: Some("T"),
+    arguments: &[
+        Field::needed("options", "ChaosOptions", ""),
+        Field::optional("body", "fun(): T", "the chaos lasts as long as this runs"),
+    ],
+    options: Some(&CHAOS_OPTIONS),
+    returns: &[
+        Field::needed("report", "ChaosReport", ""),
+        Field::needed("result", "T", "what the body returned"),
+    ],
+    example: "local storm = chaos {\n  on = swarm, duration = \"1m\", every = \"10s\", \
+              flake_budget = \"15%\",\n  \
+              faults = { kill_node = 1, slow_link = { delay = \"200ms\", hold = \"4s\" } },\n}\n\
+              record.metric(\"faults that were noticed and healed\", storm.detected)",
+    see_also: &["fault.kill_node", "every"],
+    ..WAITS
+};
+
 const DETECT_WITHIN: Duration = Duration::from_secs(30);
 const SKIP_BUDGET: Percent = Percent(0.1);
 /// Faults that may act at once; more is a mistake in the scenario.
 const AT_ONCE_MAX: u64 = 100;
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
-    globals.raw_set("chaos", waiting(lua, context, "chaos", chaos)?)
+    globals.raw_set("chaos", waiting(lua, context, &CHAOS, chaos)?)
 }
 
 async fn chaos(call: Call) -> Outcome<MultiValue> {
-    call.at_most(2)?;
     let host = Arc::clone(call.host()?);
-    let options = call.options(0, OPTIONS)?;
+    let options = call.options(0)?;
     let body = match call.argument(1) {
         Value::Nil => None,
         _ => Some(call.function(1)?),
@@ -131,7 +185,7 @@ fn kinds(call: &Call, options: &Options) -> Outcome<Vec<ChaosKind>> {
 
 fn unknown(call: &Call, name: &str) -> Box<crate::error::ScriptError> {
     let message = format!("`chaos` knows no fault `{name}`");
-    let mut error = call.context.option_mistake(&call.name, call.line, name, false, message);
+    let mut error = call.context.option_mistake(call.name, call.line, name, false, message);
     error.label = nearest(name, entry_names()).map(|meant| format!("did you mean `{meant}`?"));
     error.help = Some(format!("faults: {}", entry_names().collect::<Vec<_>>().join(", ")));
     Box::new(error)
@@ -139,19 +193,17 @@ fn unknown(call: &Call, name: &str) -> Box<crate::error::ScriptError> {
 
 fn kind(call: &Call, options: &Options, entry: &Entry, name: &str) -> Outcome<ChaosKind> {
     let all = options.within("faults")?;
+    let own = all.in_chaos(name, entry.options())?;
     let (weight, own) = match all.get(name) {
-        Value::Table(_) => {
-            let own = all.nested(name, entry.chaos)?;
-            (own.get("weight"), own)
-        }
+        Value::Table(_) => (own.get("weight"), own),
         // What it cannot do without is asked of it as of the fault by itself.
         _ if let Some(example) = entry.example() => {
             let example = format!("`{name} = {{ {example} }}`");
             return Err(all.mistake(name, format!("`{name}` needs options, for example {example}")));
         }
-        weight => (weight, all.nothing()),
+        weight => (weight, own),
     };
-    let hold = own.duration("hold")?;
+    let hold = if own.has("hold") { own.duration("hold")? } else { None };
     let (aim, settings) = (aim(entry, &own)?, settings(entry, call, &own)?);
     let weight = match weight {
         Value::Nil => 1.0,
@@ -176,7 +228,7 @@ fn report(call: &Call, tally: ChaosTally, result: MultiValue) -> Outcome<MultiVa
         ("skipped", skipped),
         ("inconclusive", inconclusive),
     ];
-    let report = table(call, |report| {
+    let report = call.table(&CHAOS_REPORT, |report| {
         fields.into_iter().try_for_each(|(name, count)| report.raw_set(name, count))
     })?;
     Ok([Value::Table(report)].into_iter().chain(result).collect())

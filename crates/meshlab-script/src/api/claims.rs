@@ -8,23 +8,21 @@ use meshlab_wire::State;
 use mlua::{Function, Lua, Result, Table, Value};
 
 use super::{
+    claim_definitions as define,
     compare::{at_least, at_most, equal},
     query::query,
     temporal,
 };
 use crate::{
-    call::{Call, Options, Outcome, describe, waiting},
+    call::{Call, Options, Outcome, describe, waiting_as},
     context::Context,
+    define::Definition,
     error::{ErrorKind, nearest},
     sandbox,
     unwind::unwind,
     values::DurationValue,
 };
 
-const SPANS: &[&str] = &["from", "from_each", "where", "under", "since", "at_least", "within"];
-const FORMED: &[&str] = &["within"];
-const STATE: &[&str] = &["seen_by", "via", "since", "within"];
-const NO_SPANS: &[&str] = &["from", "where", "under", "since", "during", "before", "within"];
 const WITHIN: Duration = Duration::from_secs(10);
 /// How often `eventually` asks: a person does not notice the difference, and a script that asks for
 /// spans costs nothing at this rate.
@@ -42,68 +40,67 @@ type Entries = Vec<(&'static str, Function)>;
 
 type Ask = fn(&Call) -> Outcome<Claim>;
 
-/// Claims that are asked of the engine in one go: both names, and what they ask.
-const ENTRIES: &[(&str, &str, Ask)] = &[
-    ("expect.spans", "check.spans", spans),
-    ("expect.no_spans", "check.no_spans", no_spans),
-    ("expect.sequence", "check.sequence", temporal::sequence),
-    ("expect.follows", "check.follows", temporal::follows),
-    ("expect.counts", "check.counts", temporal::counts),
-    ("expect.formed", "check.formed", formed),
-    ("expect.agreed", "check.agreed", agreed),
-    ("expect.state", "check.state", state),
-    ("expect.states", "check.states", states),
-    ("expect.equal", "check.equal", equal),
-    ("expect.at_least", "check.at_least", at_least),
-    ("expect.at_most", "check.at_most", at_most),
+/// Claims that are asked of the engine in one go: their definition, what a failed `check` of them
+/// is called, and what they ask.
+const ENTRIES: &[(&Definition, &str, Ask)] = &[
+    (&define::SPANS, "check.spans", spans),
+    (&define::NO_SPANS, "check.no_spans", no_spans),
+    (&define::SEQUENCE, "check.sequence", temporal::sequence),
+    (&define::FOLLOWS, "check.follows", temporal::follows),
+    (&define::COUNTS, "check.counts", temporal::counts),
+    (&define::FORMED, "check.formed", formed),
+    (&define::AGREED, "check.agreed", agreed),
+    (&define::STATE, "check.state", state),
+    (&define::STATE_LIST, "check.states", states),
+    (&define::EQUAL, "check.equal", equal),
+    (&define::AT_LEAST, "check.at_least", at_least),
+    (&define::AT_MOST, "check.at_most", at_most),
 ];
 
 fn entries(lua: &Lua, context: &Arc<Context>, severity: Severity) -> Result<Entries> {
-    let pick = |expect: &'static str, check: &'static str| match severity {
-        Severity::Expect => expect,
+    let pick = |expect: &'static Definition, check: &'static str| match severity {
+        Severity::Expect => expect.name,
         Severity::Check => check,
     };
-    let short = |name: &'static str| name.split_once('.').map_or(name, |(_, entry)| entry);
     let mut entries = Vec::new();
-    for (expect, check, claim) in ENTRIES {
-        let name = pick(expect, check);
-        let function = waiting(lua, context, name, move |call| async move {
+    for (definition, check, claim) in ENTRIES {
+        let name = pick(definition, check);
+        let function = waiting_as(lua, context, name, definition, move |call| async move {
             let wanted = claim(&call)?;
             let host = Arc::clone(call.host()?);
             let outcome = call.or_cancelled(host.claim(wanted, severity, call.at())).await?;
             met(&call, outcome)
         })?;
-        entries.push((short(name), function));
+        entries.push((definition.short(), function));
     }
-    let name = pick("expect.eventually", "check.eventually");
-    let function = waiting(lua, context, name, move |call| eventually(call, severity))?;
-    entries.push((short(name), function));
-    let name = pick("expect.never", "check.never");
-    let function = waiting(lua, context, name, move |call| async move {
+    let definition = &define::EVENTUALLY;
+    let name = pick(definition, "check.eventually");
+    let function =
+        waiting_as(lua, context, name, definition, move |call| eventually(call, severity))?;
+    entries.push((definition.short(), function));
+    let definition = &define::NEVER;
+    let name = pick(definition, "check.never");
+    let function = waiting_as(lua, context, name, definition, move |call| async move {
         let (outcome, results) = temporal::never(call.clone(), severity).await?;
         let mut values = results;
-        values.push_front(mlua::Value::Table(met(&call, outcome)?));
+        values.push_front(Value::Table(met(&call, outcome)?));
         Ok(values)
     })?;
-    entries.push((short(name), function));
+    entries.push((definition.short(), function));
     Ok(entries)
 }
 
 /// What a claim hands back: how long it took, and whether it held (a `check` may not have).
 fn met(call: &Call, outcome: ClaimOutcome) -> Outcome<Table> {
-    let make = || {
-        let met = call.lua.create_table()?;
+    call.table(&define::MET, |met| {
         met.raw_set("took", call.lua.create_userdata(DurationValue(outcome.took))?)?;
-        met.raw_set("passed", outcome.passed)?;
-        Ok::<_, mlua::Error>(met)
-    };
-    make().map_err(|error| call.mistake(error.to_string()))
+        met.raw_set("passed", outcome.passed)
+    })
 }
 
 fn spans(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     let name = call.text(0, "a span's name")?;
-    let options = call.options(1, SPANS)?;
+    let options = call.options(1)?;
     call.host()?;
     let from = options.nodes("from", false)?;
     let from_each = options.nodes("from_each", true)?;
@@ -121,27 +118,24 @@ fn spans(call: &Call) -> Outcome<Claim> {
 }
 
 fn agreed(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     call.host()?;
     let mesh = call.mesh(0)?.id;
-    let options = call.options(1, FORMED)?;
+    let options = call.options(1)?;
     let within = options.duration("within")?.unwrap_or(WITHIN);
     Ok(Claim::Agreed { mesh, since: call.since(), within })
 }
 
 fn formed(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     call.host()?;
     let mesh = call.mesh(0)?.id;
-    let options = call.options(1, FORMED)?;
+    let options = call.options(1)?;
     let within = options.duration("within")?.unwrap_or(WITHIN);
     Ok(Claim::Formed { mesh, since: call.since(), within })
 }
 
 fn no_spans(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     let name = call.text(0, "a span's name")?;
-    let options = call.options(1, NO_SPANS)?;
+    let options = call.options(1)?;
     call.host()?;
     let from = options.nodes("from", false)?;
     let query = query(call, name, &options, from)?;
@@ -156,12 +150,11 @@ fn no_spans(call: &Call) -> Outcome<Claim> {
 }
 
 fn state(call: &Call) -> Outcome<Claim> {
-    call.at_most(3)?;
     call.host()?;
     let node = call.node(0)?.id;
     let state = call.text(1, "a state's name")?;
     known_state(call, &state)?;
-    let options = call.options(2, STATE)?;
+    let options = call.options(2)?;
     Ok(Claim::State {
         node,
         state,
@@ -173,14 +166,13 @@ fn state(call: &Call) -> Outcome<Claim> {
 }
 
 fn states(call: &Call) -> Outcome<Claim> {
-    call.at_most(3)?;
     call.host()?;
     let node = call.node(0)?.id;
     let states = call.texts(1, "a list of states' names")?;
     for state in &states {
         known_state(call, state)?;
     }
-    let options = call.options(2, STATE)?;
+    let options = call.options(2)?;
     Ok(Claim::States {
         node,
         states,
@@ -223,7 +215,6 @@ fn via(options: &Options) -> Outcome<Option<Via>> {
 
 /// `eventually(within, label, condition)`: the script's own question, asked again and again.
 async fn eventually(call: Call, severity: Severity) -> Outcome<Table> {
-    call.at_most(3)?;
     let within = call.duration(0)?;
     let label = call.text(1, "a label")?;
     let condition = call.function(2)?;

@@ -119,7 +119,6 @@ fn compared(
     actual: &str,
     wanted: &str,
 ) -> Outcome<Claim> {
-    call.at_most(3)?;
     let label = match call.argument(2) {
         Value::Nil => "the value".to_owned(),
         _ => call.text(2, "a label")?,

@@ -10,16 +10,110 @@ use crate::{
     Declaration,
     call::{Call, Outcome, instant, waiting},
     context::Context,
+    define::{Class, Definition, Family, Field, PLAIN, WAITS},
     values::DurationValue,
 };
 
-const OPTIONS: &[&str] = &["description", "duration", "timeout", "sample_every", "tags", "params"];
+pub(super) const FAMILY: Family = Family {
+    title: "The scenario file",
+    text: "The top level of a file only declares; nothing runs until a test does. Lua's own \
+           `string`, \
+           `table`, `math` and `utf8` are there; files, processes and other code are not.",
+    functions: &[&SCENARIO, &TEST, &STEP, &crate::library::REQUIRE],
+    classes: &[&SCENARIO_OPTIONS, &RUN],
+    aliases: &[],
+};
+
+const SCENARIO_OPTIONS: Class = Class::options(
+    "ScenarioOptions",
+    "What a scenario is and how long it may take.",
+    &[
+        Field::optional("description", "string", "what it is about, for lists and reports"),
+        Field::optional(
+            "duration",
+            "Duration",
+            "how long its plan lasts; `--duration` replaces it, `--time-scale` multiplies it",
+        ),
+        Field::optional(
+            "timeout",
+            "Duration",
+            "hard stop for the whole file, never scaled; its duration and 10 min by default",
+        ),
+        Field::or("sample_every", "Duration", "\"1s\"", "between two samples, 100 ms at least"),
+        Field::optional("tags", "string[]", "words to choose it by, with `--tag`"),
+        Field::optional(
+            "params",
+            "table<string, string|number|boolean>",
+            "defaults; `--set name=value` replaces one, which keeps its type",
+        ),
+    ],
+);
+
+const RUN: Class = Class::given(
+    "Run",
+    "The run of a scenario.",
+    &[
+        Field::needed("duration", "DurationValue", "of the plan, if it declares one"),
+        Field::needed("params", "table<string, any>", "its parameters, read-only"),
+    ],
+    &[],
+);
+
+const SCENARIO: Definition = Definition {
+    name: "scenario",
+    summary: "Declares the file. It is called once, before the first test.",
+    text: "The scenario's name is the file's.",
+    arguments: &[Field::optional("options", "ScenarioOptions", "")],
+    options: Some(&SCENARIO_OPTIONS),
+    returns: &[Field::needed("run", "Run", "")],
+    example: "local run = scenario {\n  description = \"A mesh of any size forms.\",\n  \
+              duration = \"1m\",\n  params = { nodes = 4 },\n}\n\n\
+              test(\"it forms\", function()\n  \
+              local swarm = mesh { nodes = run.params.nodes }\n  \
+              expect.formed(swarm, { within = run.duration })\nend)",
+    top_level: true,
+    see_also: &["test"],
+    ..PLAIN
+};
+
+const TEST: Definition = Definition {
+    name: "test",
+    summary: "A claim to prove.",
+    text: "Everything that is started inside is stopped when the body ends, however it ends.",
+    arguments: &[
+        Field::needed("claim", "string", "what should be true, in words"),
+        Field::needed("body", "fun()", "how it is proven"),
+    ],
+    example: "test(\"four nodes find each other\", function()\n  \
+              expect.formed(mesh { nodes = 4 })\nend)",
+    top_level: true,
+    see_also: &["scenario", "step"],
+    ..PLAIN
+};
+
+const STEP: Definition = Definition {
+    name: "step",
+    summary: "Names a part of a test, in the live view and in the report.",
+    text: "It changes nothing else.",
+    generic: Some("T"),
+    arguments: &[
+        Field::needed("name", "string", "what the part is"),
+        Field::needed("body", "fun(): T", "what is done in it"),
+    ],
+    returns: &[Field::needed("result", "T", "what the body returned")],
+    example: "local hit = step(\"one dies\", function()\n  \
+              return fault.kill_node(swarm:node(2))\nend)\n\
+              expect.state(swarm:node(2), \"Dead\", { since = hit })",
+    see_also: &["test", "record.note"],
+    ..WAITS
+};
+
 const SAMPLE_EVERY_MIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
-    globals.raw_set("scenario", instant(lua, context, "scenario", scenario)?)?;
-    globals.raw_set("test", instant(lua, context, "test", test)?)?;
-    globals.raw_set("step", waiting(lua, context, "step", step)?)
+    globals.raw_set("scenario", instant(lua, context, &SCENARIO, scenario)?)?;
+    globals.raw_set("test", instant(lua, context, &TEST, test)?)?;
+    globals.raw_set("step", waiting(lua, context, &STEP, step)?)
 }
 
 /// A library declares nothing: what a file proves is read in the file.
@@ -32,8 +126,7 @@ fn in_scenario(call: &Call) -> Outcome<()> {
 
 fn scenario(call: Call) -> Outcome<Table> {
     in_scenario(&call)?;
-    call.at_most(1)?;
-    let options = call.options(0, OPTIONS)?;
+    let options = call.options(0)?;
     let timeout = options.duration("timeout")?;
     let declared = options.planned("duration")?;
     let wanted = call.context.overrides.duration;
@@ -71,22 +164,19 @@ fn scenario(call: Call) -> Outcome<Table> {
         }
         declared.options = Some(declaration);
     }
-    let run = call.lua.create_table().map_err(|error| call.mistake(error.to_string()))?;
-    params::table(&call.lua, &call.context, &given)
-        .and_then(|table| run.raw_set("params", table))
-        .map_err(|error| call.mistake(error.to_string()))?;
-    if let Some(duration) = duration {
-        let value = call.lua.create_userdata(DurationValue(duration));
-        value
-            .and_then(|value| run.raw_set("duration", value))
-            .map_err(|error| call.mistake(error.to_string()))?;
-    }
-    Ok(run)
+    call.table(&RUN, |run| {
+        run.raw_set("params", params::table(&call.lua, &call.context, &given)?)?;
+        match duration {
+            Some(duration) => {
+                run.raw_set("duration", call.lua.create_userdata(DurationValue(duration))?)
+            }
+            None => Ok(()),
+        }
+    })
 }
 
 fn test(call: Call) -> Outcome<()> {
     in_scenario(&call)?;
-    call.at_most(2)?;
     let title = call.text(0, "the claim to prove, as text,")?;
     let body = call.function(1)?;
     if call.context.in_test() {
@@ -106,7 +196,6 @@ fn test(call: Call) -> Outcome<()> {
 }
 
 async fn step(call: Call) -> Outcome<MultiValue> {
-    call.at_most(2)?;
     let name = call.text(0, "a name")?;
     let body = call.function(1)?;
     let host = Arc::clone(call.host()?);

@@ -6,21 +6,26 @@ use meshlab_engine::{Aim, FaultDirection, FaultFlap, FaultSettings, Group};
 use meshlab_model::{Percent, parse_duration};
 use mlua::Value;
 
-use crate::call::{Call, Options, Outcome};
+use super::fault_definitions::{
+    BURST_KILL, CLOCK_SKEW, CPU_LIMIT, DISK_FULL, FD_LIMIT, FIREWALL_INBOUND, FLAP_LINK, HELD,
+    KILL_NODE, LATENCY_SPIKE, LOSSY_LINK, MEMORY_LIMIT, MTU, NAT_SHIFT, PACKET_CORRUPT, PARTITION,
+    PARTITION_PAIR, PARTITION_SUBSET, RATE_LIMIT, RELAY_DOWN, RESTART_NODE, SLOW_LINK, WEDGE_NODE,
+};
+use crate::{
+    call::{Call, Options, Outcome},
+    define::{Class, Definition},
+};
 
 /// A fault as the language has it: `fault.name(target, options, body)`.
 pub(super) struct Entry {
-    /// With its module, for errors: `fault.kill_node`.
-    pub(super) full: &'static str,
+    /// Its name, its options, and what is written about it.
+    pub(super) definition: &'static Definition,
     pub(super) takes: Takes,
     /// Whether it may stay as it is until the test ends: nodes that are dead for good are what many
     /// a scenario is about. Any other fault must say when it is taken back.
     pub(super) may_stay: bool,
     /// Whether it is over as soon as it acted, and so cannot be held.
     pub(super) instant: bool,
-    pub(super) options: &'static [&'static str],
-    /// Its options in a `chaos`.
-    pub(super) chaos: &'static [&'static str],
     /// Of these options one at least must be given.
     needs: &'static [&'static str],
     /// One that does, for an error.
@@ -48,147 +53,73 @@ const DELAY_MAX: Duration = Duration::from_secs(3600);
 
 /// What an entry is where it says nothing else.
 const PLAIN: Entry = Entry {
-    full: "",
+    definition: &KILL_NODE,
     takes: Takes::Node,
     may_stay: false,
     instant: false,
-    options: &["hold"],
-    chaos: &["weight", "hold"],
     needs: &[],
     example: "",
 };
 
 pub(super) const ENTRIES: &[Entry] = &[
+    Entry { definition: &BURST_KILL, takes: Takes::Several, may_stay: true, ..PLAIN },
+    Entry { definition: &CLOCK_SKEW, needs: &["by", "drift"], example: "by = \"30s\"", ..PLAIN },
+    Entry { definition: &CPU_LIMIT, needs: &["cpu"], example: "cpu = \"10%\"", ..PLAIN },
+    Entry { definition: &DISK_FULL, ..PLAIN },
+    Entry { definition: &FD_LIMIT, needs: &["files"], example: "files = 64", ..PLAIN },
+    Entry { definition: &FIREWALL_INBOUND, ..PLAIN },
+    Entry { definition: &FLAP_LINK, takes: Takes::Pair, ..PLAIN },
+    Entry { definition: &KILL_NODE, may_stay: true, ..PLAIN },
+    Entry { definition: &LATENCY_SPIKE, needs: &["delay"], example: "delay = \"500ms\"", ..PLAIN },
     Entry {
-        full: "fault.burst_kill",
-        takes: Takes::Several,
-        may_stay: true,
-        options: &["hold", "count"],
-        chaos: &["weight", "hold", "count"],
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.clock_skew",
-        options: &["hold", "by", "drift"],
-        chaos: &["weight", "hold", "by", "drift"],
-        needs: &["by", "drift"],
-        example: "by = \"30s\"",
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.cpu_limit",
-        options: &["hold", "cpu"],
-        chaos: &["weight", "hold", "cpu"],
-        needs: &["cpu"],
-        example: "cpu = \"10%\"",
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.disk_full",
-        options: &["hold", "limit"],
-        chaos: &["weight", "hold", "limit"],
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.fd_limit",
-        options: &["hold", "files"],
-        chaos: &["weight", "hold", "files"],
-        needs: &["files"],
-        example: "files = 64",
-        ..PLAIN
-    },
-    Entry { full: "fault.firewall_inbound", ..PLAIN },
-    Entry {
-        full: "fault.flap_link",
-        takes: Takes::Pair,
-        options: &["hold", "count", "down", "up"],
-        chaos: &["weight", "hold", "count", "down", "up"],
-        ..PLAIN
-    },
-    Entry { full: "fault.kill_node", may_stay: true, ..PLAIN },
-    Entry {
-        full: "fault.latency_spike",
-        options: &["hold", "delay", "spike", "calm", "count", "direction", "to"],
-        chaos: &["weight", "hold", "delay", "spike", "calm", "count", "direction"],
-        needs: &["delay"],
-        example: "delay = \"500ms\"",
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.lossy_link",
-        options: &["hold", "loss", "burst", "duplicate", "reorder", "direction", "to"],
-        chaos: &["weight", "hold", "loss", "burst", "duplicate", "reorder", "direction"],
+        definition: &LOSSY_LINK,
         needs: &["loss", "duplicate", "reorder"],
         example: "loss = \"10%\"",
         ..PLAIN
     },
+    Entry { definition: &MEMORY_LIMIT, needs: &["memory"], example: "memory = \"64MiB\"", ..PLAIN },
+    Entry { definition: &MTU, ..PLAIN },
+    Entry { definition: &NAT_SHIFT, instant: true, ..PLAIN },
     Entry {
-        full: "fault.memory_limit",
-        options: &["hold", "memory"],
-        chaos: &["weight", "hold", "memory"],
-        needs: &["memory"],
-        example: "memory = \"64MiB\"",
-        ..PLAIN
-    },
-    Entry {
-        full: "fault.mtu",
-        options: &["hold", "bytes", "black_hole"],
-        chaos: &["weight", "hold", "bytes", "black_hole"],
-        ..PLAIN
-    },
-    Entry { full: "fault.nat_shift", instant: true, chaos: &["weight"], ..PLAIN },
-    Entry {
-        full: "fault.packet_corrupt",
-        options: &["hold", "corrupt", "direction", "to"],
-        chaos: &["weight", "hold", "corrupt", "direction"],
+        definition: &PACKET_CORRUPT,
         needs: &["corrupt"],
         example: "corrupt = \"1%\"",
         ..PLAIN
     },
-    Entry { full: "fault.partition", takes: Takes::Sides, ..PLAIN },
-    Entry { full: "fault.partition_pair", takes: Takes::Pair, ..PLAIN },
+    Entry { definition: &PARTITION, takes: Takes::Sides, ..PLAIN },
+    Entry { definition: &PARTITION_PAIR, takes: Takes::Pair, ..PLAIN },
     Entry {
-        full: "fault.partition_subset",
+        definition: &PARTITION_SUBSET,
         takes: Takes::Group,
-        options: &["hold", "group", "role"],
-        chaos: &["weight", "hold", "group", "role"],
         needs: &["group"],
         example: "group = \"majority\"",
         ..PLAIN
     },
-    Entry {
-        full: "fault.rate_limit",
-        options: &["hold", "rate", "direction", "to"],
-        chaos: &["weight", "hold", "rate", "direction"],
-        needs: &["rate"],
-        example: "rate = \"256KiB/s\"",
-        ..PLAIN
-    },
-    Entry { full: "fault.relay_down", takes: Takes::Relay, ..PLAIN },
-    Entry { full: "fault.restart_node", instant: true, chaos: &["weight"], ..PLAIN },
-    Entry {
-        full: "fault.slow_link",
-        options: &["hold", "delay", "jitter", "direction", "to"],
-        chaos: &["weight", "hold", "delay", "jitter", "direction"],
-        needs: &["delay"],
-        example: "delay = \"200ms\"",
-        ..PLAIN
-    },
-    Entry { full: "fault.wedge_node", ..PLAIN },
+    Entry { definition: &RATE_LIMIT, needs: &["rate"], example: "rate = \"256KiB/s\"", ..PLAIN },
+    Entry { definition: &RELAY_DOWN, takes: Takes::Relay, ..PLAIN },
+    Entry { definition: &RESTART_NODE, instant: true, ..PLAIN },
+    Entry { definition: &SLOW_LINK, needs: &["delay"], example: "delay = \"200ms\"", ..PLAIN },
+    Entry { definition: &WEDGE_NODE, ..PLAIN },
 ];
 
 impl Entry {
+    /// With its module: `fault.kill_node`.
+    pub(super) fn full(&self) -> &'static str {
+        self.definition.name
+    }
+
+    /// The class of its options.
+    pub(super) fn options(&self) -> &'static Class {
+        self.definition.options.unwrap_or(&HELD)
+    }
+
     pub(super) fn name(&self) -> &'static str {
-        self.full.split_once('.').map_or(self.full, |(_, name)| name)
+        self.definition.short()
     }
 
     /// How many arguments come before its options.
     pub(super) fn arguments(&self) -> usize {
         if matches!(self.takes, Takes::Pair | Takes::Sides) { 2 } else { 1 }
-    }
-
-    pub(super) fn has(&self, option: &str) -> bool {
-        self.options.contains(&option)
     }
 
     /// What to write where an option that it cannot do without is missing; `None` if it can do
@@ -206,6 +137,11 @@ pub(super) fn entry(name: &str) -> Option<&'static Entry> {
 /// The names of all faults.
 pub(super) fn entry_names() -> impl Iterator<Item = &'static str> {
     ENTRIES.iter().map(Entry::name)
+}
+
+/// The faults of a `chaos`, with whether each can be named with its weight alone.
+pub(crate) fn in_chaos() -> impl Iterator<Item = (&'static Definition, bool)> {
+    ENTRIES.iter().map(|entry| (entry.definition, entry.needs.is_empty()))
 }
 
 /// Whom it hurts in a `chaos`.
@@ -254,34 +190,34 @@ pub(super) fn settings(entry: &Entry, call: &Call, options: &Options) -> Outcome
     let given = |key: &&&str| !options.get(key).is_nil();
     if !entry.needs.is_empty() && entry.needs.iter().find(given).is_none() {
         let needs = entry.needs.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
-        let message = format!("`{}` needs the option {}", entry.full, needs.join(" or "));
+        let message = format!("`{}` needs the option {}", entry.full(), needs.join(" or "));
         return Err(call.mistake_with(message, format!("for example `{{ {} }}`", entry.example)));
     }
     Ok(FaultSettings {
-        loss: share(entry, options, "loss")?,
-        burst: burst(entry, options)?,
-        duplicate: share(entry, options, "duplicate")?,
-        reorder: share(entry, options, "reorder")?,
-        corrupt: share(entry, options, "corrupt")?,
-        delay: delay(entry, options, "delay")?,
-        jitter: delay(entry, options, "jitter")?,
-        direction: direction(entry, options)?,
-        rate: if entry.has("rate") { options.byte_rate("rate")? } else { None },
-        mtu: mtu(entry, options)?,
-        black_hole: entry.has("black_hole") && options.boolean("black_hole")?.unwrap_or(false),
-        flap: flap(entry, options)?,
-        skew_micros: skew(entry, options)?,
-        drift: drift(entry, options)?,
-        cores: cores(entry, options)?,
-        memory: size(entry, options, "memory")?,
-        files: if entry.has("files") { options.count("files")? } else { None },
-        disk_limit: size(entry, options, "limit")?,
+        loss: share(options, "loss")?,
+        burst: burst(options)?,
+        duplicate: share(options, "duplicate")?,
+        reorder: share(options, "reorder")?,
+        corrupt: share(options, "corrupt")?,
+        delay: delay(options, "delay")?,
+        jitter: delay(options, "jitter")?,
+        direction: direction(options)?,
+        rate: if options.has("rate") { options.byte_rate("rate")? } else { None },
+        mtu: mtu(options)?,
+        black_hole: options.has("black_hole") && options.boolean("black_hole")?.unwrap_or(false),
+        flap: flap(options)?,
+        skew_micros: skew(options)?,
+        drift: drift(options)?,
+        cores: cores(options)?,
+        memory: size(options, "memory")?,
+        files: if options.has("files") { options.count("files")? } else { None },
+        disk_limit: size(options, "limit")?,
     })
 }
 
 /// A share that is more than nothing and at most all.
-fn share(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Percent>> {
-    let share = if entry.has(key) { options.percent(key)? } else { None };
+fn share(options: &Options, key: &str) -> Outcome<Option<Percent>> {
+    let share = if options.has(key) { options.percent(key)? } else { None };
     match share {
         Some(share) if share.0 <= 0.0 || share.0 > 1.0 => {
             let message = format!("`{key}` is more than \"0%\" and at most \"100%\", got {share}");
@@ -291,10 +227,12 @@ fn share(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Percent>
     }
 }
 
-fn burst(entry: &Entry, options: &Options) -> Outcome<Option<f64>> {
+fn burst(options: &Options) -> Outcome<Option<f64>> {
+    if !options.has("burst") {
+        return Ok(None);
+    }
     let burst = match options.get("burst") {
         Value::Nil => return Ok(None),
-        _ if !entry.has("burst") => return Ok(None),
         Value::Integer(packets) => packets as f64,
         Value::Number(packets) => packets,
         _ => f64::NAN,
@@ -306,8 +244,8 @@ fn burst(entry: &Entry, options: &Options) -> Outcome<Option<f64>> {
     Err(options.mistake("burst", message))
 }
 
-fn delay(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Duration>> {
-    let delay = if entry.has(key) { options.duration(key)? } else { None };
+fn delay(options: &Options, key: &str) -> Outcome<Option<Duration>> {
+    let delay = if options.has(key) { options.duration(key)? } else { None };
     match delay {
         Some(delay) if delay > DELAY_MAX => {
             Err(options.mistake(key, format!("`{key}` is at most \"1h\"; cut the link instead")))
@@ -319,8 +257,8 @@ fn delay(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<Duration
     }
 }
 
-fn direction(entry: &Entry, options: &Options) -> Outcome<FaultDirection> {
-    let text = if entry.has("direction") { options.text("direction")? } else { None };
+fn direction(options: &Options) -> Outcome<FaultDirection> {
+    let text = if options.has("direction") { options.text("direction")? } else { None };
     match text.as_deref() {
         None | Some("out") => Ok(FaultDirection::Out),
         Some("in") => Ok(FaultDirection::In),
@@ -333,8 +271,8 @@ fn direction(entry: &Entry, options: &Options) -> Outcome<FaultDirection> {
 }
 
 /// Three times a second down and a second up, where nothing else is said.
-fn flap(entry: &Entry, options: &Options) -> Outcome<Option<FaultFlap>> {
-    let (down, up) = match (entry.has("down"), entry.has("spike")) {
+fn flap(options: &Options) -> Outcome<Option<FaultFlap>> {
+    let (down, up) = match (options.has("down"), options.has("spike")) {
         (true, _) => ("down", "up"),
         (_, true) => ("spike", "calm"),
         _ => return Ok(None),
@@ -354,8 +292,8 @@ fn flap(entry: &Entry, options: &Options) -> Outcome<Option<FaultFlap>> {
 }
 
 /// `bytes`: from what IPv4 needs of a line to what the lab's lines are.
-fn mtu(entry: &Entry, options: &Options) -> Outcome<Option<u64>> {
-    let bytes = if entry.has("bytes") { options.count("bytes")? } else { None };
+fn mtu(options: &Options) -> Outcome<Option<u64>> {
+    let bytes = if options.has("bytes") { options.count("bytes")? } else { None };
     match bytes {
         Some(bytes) if !(68..=1499).contains(&bytes) => {
             let message = format!("`bytes` is 68 to 1499, got {bytes}; a line has 1500 without it");
@@ -365,14 +303,14 @@ fn mtu(entry: &Entry, options: &Options) -> Outcome<Option<u64>> {
     }
 }
 
-fn size(entry: &Entry, options: &Options, key: &str) -> Outcome<Option<u64>> {
-    let size = if entry.has(key) { options.size(key)? } else { None };
+fn size(options: &Options, key: &str) -> Outcome<Option<u64>> {
+    let size = if options.has(key) { options.size(key)? } else { None };
     Ok(size.map(|size| size.0))
 }
 
 /// `by`: a length of time, with a minus for back.
-fn skew(entry: &Entry, options: &Options) -> Outcome<Option<i64>> {
-    if !entry.has("by") {
+fn skew(options: &Options) -> Outcome<Option<i64>> {
+    if !options.has("by") {
         return Ok(None);
     }
     let micros = |by: Duration| i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
@@ -388,8 +326,8 @@ fn skew(entry: &Entry, options: &Options) -> Outcome<Option<i64>> {
 }
 
 /// `drift`: how much faster the clock runs, `"-1%"` for slower.
-fn drift(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
-    if !entry.has("drift") {
+fn drift(options: &Options) -> Outcome<Option<Percent>> {
+    if !options.has("drift") {
         return Ok(None);
     }
     let drift = match options.get("drift") {
@@ -412,8 +350,8 @@ fn drift(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
 }
 
 /// `cpu`: a share of one core, which may be more than one.
-fn cores(entry: &Entry, options: &Options) -> Outcome<Option<Percent>> {
-    let cores = if entry.has("cpu") { options.percent("cpu")? } else { None };
+fn cores(options: &Options) -> Outcome<Option<Percent>> {
+    let cores = if options.has("cpu") { options.percent("cpu")? } else { None };
     match cores {
         Some(Percent(share)) if share < 0.01 => {
             Err(options.mistake("cpu", "`cpu` is at least \"1%\" of a core".to_owned()))

@@ -6,11 +6,26 @@ use meshlab_engine::{FaultCall, Group, Host};
 use meshlab_model::{FaultId, NodeId, RunTime};
 use mlua::{Lua, Result, Table, UserData, UserDataFields, Value};
 
-use super::fault_entries::{ENTRIES, Entry, Takes, group, settings};
+use super::{
+    fault_definitions as define,
+    fault_entries::{ENTRIES, Entry, Takes, group, settings},
+};
 use crate::{
     call::{Call, Options, Outcome, waiting},
     context::Context,
+    define::Family,
     sandbox,
+};
+
+pub(super) const FAMILY: Family = Family {
+    title: "Faults",
+    text: "`fault.name(target, options, body)` does something to a fleet that runs. With a body \
+           the \
+           fault lasts as long as the body and is undone after it, however the body ends; with \
+           `hold` it is taken back by itself. How each is witnessed and judged: `docs/faults.md`.",
+    functions: define::FUNCTIONS,
+    classes: define::CLASSES,
+    aliases: define::ALIASES,
 };
 
 /// A fault that was injected.
@@ -38,7 +53,8 @@ pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Res
     let entries: Result<Vec<_>> = ENTRIES
         .iter()
         .map(|entry| {
-            Ok((entry.name(), waiting(lua, context, entry.full, |call| run(entry, call))?))
+            let function = waiting(lua, context, entry.definition, |call| run(entry, call))?;
+            Ok((entry.name(), function))
         })
         .collect();
     globals.raw_set("fault", sandbox::module(lua, context, "fault", entries?)?)
@@ -61,7 +77,7 @@ fn must_end(entry: &Entry, call: &Call) -> Outcome<()> {
     let own = entry.example();
     let held = own.map_or("hold = \"5s\"".to_owned(), |own| format!("{own}, hold = \"5s\""));
     let plain = own.map_or("{}".to_owned(), |own| format!("{{ {own} }}"));
-    let full = entry.full;
+    let full = entry.full();
     Err(call.mistake_with(
         format!("`{full}` says nowhere when it is taken back"),
         format!(
@@ -76,7 +92,7 @@ fn named(entry: &Entry, call: &Call, host: &Arc<dyn Host>, options: &Options) ->
     let to = |targets, against| Named { targets, against, group: None };
     Ok(match entry.takes {
         Takes::Node => {
-            let far = if entry.has("to") { options.nodes("to", true)? } else { None };
+            let far = if options.has("to") { options.nodes("to", true)? } else { None };
             to(vec![call.node(0)?.id], far.unwrap_or_default())
         }
         Takes::Pair => to(vec![call.node(0)?.id], vec![call.node(1)?.id]),
@@ -118,14 +134,9 @@ fn drawn(call: &Call, mut nodes: Vec<NodeId>) -> Outcome<Vec<NodeId>> {
 
 async fn run(entry: &'static Entry, call: Call) -> Outcome<Hit> {
     let sides = entry.arguments();
-    call.at_most(2 + sides)?;
     let host = Arc::clone(call.host()?);
-    let options = call.options(sides, entry.options)?;
-    let hold = options.duration("hold")?;
-    if entry.instant && hold.is_some() {
-        let message = format!("`{}` is over as soon as it acted: nothing can be held", entry.full);
-        return Err(options.mistake("hold", message));
-    }
+    let options = call.options(sides)?;
+    let hold = if entry.instant { None } else { options.duration("hold")? };
     let Named { targets, against, group } = named(entry, &call, &host, &options)?;
     let settings = settings(entry, &call, &options)?;
     let body = match call.argument(1 + sides) {

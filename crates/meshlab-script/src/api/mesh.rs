@@ -8,26 +8,14 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::{node::NodeRef, usage};
+use super::{mesh_definitions as define, node::NodeRef, usage};
 use crate::{
-    call::{Call, Options, Outcome, describe, waiting},
+    call::{Bound, Call, Options, Outcome, describe, method, thrown, waiting, waiting_method},
     context::Context,
+    define::Class,
     error::nearest,
 };
 
-const OPTIONS: &[&str] = &[
-    "nodes",
-    "name",
-    "digest_every",
-    "digest_gated",
-    "env",
-    "backbone",
-    "operator",
-    "relay",
-    "disk",
-];
-const NODE_OPTIONS: &[&str] = &["id", "role", "env"];
-const MESH_HAS: &[&str] = &["nodes", "node", "live", "others", "pick", "add", "usage", "relay"];
 const DEFAULT_ROLE: &str = "broker";
 const NODES_MAX: u64 = 250;
 const DIGEST_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -40,12 +28,11 @@ pub(crate) struct MeshRef {
 }
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
-    globals.raw_set("mesh", waiting(lua, context, "mesh", mesh)?)
+    globals.raw_set("mesh", waiting(lua, context, &define::MESH, mesh)?)
 }
 
 async fn mesh(call: Call) -> Outcome<MeshRef> {
-    call.at_most(1)?;
-    let options = call.options(0, OPTIONS)?;
+    let options = call.options(0)?;
     let digest_every = options.duration("digest_every")?.unwrap_or(Duration::from_secs(2));
     if digest_every < DIGEST_EVERY_MIN {
         let message = "`digest_every` is at least \"100ms\"".to_owned();
@@ -109,10 +96,6 @@ fn roles(options: &Options) -> Outcome<Vec<String>> {
 }
 
 impl MeshRef {
-    fn call(&self, lua: &Lua, name: &str, arguments: MultiValue) -> Call {
-        Call::new(&self.context, lua, name, arguments)
-    }
-
     fn node_ref(&self, info: NodeInfo) -> NodeRef {
         NodeRef::new(info, &self.context)
     }
@@ -159,9 +142,9 @@ impl MeshRef {
         Ok(live.swap_remove(place.min(live.len() - 1)))
     }
 
-    fn others(&self, call: &Call, count: usize) -> Outcome<Vec<NodeRef>> {
+    fn others(&self, call: &Call) -> Outcome<Vec<NodeRef>> {
         let mut without = Vec::new();
-        for place in 0..count {
+        for place in 0..call.given() {
             without.push(call.node(place)?.id);
         }
         self.select(call, |node| node.live && !without.contains(&node.id))
@@ -178,7 +161,6 @@ impl MeshRef {
 
     /// The relay, as a node that faults can be done to.
     fn relay(&self, call: &Call) -> Outcome<NodeRef> {
-        call.at_most(0)?;
         let relay = call.host()?.relay(&self.id);
         let relay = relay.map(|info| self.node_ref(info));
         relay.ok_or_else(|| {
@@ -189,9 +171,8 @@ impl MeshRef {
         })
     }
 
-    async fn add(&self, call: Call) -> Outcome<NodeRef> {
-        call.at_most(1)?;
-        let options = call.options(0, NODE_OPTIONS)?;
+    async fn add(self, call: Call) -> Outcome<NodeRef> {
+        let options = call.options(0)?;
         let wanted = NodeOptions {
             id: options.text("id")?.map(NodeId),
             role: options.text("role")?,
@@ -206,44 +187,32 @@ impl MeshRef {
     }
 }
 
-pub(super) fn thrown<T>(result: Outcome<T>) -> Result<T> {
-    result.map_err(|error| mlua::Error::external(*error))
+impl Bound for MeshRef {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
 }
 
 impl UserData for MeshRef {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         fields.add_field_method_get("nodes", |lua, this| {
-            let call = this.call(lua, "nodes", MultiValue::new());
+            let nothing = MultiValue::new();
+            let call = Call::new(&this.context, lua, "nodes", &define::NODES_FIELD, nothing);
             thrown(this.select(&call, |_| true))
         });
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("live", |lua, this, arguments| {
-            thrown(this.select(&this.call(lua, "live", arguments), |node| node.live))
-        });
-        methods.add_method("others", |lua, this, arguments: MultiValue| {
-            let count = arguments.len();
-            thrown(this.others(&this.call(lua, "others", arguments), count))
-        });
-        methods.add_method("node", |lua, this, arguments| {
-            thrown(this.node(&this.call(lua, "node", arguments)))
-        });
-        methods.add_method("pick", |lua, this, arguments| {
-            thrown(this.pick(&this.call(lua, "pick", arguments)))
-        });
-        methods.add_async_method("add", |lua, this, arguments: MultiValue| {
-            let call = this.call(&lua, "add", arguments);
-            async move { thrown(this.add(call).await) }
-        });
-        methods.add_method("usage", |lua, this, arguments| {
-            thrown(this.usage(&this.call(lua, "usage", arguments)))
-        });
-        methods.add_method("relay", |lua, this, arguments| {
-            thrown(this.relay(&this.call(lua, "relay", arguments)))
-        });
+        let live = |node: &NodeInfo| node.live;
+        method(methods, &define::LIVE, move |this: &Self, call| this.select(&call, live));
+        method(methods, &define::OTHERS, |this: &Self, call| this.others(&call));
+        method(methods, &define::NODE, |this: &Self, call| this.node(&call));
+        method(methods, &define::PICK, |this: &Self, call| this.pick(&call));
+        method(methods, &define::MESH_USAGE, |this: &Self, call| this.usage(&call));
+        method(methods, &define::RELAY, |this: &Self, call| this.relay(&call));
+        waiting_method(methods, &define::ADD, Self::add);
         methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            Err::<Value, _>(missing(&this.context, lua, "a mesh", &key, MESH_HAS))
+            Err::<Value, _>(missing(&this.context, lua, "a mesh", &key, &define::MESH_CLASS))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.id.to_string()));
     }
@@ -255,11 +224,12 @@ pub(super) fn missing(
     lua: &Lua,
     what: &str,
     key: &Value,
-    has: &[&str],
+    class: &'static Class,
 ) -> mlua::Error {
     let key = key.to_string().unwrap_or_default();
     let line = context.caller_line(lua);
     let mut error = context.mistake(&key, line, format!("{what} has no `{key}`"));
+    let has: Vec<&str> = class.members().collect();
     error.label =
         nearest(&key, has.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
     error.help = Some(if what == "a node" && key == "kill" {

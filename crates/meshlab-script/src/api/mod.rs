@@ -1,32 +1,55 @@
 //! The functions of the language, a file a family.
 
 mod chaos;
+mod claim_definitions;
 mod claims;
 mod compare;
 mod declare;
+mod fault_definitions;
 mod fault_entries;
 mod faults;
 mod mesh;
+mod mesh_definitions;
 mod node;
 mod operator;
 mod params;
 mod query;
 mod record;
 mod spans;
+mod task_definitions;
 mod tasks;
 mod temporal;
 mod traffic;
+mod traffic_definitions;
 mod usage;
 
 use std::sync::Arc;
 
 use mlua::{Lua, Result, Table};
 
-use crate::context::Context;
+use crate::{context::Context, define::Family, values};
 
+pub(crate) use fault_entries::in_chaos;
 pub(crate) use faults::Hit;
 pub(crate) use mesh::MeshRef;
+#[cfg(test)]
+pub(crate) use mesh_definitions::STATES;
 pub(crate) use node::NodeRef;
+
+/// All that is defined, a chapter of the manual a family.
+pub(crate) const FAMILIES: &[Family] = &[
+    declare::FAMILY,
+    mesh_definitions::FAMILY,
+    spans::FAMILY,
+    claim_definitions::FAMILY,
+    faults::FAMILY,
+    chaos::FAMILY,
+    traffic_definitions::FAMILY,
+    operator::FAMILY,
+    task_definitions::FAMILY,
+    record::FAMILY,
+    values::FAMILY,
+];
 
 /// Puts every function of the language into `globals`.
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {

@@ -1,43 +1,18 @@
 //! What can be asked of a node: the polite acts. What hurts is a fault.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use meshlab_engine::{NodeAct, NodeInfo};
 use meshlab_model::{ByteSize, NodeId};
 use meshlab_wire::{Order, Outcome as Done, State};
-use mlua::{
-    IntoLuaMulti, MetaMethod, MultiValue, Table, UserData, UserDataFields, UserDataMethods, Value,
-};
+use mlua::{MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value};
 
-use super::{
-    mesh::{missing, thrown},
-    usage,
-};
+use super::{mesh::missing, mesh_definitions as define, usage};
 use crate::{
-    call::{Call, Outcome, as_data},
+    call::{Bound, Call, Outcome, as_data, method, waiting_method},
     context::Context,
     values::{DurationValue, SizeValue, micros},
 };
-
-const HAS: &[&str] = &[
-    "id",
-    "role",
-    "name",
-    "start",
-    "leave",
-    "update",
-    "drain",
-    "resume",
-    "shutdown",
-    "set_state",
-    "deliver",
-    "resolve",
-    "share",
-    "fetch",
-    "view",
-    "counters",
-    "usage",
-];
 
 /// Files and size of a directory that is shared without options.
 const SHARED_FILES: u64 = 4;
@@ -73,21 +48,18 @@ impl NodeRef {
 }
 
 async fn start(node: NodeRef, call: Call) -> Outcome<()> {
-    call.at_most(0)?;
     let host = Arc::clone(call.host()?);
     let started = host.start_node(&node.id, call.at()).await;
     call.answer(started)
 }
 
 async fn leave(node: NodeRef, call: Call) -> Outcome<()> {
-    call.at_most(0)?;
     let host = Arc::clone(call.host()?);
     let stopped = host.stop_node(&node.id, call.at()).await;
     call.answer(stopped)
 }
 
 async fn enter(node: NodeRef, call: Call, state: State) -> Outcome<()> {
-    call.at_most(0)?;
     node.must(&call, NodeAct::SetState(state)).await.map(|_| ())
 }
 
@@ -104,13 +76,11 @@ async fn resume(node: NodeRef, call: Call) -> Outcome<()> {
 }
 
 async fn shutdown(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(1)?;
     let to = call.node(0)?.id;
     order(&node, &call, to, Order::Shutdown).await
 }
 
 async fn set_state(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(2)?;
     let to = call.node(0)?.id;
     let state = super::claims::state_named(&call, 1)?;
     order(&node, &call, to, Order::SetState { state }).await
@@ -124,14 +94,13 @@ async fn order(node: &NodeRef, call: &Call, to: NodeId, order: Order) -> Outcome
         Ok(other) => (false, Some(format!("answered {other:?}"))),
         Err(why) => (false, Some(why)),
     };
-    table(call, |table| {
+    call.table(&define::ORDERED, |table| {
         table.raw_set("accepted", accepted)?;
         table.raw_set("reason", reason)
     })
 }
 
 async fn deliver(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(2)?;
     let to = call.node(0)?.id;
     let text = match call.argument(1) {
         Value::Nil => "a message".to_owned(),
@@ -139,7 +108,7 @@ async fn deliver(node: NodeRef, call: Call) -> Outcome<Table> {
     };
     let answered = node.act(&call, NodeAct::Deliver { to, text }).await?;
     let lua = call.lua.clone();
-    table(&call, |table| match answered {
+    call.table(&define::DELIVERED, |table| match answered {
         Ok(Done::Delivered { trace, via, took_micros }) => {
             table.raw_set("delivered", true)?;
             table.raw_set("trace", trace)?;
@@ -154,13 +123,12 @@ async fn deliver(node: NodeRef, call: Call) -> Outcome<Table> {
 }
 
 async fn resolve(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(1)?;
     let name = match as_data::<NodeRef>(&call.argument(0)) {
         Some(other) => other.name.unwrap_or_default(),
         None => call.text(0, "a node, or the name of one,")?,
     };
     let answered = node.act(&call, NodeAct::Resolve { name }).await?;
-    table(&call, |table| match answered {
+    call.table(&define::RESOLVED, |table| match answered {
         Ok(Done::Resolved(contact)) => {
             table.raw_set("found", true)?;
             table.raw_set("name", contact.name)?;
@@ -174,8 +142,7 @@ async fn resolve(node: NodeRef, call: Call) -> Outcome<Table> {
 }
 
 async fn share(node: NodeRef, call: Call) -> Outcome<String> {
-    call.at_most(1)?;
-    let options = call.options(0, &["files", "each"])?;
+    let options = call.options(0)?;
     let files = options.count("files")?.unwrap_or(SHARED_FILES);
     let each = options.size("each")?.unwrap_or(SHARED_EACH);
     let files = u32::try_from(files).unwrap_or(u32::MAX);
@@ -186,12 +153,11 @@ async fn share(node: NodeRef, call: Call) -> Outcome<String> {
 }
 
 async fn fetch(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(2)?;
     let from = call.node(0)?.id;
     let hash = call.text(1, "what `share` gave")?;
     let answered = node.act(&call, NodeAct::Fetch { from, hash }).await?;
     let lua = call.lua.clone();
-    table(&call, |table| match answered {
+    call.table(&define::FETCHED, |table| match answered {
         Ok(Done::Fetched { files, bytes, took_micros }) => {
             table.raw_set("whole", true)?;
             table.raw_set("files", files)?;
@@ -206,11 +172,10 @@ async fn fetch(node: NodeRef, call: Call) -> Outcome<Table> {
 }
 
 async fn view(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(0)?;
     let host = Arc::clone(call.host()?);
     let view = host.node_view(&node.id).await;
     let view = call.answer(view)?;
-    table(&call, |table| {
+    call.table(&define::VIEW, |table| {
         table.raw_set("peers", view.peers)?;
         table.raw_set("neighbors", view.neighbors)?;
         table.raw_set("connections", view.connections)
@@ -218,12 +183,11 @@ async fn view(node: NodeRef, call: Call) -> Outcome<Table> {
 }
 
 async fn counters(node: NodeRef, call: Call) -> Outcome<Table> {
-    call.at_most(0)?;
     match node.must(&call, NodeAct::Counters).await? {
         Done::Counters { counters } => {
             let made_up = call.host()?.rehearses();
             let lua = call.lua.clone();
-            table(&call, |table| {
+            let made = call.lua.create_table().and_then(|table| {
                 counters.into_iter().try_for_each(|(name, value)| table.raw_set(name, value))?;
                 if made_up {
                     // Which counters a node has is its own word: here each of them is 0.
@@ -234,32 +198,18 @@ async fn counters(node: NodeRef, call: Call) -> Outcome<Table> {
                     )?;
                     table.set_metatable(Some(meta))?;
                 }
-                Ok(())
-            })
+                Ok(table)
+            });
+            made.map_err(|error| call.mistake(error.to_string()))
         }
         other => Err(call.mistake(format!("{} answered {other:?}", node.id))),
     }
 }
 
-/// A table for the script, filled by `fill`.
-pub(super) fn table(call: &Call, fill: impl FnOnce(&Table) -> mlua::Result<()>) -> Outcome<Table> {
-    let made = call.lua.create_table().and_then(|table| fill(&table).map(|()| table));
-    made.map_err(|error| call.mistake(error.to_string()))
-}
-
-/// Adds a method that waits. Its place is taken before its first wait.
-fn waits<M, F, FR, R>(methods: &mut M, name: &'static str, act: F)
-where
-    M: UserDataMethods<NodeRef>,
-    F: Fn(NodeRef, Call) -> FR + Send + Sync + 'static,
-    FR: Future<Output = Outcome<R>> + Send + 'static,
-    R: IntoLuaMulti,
-{
-    methods.add_async_method(name, move |lua, this, arguments: MultiValue| {
-        let call = Call::new(&this.context, &lua, name, arguments);
-        let work = act(this.clone(), call);
-        async move { thrown(work.await) }
-    });
+impl Bound for NodeRef {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
 }
 
 impl UserData for NodeRef {
@@ -270,29 +220,28 @@ impl UserData for NodeRef {
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        waits(methods, "start", start);
-        waits(methods, "leave", leave);
-        waits(methods, "update", update);
-        waits(methods, "drain", drain);
-        waits(methods, "resume", resume);
-        waits(methods, "shutdown", shutdown);
-        waits(methods, "set_state", set_state);
-        waits(methods, "deliver", deliver);
-        waits(methods, "resolve", resolve);
-        waits(methods, "share", share);
-        waits(methods, "fetch", fetch);
-        waits(methods, "view", view);
-        waits(methods, "counters", counters);
-        methods.add_method("usage", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, lua, "usage", arguments);
-            thrown(usage::usage(&call, std::slice::from_ref(&this.id)))
+        waiting_method(methods, &define::START, start);
+        waiting_method(methods, &define::LEAVE, leave);
+        waiting_method(methods, &define::UPDATE, update);
+        waiting_method(methods, &define::DRAIN, drain);
+        waiting_method(methods, &define::RESUME, resume);
+        waiting_method(methods, &define::SHUTDOWN, shutdown);
+        waiting_method(methods, &define::SET_STATE, set_state);
+        waiting_method(methods, &define::DELIVER, deliver);
+        waiting_method(methods, &define::RESOLVE, resolve);
+        waiting_method(methods, &define::SHARE, share);
+        waiting_method(methods, &define::FETCH, fetch);
+        waiting_method(methods, &define::VIEW_OF, view);
+        waiting_method(methods, &define::COUNTERS, counters);
+        method(methods, &define::NODE_USAGE, |this: &Self, call| {
+            usage::usage(&call, std::slice::from_ref(&this.id))
         });
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             let id = |value: &Value| as_data::<Self>(value).map(|node| node.id);
             Ok(id(&a).is_some() && id(&a) == id(&b))
         });
         methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            Err::<Value, _>(missing(&this.context, lua, "a node", &key, HAS))
+            Err::<Value, _>(missing(&this.context, lua, "a node", &key, &define::NODE_CLASS))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.id.to_string()));
     }

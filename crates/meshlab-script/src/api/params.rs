@@ -68,7 +68,7 @@ fn unknown(call: &Call, name: &str, params: &BTreeMap<String, ParamValue>) -> Bo
     let message = format!("`--set {name}=...`: this scenario has no parameter `{name}`");
     let line = call.line;
     let context = &call.context;
-    let mut error = context.option_mistake(&call.name, line, "params", false, message);
+    let mut error = context.option_mistake(call.name, line, "params", false, message);
     let known = params.keys().map(String::as_str);
     error.label = nearest(name, known).map(|meant| format!("did you mean `{meant}`?"));
     let each: Vec<String> =

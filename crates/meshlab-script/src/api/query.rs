@@ -5,14 +5,35 @@ use meshlab_model::NodeId;
 use mlua::{Table, Value};
 use serde_json::Value as Json;
 
+use super::spans::{UNDER, WHERE as WHERE_OPTION};
 use crate::{
     call::{Call, Options, Outcome, describe},
+    define::{Class, Field},
     error::nearest,
 };
 
-const PART: &[&str] = &["where", "under"];
-const CONDITIONS: &[&str] =
-    &["contains", "above", "at_least", "below", "at_most", "one_of", "is_not", "present"];
+/// `{ "name", where = ..., under = ... }`
+pub(super) const SPAN_PART: Class = Class::options(
+    "SpanPart",
+    "A span in a claim about several.",
+    &[Field::needed("[1]", "SpanName", "its name, which stands first"), WHERE_OPTION, UNDER],
+);
+
+pub(super) const CONDITION: Class = Class::options(
+    "Condition",
+    "What an attribute must be. Of several, all must hold.",
+    &[
+        Field::optional("contains", "string", "text with this in it"),
+        Field::optional("above", "number", "a number above this"),
+        Field::optional("at_least", "number", "a number not below this"),
+        Field::optional("below", "number", "a number below this"),
+        Field::optional("at_most", "number", "a number not above this"),
+        Field::optional("one_of", "(string|number|boolean)[]", "one of these values"),
+        Field::optional("is_not", "string|number|boolean", "any other value"),
+        Field::optional("present", "boolean", "whether the attribute is there"),
+    ],
+);
+
 const WHERE: &str = "a table of texts, numbers, booleans or conditions by attribute name";
 
 /// `name, { where = ..., under = ..., since = ... }`: the spans that a call is about.
@@ -22,13 +43,19 @@ pub(super) fn query(
     options: &Options,
     from: Option<Vec<NodeId>>,
 ) -> Outcome<SpanQuery> {
-    Ok(SpanQuery {
-        name,
-        from,
-        conditions: conditions(call, &options.get("where"))?,
-        under: options.text("under")?,
-        since: options.since()?,
-    })
+    query_since(call, name, options, from, options.since()?)
+}
+
+/// The same for a call that says itself from when on.
+pub(super) fn query_since(
+    call: &Call,
+    name: String,
+    options: &Options,
+    from: Option<Vec<NodeId>>,
+    since: Since,
+) -> Outcome<SpanQuery> {
+    let conditions = conditions(call, &options.get("where"))?;
+    Ok(SpanQuery { name, from, conditions, under: options.text("under")?, since })
 }
 
 /// A span within a claim about several: `"name"` or `{ "name", where = { ... } }`.
@@ -51,7 +78,7 @@ pub(super) fn part(
             for pair in table.pairs::<Value, Value>() {
                 match pair {
                     Ok((Value::Integer(1), _)) => {}
-                    Ok((Value::String(key), _)) => known(call, &key.to_string_lossy(), PART)?,
+                    Ok((Value::String(key), _)) => known(call, &key.to_string_lossy(), &SPAN_PART)?,
                     _ => return Err(wrong()),
                 }
             }
@@ -77,7 +104,7 @@ fn conditions(call: &Call, value: &Value) -> Outcome<Vec<(String, Condition)>> {
             format!("`where` of `{}` takes {WHERE}, got {got}", call.name),
             format!(
                 "conditions: {}; for example {{ bytes = {{ above = 200 }} }}",
-                CONDITIONS.join(", ")
+                names(&CONDITION)
             ),
         )
     };
@@ -114,11 +141,11 @@ fn tested(call: &Call, tests: &Table) -> Outcome<Vec<Condition>> {
         let (key, value) = match pair {
             Ok((Value::String(key), value)) => (key.to_string_lossy(), value),
             _ => {
-                let help = format!("there are: {}", CONDITIONS.join(", "));
+                let help = format!("there are: {}", names(&CONDITION));
                 return Err(call.mistake_with("a condition in `where` has a name", help));
             }
         };
-        known(call, &key, CONDITIONS)?;
+        known(call, &key, &CONDITION)?;
         let wrong = |wanted: &str| {
             call.mistake(format!("`{key}` in `where` takes {wanted}, got {}", describe(&value)))
         };
@@ -155,16 +182,23 @@ fn tested(call: &Call, tests: &Table) -> Outcome<Vec<Condition>> {
     Ok(conditions)
 }
 
-fn known(call: &Call, key: &str, allowed: &[&'static str]) -> Outcome<()> {
-    if allowed.contains(&key) {
+fn known(call: &Call, key: &str, class: &'static Class) -> Outcome<()> {
+    if class.field(key).is_some() {
+        call.context.reads(class.name, key);
         return Ok(());
     }
     let message = format!("`{}` has no `{key}` for a span", call.name);
-    let mut error = call.context.option_mistake(&call.name, call.line, key, false, message);
-    let meant = nearest(key, allowed.iter().copied());
+    let mut error = call.context.option_mistake(call.name, call.line, key, false, message);
+    let meant = nearest(key, class.members());
     error.label = meant.map(|meant| format!("did you mean `{meant}`?"));
-    error.help = Some(format!("there are: {}", allowed.join(", ")));
+    error.help = Some(format!("there are: {}", names(class)));
     Err(Box::new(error))
+}
+
+/// The names that a table of this class may have; a place in it is none.
+fn names(class: &Class) -> String {
+    let names: Vec<&str> = class.members().filter(|name| !name.starts_with('[')).collect();
+    names.join(", ")
 }
 
 fn json(value: &Value) -> Option<Json> {

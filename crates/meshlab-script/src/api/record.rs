@@ -5,23 +5,62 @@ use std::sync::Arc;
 use meshlab_engine::MetricValue;
 use mlua::{Lua, Result, Table, Value};
 
+use super::task_definitions::SLEEP;
 use crate::{
     call::{Call, Outcome, as_data, describe, instant, waiting},
     context::Context,
+    define::{Definition, Family, Field, PLAIN},
     sandbox,
     values::{DurationValue, SizeValue},
 };
 
+pub(super) const FAMILY: Family = Family {
+    title: "The record",
+    text: "What a scenario says of its own; all else is recorded by itself.",
+    functions: &[&METRIC, &NOTE, &PRINT],
+    classes: &[],
+    aliases: &[],
+};
+
+const METRIC: Definition = Definition {
+    name: "record.metric",
+    summary: "A figure for the results and their charts, in the unit of its value.",
+    arguments: &[
+        Field::needed("name", "string", "what it is"),
+        Field::needed("value", "number|DurationValue|SizeValue", "how much, finite"),
+    ],
+    example: "record.metric(\"until formed\", expect.formed(swarm).took)",
+    see_also: &["record.note"],
+    ..PLAIN
+};
+
+const NOTE: Definition = Definition {
+    name: "record.note",
+    summary: "A line in the timeline.",
+    arguments: &[Field::needed("text", "string", "what it says")],
+    example: "record.note(\"the calm before\")",
+    see_also: &["print", "step"],
+    ..PLAIN
+};
+
+const PRINT: Definition = Definition {
+    name: "print",
+    summary: "A line in the timeline, of any values.",
+    arguments: &[Field::needed("...", "any", "what it says, with spaces between")],
+    example: "print(\"the first node is\", swarm:node(1))",
+    see_also: &["record.note"],
+    ..PLAIN
+};
+
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
-    let note = instant(lua, context, "record.note", note)?;
-    let entries = vec![("metric", instant(lua, context, "record.metric", metric)?), ("note", note)];
+    let note = instant(lua, context, &NOTE, note)?;
+    let entries = vec![("metric", instant(lua, context, &METRIC, metric)?), ("note", note)];
     globals.raw_set("record", sandbox::module(lua, context, "record", entries)?)?;
-    globals.raw_set("print", instant(lua, context, "print", print)?)?;
-    globals.raw_set("sleep", waiting(lua, context, "sleep", sleep)?)
+    globals.raw_set("print", instant(lua, context, &PRINT, print)?)?;
+    globals.raw_set("sleep", waiting(lua, context, &SLEEP, sleep)?)
 }
 
 fn note(call: Call) -> Outcome<()> {
-    call.at_most(1)?;
     let text = call.text(0, "text")?;
     call.host()?.note(&text, call.at());
     Ok(())
@@ -42,7 +81,6 @@ fn print(call: Call) -> Outcome<()> {
 }
 
 fn metric(call: Call) -> Outcome<()> {
-    call.at_most(2)?;
     let name = call.text(0, "a name")?;
     let given = call.argument(1);
     let length = as_data::<DurationValue>(&given).map(|length| length.0.as_secs_f64());
@@ -66,7 +104,6 @@ fn metric(call: Call) -> Outcome<()> {
 }
 
 async fn sleep(call: Call) -> Outcome<()> {
-    call.at_most(1)?;
     let length = call.planned(0)?;
     let host = Arc::clone(call.host()?);
     call.or_cancelled(host.sleep(length)).await

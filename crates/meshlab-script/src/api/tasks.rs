@@ -5,24 +5,26 @@ use std::{future::Future, sync::Arc, time::Duration};
 use mlua::{Function, Lua, MetaMethod, MultiValue, Result, UserData, UserDataMethods, Value};
 use tokio::task::JoinSet;
 
-use super::mesh::{missing, thrown};
+use super::{
+    mesh::missing,
+    task_definitions::{CANCEL, EVERY, JOIN, PARALLEL, RACE, SPAWN, TASK},
+};
 use crate::{
-    call::{Call, Outcome, describe, instant, waiting},
+    call::{Bound, Call, Outcome, describe, instant, waiting, waiting_method},
     context::Context,
     error::ErrorKind,
     task::{Ended, Task, Waited},
     unwind::unwind,
 };
 
-const TASK_HAS: &[&str] = &["join", "cancel"];
 /// Bodies that may run at once; a test has far fewer nodes to keep busy.
 const BODIES_MAX: usize = 1000;
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &mlua::Table) -> Result<()> {
-    globals.raw_set("spawn", instant(lua, context, "spawn", spawn)?)?;
-    globals.raw_set("parallel", waiting(lua, context, "parallel", parallel)?)?;
-    globals.raw_set("race", waiting(lua, context, "race", race)?)?;
-    globals.raw_set("every", waiting(lua, context, "every", every)?)
+    globals.raw_set("spawn", instant(lua, context, &SPAWN, spawn)?)?;
+    globals.raw_set("parallel", waiting(lua, context, &PARALLEL, parallel)?)?;
+    globals.raw_set("race", waiting(lua, context, &RACE, race)?)?;
+    globals.raw_set("every", waiting(lua, context, &EVERY, every)?)
 }
 
 /// A task that `spawn` started.
@@ -56,7 +58,6 @@ pub(super) fn begin(
 }
 
 fn spawn(call: Call) -> Outcome<TaskRef> {
-    call.at_most(1)?;
     let body = call.function(0)?;
     call.host()?;
     let (task, work) = begin(&call, body, Waited::ByJoin)?;
@@ -66,8 +67,7 @@ fn spawn(call: Call) -> Outcome<TaskRef> {
 }
 
 impl TaskRef {
-    async fn join(&self, call: Call) -> Outcome<MultiValue> {
-        call.at_most(0)?;
+    async fn join(self, call: Call) -> Outcome<MultiValue> {
         call.host()?;
         let me = call.place()?.task;
         let waited = call.context.tasks.wait(&me, &self.task).await;
@@ -86,8 +86,7 @@ impl TaskRef {
         ended
     }
 
-    async fn cancel(&self, call: Call) -> Outcome<()> {
-        call.at_most(0)?;
+    async fn cancel(self, call: Call) -> Outcome<()> {
         call.host()?;
         let me = call.place()?.task;
         if self.task.holds(&me) {
@@ -105,18 +104,18 @@ impl TaskRef {
     }
 }
 
+impl Bound for TaskRef {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+}
+
 impl UserData for TaskRef {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_async_method("join", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, &lua, "join", arguments);
-            async move { thrown(this.join(call).await) }
-        });
-        methods.add_async_method("cancel", |lua, this, arguments: MultiValue| {
-            let call = Call::new(&this.context, &lua, "cancel", arguments);
-            async move { thrown(this.cancel(call).await) }
-        });
+        waiting_method(methods, &JOIN, Self::join);
+        waiting_method(methods, &CANCEL, Self::cancel);
         methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            Err::<Value, _>(missing(&this.context, lua, "a task", &key, TASK_HAS))
+            Err::<Value, _>(missing(&this.context, lua, "a task", &key, &TASK))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("the task of line {}", this.task.line.number))
@@ -126,7 +125,6 @@ impl UserData for TaskRef {
 
 /// The bodies of `parallel` and `race`.
 fn bodies(call: &Call) -> Outcome<Vec<Function>> {
-    call.at_most(1)?;
     call.host()?;
     let example = format!("`{} {{ function() ... end, function() ... end }}`", call.name);
     let wrong = |got: String| {
@@ -237,7 +235,6 @@ const REHEARSED: i64 = 3;
 /// Runs the body at the end of each period. If a body lasts beyond the end of the next period, one
 /// round follows at once for all that has passed meanwhile: no evidence goes unseen.
 async fn every(call: Call) -> Outcome<()> {
-    call.at_most(3)?;
     let (period, total) = (call.planned(0)?, call.planned(1)?);
     let body = call.function(2)?;
     if period.is_zero() {

@@ -7,7 +7,7 @@ use meshlab_model::{NodeId, Severity};
 use mlua::{MultiValue, Value};
 
 use super::{
-    query::{part, query},
+    query::{part, query, query_since},
     tasks::begin,
 };
 use crate::{
@@ -16,11 +16,6 @@ use crate::{
     task::Waited,
 };
 
-const SEQUENCE: &[&str] = &["from", "from_each", "by", "since", "within"];
-const FOLLOWS: &[&str] = &["after", "from", "where", "under", "by", "since", "within", "during"];
-const COUNTS: &[&str] =
-    &["window", "at_least", "at_most", "from", "from_each", "where", "under", "since", "during"];
-const NEVER: &[&str] = &["from", "where", "under"];
 const WITHIN: Duration = Duration::from_secs(10);
 /// How often `never` looks while its body runs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -40,8 +35,7 @@ fn senders(options: &Options) -> Outcome<(Option<Vec<NodeId>>, bool)> {
 }
 
 pub(super) fn sequence(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
-    let options = call.options(1, SEQUENCE)?;
+    let options = call.options(1)?;
     call.host()?;
     let Value::Table(list) = call.argument(0) else {
         return Err(call.mistake_with(
@@ -65,9 +59,8 @@ pub(super) fn sequence(call: &Call) -> Outcome<Claim> {
 }
 
 pub(super) fn follows(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     let name = call.text(0, "a span's name")?;
-    let options = call.options(1, FOLLOWS)?;
+    let options = call.options(1)?;
     call.host()?;
     let from = options.nodes("from", false)?;
     let then = query(call, name, &options, from.clone())?;
@@ -86,9 +79,8 @@ pub(super) fn follows(call: &Call) -> Outcome<Claim> {
 }
 
 pub(super) fn counts(call: &Call) -> Outcome<Claim> {
-    call.at_most(2)?;
     let name = call.text(0, "a span's name")?;
-    let options = call.options(1, COUNTS)?;
+    let options = call.options(1)?;
     call.host()?;
     let (from, each) = senders(&options)?;
     let window = options.duration("window")?;
@@ -116,15 +108,13 @@ pub(super) fn before(call: &Call, query: SpanQuery, options: &Options) -> Outcom
 
 /// Runs a body, and claims that no such span came meanwhile. A failed `expect` ends the body.
 pub(super) async fn never(call: Call, severity: Severity) -> Outcome<(ClaimOutcome, MultiValue)> {
-    call.at_most(3)?;
     let name = call.text(0, "a span's name")?;
-    let options = call.options(1, NEVER)?;
+    let options = call.options(1)?;
     let body = call.function(2)?;
     let host = Arc::clone(call.host()?);
     let from = options.nodes("from", false)?;
     let began = host.now();
-    let query = query(&call, name, &options, from)?;
-    let query = SpanQuery { since: Since::At(began), ..query };
+    let query = query_since(&call, name, &options, from, Since::At(began))?;
 
     let (task, work) = begin(&call, body, Waited::ByCall)?;
     let mut running = tokio::spawn(work);

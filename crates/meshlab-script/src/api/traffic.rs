@@ -10,7 +10,7 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::node::table;
+use super::traffic_definitions as define;
 use crate::{
     call::{Call, Options, Outcome, waiting},
     context::Context,
@@ -18,22 +18,15 @@ use crate::{
     values::{DurationValue, SizeValue, micros},
 };
 
-const STREAMS: &[&str] =
-    &["from", "to", "streams", "size", "duration", "rate", "floors", "ceilings"];
-const REQUESTS: &[&str] =
-    &["from", "to", "concurrency", "size", "duration", "rate", "floors", "ceilings"];
-const BULK: &[&str] = &["from", "to", "size", "within"];
-const FLOORS: &[&str] = &["round_trips"];
-const CEILINGS: &[&str] = &["errors", "p50", "p90", "p99", "p999", "max"];
 const PERCENTILES: &[(&str, f64)] = &[("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)];
 const SIZE: ByteSize = ByteSize(1024);
 const BULK_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
     let entries = vec![
-        ("bi_streams", waiting(lua, context, "traffic.bi_streams", bi_streams)?),
-        ("requests", waiting(lua, context, "traffic.requests", requests)?),
-        ("bulk", waiting(lua, context, "traffic.bulk", bulk)?),
+        ("bi_streams", waiting(lua, context, &define::BI_STREAMS, bi_streams)?),
+        ("requests", waiting(lua, context, &define::REQUESTS, requests)?),
+        ("bulk", waiting(lua, context, &define::BULK, bulk)?),
     ];
     globals.raw_set("traffic", sandbox::module(lua, context, "traffic", entries)?)
 }
@@ -52,7 +45,7 @@ impl UserData for Times {
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("at", |_, this, percentile: f64| {
+        methods.add_method(define::AT.short(), |_, this, percentile: f64| {
             if (0.0..=100.0).contains(&percentile) {
                 Ok(DurationValue(this.0.at(percentile)))
             } else {
@@ -62,20 +55,21 @@ impl UserData for Times {
         methods.add_meta_method(MetaMethod::Index, |_, _, key: Value| {
             let key = key.to_string().unwrap_or_default();
             Err::<MultiValue, _>(mlua::Error::runtime(format!(
-                "a latency has no `{key}`; it has p50, p90, p99, p999, max, count and at()"
+                "a latency has no `{key}`; it has {}",
+                define::LATENCY.members().collect::<Vec<_>>().join(", ")
             )))
         });
     }
 }
 
 async fn bi_streams(call: Call) -> Outcome<Table> {
-    let options = call.options(0, STREAMS)?;
+    let options = call.options(0)?;
     let streams = needed_count(&options, "streams")?;
     messages(&call, &options, "traffic.bi_streams", TrafficKind::Echo, streams).await
 }
 
 async fn requests(call: Call) -> Outcome<Table> {
-    let options = call.options(0, REQUESTS)?;
+    let options = call.options(0)?;
     let streams = options.count("concurrency")?.unwrap_or(1);
     messages(&call, &options, "traffic.requests", TrafficKind::Request, streams).await
 }
@@ -87,7 +81,6 @@ async fn messages(
     kind: TrafficKind,
     streams: u64,
 ) -> Outcome<Table> {
-    call.at_most(1)?;
     let limits = Limits::read(options)?;
     let length = options.duration("duration")?;
     let length = length.ok_or_else(|| options.missing("duration", "a length of time"))?;
@@ -103,7 +96,7 @@ async fn messages(
     let (result, latency) = drive(call, &from, wanted).await?;
     limits.judge(call, name, &result, &latency).await?;
     let lua = call.lua.clone();
-    table(call, |table| {
+    call.table(&define::RESULT, |table| {
         table.raw_set("round_trips", result.round_trips)?;
         table.raw_set("errors", result.errors)?;
         let bytes = SizeValue(ByteSize(result.bytes));
@@ -116,8 +109,7 @@ async fn messages(
 }
 
 async fn bulk(call: Call) -> Outcome<Table> {
-    call.at_most(1)?;
-    let options = call.options(0, BULK)?;
+    let options = call.options(0)?;
     let size = options.size("size")?;
     let wanted = TrafficCall {
         to: one_node(&options, "to")?,
@@ -130,7 +122,7 @@ async fn bulk(call: Call) -> Outcome<Table> {
     let from = one_node(&options, "from")?;
     let (result, _) = drive(&call, &from, wanted).await?;
     let lua = call.lua.clone();
-    table(&call, |table| {
+    call.table(&define::BULK_RESULT, |table| {
         table.raw_set("whole", result.errors == 0 && result.round_trips == 1)?;
         table.raw_set("reason", result.reasons.first().cloned())?;
         let took = DurationValue(micros(result.took_micros));
@@ -184,8 +176,8 @@ struct Limits {
 
 impl Limits {
     fn read(options: &Options) -> Outcome<Self> {
-        let floors = options.nested("floors", FLOORS)?;
-        let ceilings = options.nested("ceilings", CEILINGS)?;
+        let floors = options.nested("floors")?;
+        let ceilings = options.nested("ceilings")?;
         let mut times = Vec::new();
         let named = PERCENTILES.iter().map(|(name, at)| (*name, Some(*at)));
         for (name, at) in named.chain([("max", None)]) {

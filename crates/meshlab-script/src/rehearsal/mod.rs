@@ -29,7 +29,7 @@ use remarks::Remark;
 
 /// How long, in real time, one test is rehearsed: hundreds of times what a long one takes. What is
 /// not over then is said to be unfinished.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came of a rehearsal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,0 +1,102 @@
+//! The files of a profile: `<name>.folded`, `.svg`, `.speedscope.json`, side by side.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{FlameError, Folded, FoldedError, Title, flamegraph, speedscope};
+
+/// Ending of the file that the others are drawn from.
+pub const FOLDED: &str = "folded";
+/// Ending of the flamegraph.
+pub const SVG: &str = "svg";
+
+/// Why the files of a profile cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It holds no folded stacks.
+    #[error("{}: {error}", .path.display())]
+    Folded {
+        /// Which.
+        path: PathBuf,
+        /// The line.
+        error: FoldedError,
+    },
+    /// There is nothing to draw, or it failed.
+    #[error(transparent)]
+    Flame(#[from] FlameError),
+}
+
+/// Writes a profile under `folder` in all its forms; makes the folder. Returns the flamegraph.
+///
+/// # Errors
+/// A file cannot be written, or the profile is empty.
+pub fn write(
+    folder: &Path,
+    name: &str,
+    folded: &Folded,
+    title: &Title,
+) -> Result<PathBuf, FilesError> {
+    let svg = flamegraph(folded, title)?;
+    let scope = speedscope(&title.title, &title.unit, folded).to_string();
+    make(folder)?;
+    put(&folder.join(format!("{name}.{FOLDED}")), &folded.to_string())?;
+    put(&folder.join(format!("{name}.speedscope.json")), &scope)?;
+    let path = folder.join(format!("{name}.{SVG}"));
+    put(&path, &svg)?;
+    Ok(path)
+}
+
+/// Reads folded stacks from a file.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn read(path: &Path) -> Result<Folded, FilesError> {
+    let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
+    Folded::parse(&text).map_err(|error| FilesError::Folded { path: path.to_owned(), error })
+}
+
+fn io_error(path: &Path, error: io::Error) -> FilesError {
+    FilesError::Io { path: path.to_owned(), error }
+}
+
+fn make(folder: &Path) -> Result<(), FilesError> {
+    fs::create_dir_all(folder).map_err(|error| io_error(folder, error))
+}
+
+fn put(path: &Path, text: &str) -> Result<(), FilesError> {
+    fs::write(path, text).map_err(|error| io_error(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_written_in_all_forms_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("a/b");
+        let folded = Folded::parse("main;f 3\n").unwrap();
+        let title = Title {
+            title: "n".to_owned(),
+            rests_on: "3 samples".to_owned(),
+            unit: "samples".to_owned(),
+        };
+        let svg = write(&folder, "node-1", &folded, &title).unwrap();
+        assert_eq!(svg, folder.join("node-1.svg"));
+        assert_eq!(read(&folder.join("node-1.folded")).unwrap(), folded);
+        assert!(folder.join("node-1.speedscope.json").exists());
+        assert!(write(&folder, "x", &Folded::default(), &title).is_err());
+        let error = read(&svg).unwrap_err().to_string();
+        assert!(error.contains("node-1.svg: line 1 is no folded stack"), "{error}");
+    }
+}
