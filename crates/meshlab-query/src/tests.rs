@@ -39,6 +39,17 @@ fn each_table_answers_in_each_format() {
 }
 
 #[test]
+fn a_table_is_read_by_people() {
+    let table = ask(
+        "SELECT seq, at, node, name, took_ms, attributes ->> 'peer.name' AS peer, parent_id \
+         FROM spans WHERE node = 'node-2' LIMIT 4",
+        Format::Table,
+    );
+    let wrong = ask("SELECT nam FROM spans", Format::Table).unwrap_err();
+    insta::assert_snapshot!(format!("{}\n{wrong}", table.unwrap()));
+}
+
+#[test]
 fn what_is_searched_for_is_what_a_look_at_everything_finds() {
     for condition in [
         "name = 'peer.connected'",
