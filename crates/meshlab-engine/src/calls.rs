@@ -32,16 +32,31 @@ impl Host for Engine {
 
     async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError> {
         let faults = self.close_faults().await;
-        self.end_all_nodes().await;
-        {
-            let mut state = self.shared.state();
-            state.test = None;
+        let keeps = self.keeps(test, faults.is_err() || outcome != TestOutcome::Completed);
+        if !keeps {
+            self.end_all_nodes().await;
+            self.shared.state().test = None;
         }
         if let Err(error) = &faults {
             self.problem(false, error.to_string(), None);
         }
         self.shared.event(RunEventKind::TestFinished { test, outcome });
+        if keeps {
+            self.keep();
+        }
         faults
+    }
+
+    fn kept(&self) -> bool {
+        self.is_kept()
+    }
+
+    fn by_hand(&self, text: &str) {
+        self.shared.event(RunEventKind::ByHand { text: text.to_owned() });
+    }
+
+    fn meshes(&self) -> Vec<MeshId> {
+        self.shared.state().meshes.keys().cloned().collect()
     }
 
     fn begin_step(&self, name: &str, at: SourceLine) -> StepId {

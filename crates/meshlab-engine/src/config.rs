@@ -45,6 +45,10 @@ pub struct RunConfig {
     pub duration: Option<Duration>,
     /// What the lengths of the scenario's plan are multiplied by, where the command line said so.
     pub time_scale: Option<f64>,
+    /// How many nodes the scenario's mesh has, where the command line said so.
+    pub nodes: Option<u32>,
+    /// Whether the mesh of the last test, or of the first that fails, stays up after it.
+    pub keep: bool,
     /// The scenario's parameters.
     pub params: BTreeMap<String, ParamValue>,
     /// Schedules of faults of another run, to be carried out in the place of those that would be

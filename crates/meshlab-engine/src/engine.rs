@@ -13,12 +13,13 @@ use meshlab_model::{
 };
 use meshlab_sampler::Sampler;
 use meshlab_spans::{RunClock, SpanStore};
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
     EngineError, NODE_BINARY, RunConfig,
     cancel::{Cancel, describe},
     captures::Captures,
+    kept::Keeping,
     profiles::Profiles,
     results::{Recorder, RunFolder, disk},
     state::State,
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
     pub(crate) cancel: Cancel,
+    pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
     ticks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -131,6 +133,7 @@ impl Engine {
             captures: Mutex::default(),
             profiles: Mutex::default(),
             cancel: Cancel::new(),
+            kept: watch::Sender::new(Keeping::Not),
             clock,
             ticks: Mutex::default(),
             config,
@@ -187,6 +190,7 @@ impl Engine {
     /// Ends the run: stops what still runs, looks for what was left behind, closes the record.
     /// Returns why the record is not whole, if it is not.
     pub async fn finish(&self, reason: EndReason) -> Option<String> {
+        self.end_keep().await;
         self.end_all_nodes().await;
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
@@ -235,6 +239,7 @@ fn manifest(config: &RunConfig, folder: &RunFolder, clock: &RunClock) -> Manifes
         binaries: config.binaries.clone(),
         duration_secs: config.duration.map(|duration| duration.as_secs_f64()),
         time_scale: config.time_scale,
+        nodes: config.nodes,
         params: config.params.clone(),
         replays: config.replay.as_ref().map(|replay| replay.run.clone()),
         node_env: config.node_env.clone(),
@@ -299,7 +304,12 @@ async fn record_tick(shared: Arc<Shared>) {
 }
 
 async fn timeout(shared: Arc<Shared>) {
-    tokio::time::sleep(shared.config.timeout).await;
+    let mut kept = shared.kept.subscribe();
+    tokio::select! {
+        () = tokio::time::sleep(shared.config.timeout) => {}
+        // The tests are over; who looks at the mesh takes the time that it takes.
+        _ = kept.wait_for(|kept| *kept != Keeping::Not) => return,
+    }
     shared.warn(format!("stopping: {}", describe(&EndReason::TimedOut)));
     shared.cancel.stop(EndReason::TimedOut);
 }

@@ -91,6 +91,8 @@ impl Bench {
             node_env: BTreeMap::new(),
             duration: None,
             time_scale: None,
+            nodes: None,
+            keep: false,
             params: BTreeMap::new(),
             replay,
             profile_hz: None,

@@ -462,6 +462,17 @@ pub trait Host: Send + Sync {
     async fn begin_test(&self, test: TestId, title: &str, at: SourceLine) -> Result<(), HostError>;
     /// A test's body ended. Judges open faults, undoes them, stops every node, counts telemetry.
     async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError>;
+    /// Whether the mesh of the test that has just ended stays up for whoever attaches. Then no
+    /// further test is run, and calls are answered as inside that test.
+    fn kept(&self) -> bool {
+        false
+    }
+    /// Somebody has given a line at the prompt, which is about to be run.
+    fn by_hand(&self, _text: &str) {}
+    /// The meshes of the running test, by name.
+    fn meshes(&self) -> Vec<MeshId> {
+        Vec::new()
+    }
     /// A named part of a test begins.
     fn begin_step(&self, name: &str, at: SourceLine) -> StepId;
     /// It ended.

@@ -4,7 +4,8 @@
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
 //! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
-//! in `replay.rs`; `captures.rs` keeps the packets around a fault that was missed.
+//! in `replay.rs`; `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh
+//! for whoever attaches.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -24,6 +25,7 @@ mod faults;
 mod fixture;
 mod host;
 mod keep;
+mod kept;
 mod nodes;
 mod operator;
 mod packets;

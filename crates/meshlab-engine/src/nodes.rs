@@ -330,12 +330,10 @@ async fn spawn(fleet: &Fleet, spec: SpawnSpec) -> Result<Process, HostError> {
 
 async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let exit = life.process.exited().await;
-    shared.event(RunEventKind::NodeExited {
-        node: id.clone(),
-        pid: life.process.pid(),
-        exit,
-        asked_for: life.end_asked_for.load(Ordering::SeqCst),
-    });
+    let asked_for = life.end_asked_for.load(Ordering::SeqCst);
+    let pid = life.process.pid();
+    shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
+    shared.state().red |= !asked_for;
     let current = shared.state().nodes.get(&id).and_then(|node| node.life.clone());
     // A node that was started again meanwhile is tracked under its new process.
     if current.is_none_or(|current| current.process.pid() == life.process.pid()) {

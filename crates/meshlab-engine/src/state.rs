@@ -41,6 +41,9 @@ pub(crate) struct State {
     pub(crate) operator: Option<String>,
     /// CPU time of the lab's switch that is in the record already.
     pub(crate) switch_spent: Duration,
+    /// Whether something went wrong in a test already: it is not the verdict, which comes of the
+    /// record, but tells whether this is the mesh that somebody wants to look at.
+    pub(crate) red: bool,
     /// Every process that was ever started, for the audit.
     pub(crate) pids: Vec<(NodeId, u32)>,
     /// Every network namespace that was ever made, by inode, for the audit.
@@ -124,6 +127,8 @@ pub(crate) struct OpenFault {
     /// What it sets; two that set the same cannot act on the same at once.
     pub(crate) sets: &'static str,
     pub(crate) targets: Vec<NodeId>,
+    /// Whether a schedule drew it, which may have some that fail.
+    pub(crate) drawn: bool,
     /// The other side, of a fault between two.
     pub(crate) against: Vec<NodeId>,
     pub(crate) applied: RunTime,

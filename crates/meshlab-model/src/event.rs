@@ -19,6 +19,10 @@ pub struct RunEvent {
     /// The line of the scenario that caused it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceLine>,
+    /// Whether it happened while the mesh was in somebody's hands, not the scenario's. The verdict
+    /// does not rest on it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub manual: bool,
     /// What happened.
     #[serde(flatten)]
     pub kind: RunEventKind,
@@ -331,6 +335,24 @@ pub enum RunEventKind {
         /// What failed, what was got, what to do next.
         text: String,
     },
+    /// The tests are over and judged; the mesh of the last one stays up for whoever attaches. What
+    /// follows until [`RunEventKind::KeepEnded`] is manual.
+    Kept {
+        /// The meshes that stay.
+        meshes: Vec<MeshId>,
+        /// How many of their nodes run.
+        nodes: u32,
+    },
+    /// Somebody gave a line at the prompt. Always manual; during a test it spoils its verdict.
+    ByHand {
+        /// The line, or the lines of what takes several.
+        text: String,
+    },
+    /// The mesh that was kept is given up.
+    KeepEnded {
+        /// Who wanted it: `SIGINT`, `meshlab attach`.
+        by: String,
+    },
     /// What the run was asked to leave behind was looked for: processes, namespaces, sockets.
     Audited {
         /// What was looked for.
@@ -585,6 +607,10 @@ pub enum EndReason {
     ScriptError,
     /// The harness could not go on.
     HarnessFailed,
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 fn is_zero(number: &u32) -> bool {

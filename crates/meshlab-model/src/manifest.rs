@@ -51,6 +51,9 @@ pub struct Manifest {
     /// What the lengths of the scenario's plan were multiplied by, where the command line said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_scale: Option<f64>,
+    /// How many nodes its mesh has, where the command line said so in the place of the scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
     /// The scenario's parameters, defaults too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, ParamValue>,

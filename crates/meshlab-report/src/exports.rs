@@ -86,6 +86,9 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,
+        "by_hand": view.by_hand.iter().map(|(at, test, line)| {
+            json!({ "at": at, "test": test, "line": line })
+        }).collect::<Vec<_>>(),
         "warnings": view.warnings.iter().map(|warning| &warning.1).collect::<Vec<_>>(),
         "problems": view.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
         "spans": record.spans.len(),

@@ -30,6 +30,7 @@ pub fn events(kinds: Vec<(u64, K)>) -> Vec<RunEvent> {
         seq,
         at: RunTime { micros: ms * 1000 },
         source: Some(source.clone()),
+        manual: false,
         kind,
     };
     (1..).zip(kinds).map(one).collect()
@@ -143,6 +144,7 @@ pub fn run(folder: &Path) -> RunRecord {
         binaries: BTreeMap::new(),
         duration_secs: None,
         time_scale: None,
+        nodes: None,
         params: BTreeMap::new(),
         replays: Some(REPLAYED.into()),
         node_env: BTreeMap::new(),

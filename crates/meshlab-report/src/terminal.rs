@@ -6,7 +6,7 @@ use std::{
 };
 
 use meshlab_model::{
-    DeclaredTest, ExitCode, FaultId, FaultStage, RunEvent, RunEventKind, TestId, Verdict,
+    DeclaredTest, ExitCode, FaultId, FaultStage, MeshId, RunEvent, RunEventKind, TestId, Verdict,
 };
 
 use crate::{
@@ -87,7 +87,7 @@ impl<W: Write> Terminal<W> {
             }
             K::StepStarted { name, .. } => writeln!(self.out, "{at}  step     {}", clean(name))?,
             K::ClaimFinished { claim, .. } => {
-                if let Some(claim) = self.view.claims.get(claim).cloned() {
+                if let Some(claim) = self.view.claim(*claim).cloned() {
                     self.claim(event, &claim)?;
                 }
             }
@@ -112,6 +112,13 @@ impl<W: Write> Terminal<W> {
             K::TrafficMeasured(measure) => {
                 writeln!(self.out, "{at}  traffic  {}", clean(&crate::text::traffic(measure)))?;
             }
+            K::Kept { meshes, nodes } => self.kept(event, meshes, *nodes)?,
+            K::ByHand { text } => {
+                for line in text.lines() {
+                    writeln!(self.out, "{at}  by hand  {}", clean(line))?;
+                }
+            }
+            K::KeepEnded { by } => writeln!(self.out, "{at}  kept     given up: {}", clean(by))?,
             K::Note { text } => writeln!(self.out, "{at}  note     {}", clean(text))?,
             K::Problem { text, .. } => {
                 for line in text.lines() {
@@ -125,6 +132,16 @@ impl<W: Write> Terminal<W> {
         }
         self.draw_status(event)?;
         self.out.flush()
+    }
+
+    /// What stays up, and how to get at it.
+    fn kept(&mut self, event: &RunEvent, meshes: &[MeshId], nodes: u32) -> io::Result<()> {
+        let names: Vec<String> = meshes.iter().map(|mesh| clean(mesh.as_str())).collect();
+        let (at, names, run) = (event.at, names.join(", "), clean(&self.view.run));
+        let stay = if nodes == 1 { "1 node stays" } else { &format!("{nodes} nodes stay") };
+        writeln!(self.out, "{at}  kept     {names}: {stay} up; the tests are judged")?;
+        writeln!(self.out, "{:20}meshlab attach {run}", "")?;
+        writeln!(self.out, "{:20}gives a prompt on them in another terminal; Ctrl-C ends them", "")
     }
 
     fn chaos(&mut self, event: &RunEvent) -> io::Result<()> {
@@ -212,7 +229,8 @@ impl<W: Write> Terminal<W> {
             let (text, took) = (clean(&claim.text), took(claim.took_micros));
             return writeln!(self.out, "{}  {word} {} {text} ({took})", event.at, claim.call);
         }
-        let title = self.view.tests.get(&claim.test).map(|t| clean(&t.title)).unwrap_or_default();
+        let test = self.view.tests.get(&claim.test).map(|test| clean(&test.title));
+        let title = if event.manual { "by hand".to_owned() } else { test.unwrap_or_default() };
         let word = self.paint(&verdict, &format!("{:<7}", verdict.word().to_uppercase()));
         writeln!(self.out, "\n{word} {title}")?;
         let reason = clean(verdict.reason().unwrap_or_default());
@@ -294,7 +312,7 @@ impl<W: Write> Terminal<W> {
 
     /// A fault's name and whom it hurts.
     fn fault_name(&self, fault: FaultId) -> String {
-        let Some(fault) = self.view.faults.get(&fault) else { return String::new() };
+        let Some(fault) = self.view.fault(fault) else { return String::new() };
         format!("{} {}", clean(&fault.name), crate::text::whom(fault))
     }
 
@@ -358,7 +376,9 @@ impl<W: Write> Terminal<W> {
     }
 
     fn draw_status(&mut self, event: &RunEvent) -> io::Result<()> {
-        let open = self.view.claims.values().rev().find(|claim| claim.verdict.is_none());
+        let claims = self.view.claims.values();
+        let hands = self.view.hands.iter().flat_map(|hands| hands.claims.values());
+        let open = claims.chain(hands).rev().find(|claim| claim.verdict.is_none());
         let Some(claim) = open.filter(|_| self.style.tty && self.view.end.is_none()) else {
             return Ok(());
         };

@@ -23,8 +23,24 @@ impl FaultView {
 }
 
 impl RunView {
-    /// The verdict on one test, from its claims, faults, problems and the nodes that ended.
+    /// The verdict on one test, from its claims, faults, problems and the nodes that ended. What
+    /// somebody did by hand while it ran spoils it: who looks for the cause must know.
     pub fn test_verdict(&self, test: TestId) -> Verdict {
+        let own = self.undisturbed_verdict(test);
+        let Some((at, _, line)) = self.by_hand.iter().find(|(_, of, _)| *of == Some(test)) else {
+            return own;
+        };
+        let line = crate::text::first_line(line);
+        let hand = format!("somebody interfered by hand at {at}: `{line}`");
+        match own {
+            Verdict::Passed | Verdict::Skipped(_) => Verdict::Inconclusive(hand),
+            Verdict::Inconclusive(why) => Verdict::Inconclusive(format!("{why}; {hand}")),
+            Verdict::Failed(why) => Verdict::Failed(format!("{why}; {hand}")),
+            Verdict::Broken(why) => Verdict::Broken(format!("{why}; {hand}")),
+        }
+    }
+
+    fn undisturbed_verdict(&self, test: TestId) -> Verdict {
         let Some(view) = self.tests.get(&test) else {
             return Verdict::Inconclusive("there is no such test".into());
         };
@@ -75,7 +91,7 @@ impl RunView {
 
     fn unasked_exits(&self, test: Option<TestId>) -> Verdict {
         for (id, node) in &self.nodes {
-            for life in node.lives.iter().filter(|life| life.test == test) {
+            for life in node.lives.iter().filter(|life| life.test == test && !life.manual) {
                 if let Some((_, exit, false)) = &life.exited {
                     return Verdict::Failed(format!("{id} exited by itself with {exit}"));
                 }

@@ -144,3 +144,75 @@ fn a_record_with_missing_events_is_never_green() {
     let rendered = draw(&record, folder.path()).unwrap();
     assert_eq!(rendered.exit_code, ExitCode::HarnessFailed);
 }
+
+/// A green run whose mesh was kept, and of which much went wrong by hand.
+fn kept_run(manual: bool) -> Vec<meshlab_model::RunEvent> {
+    let mut all = vec![
+        (0, K::RunStarted { run: "swarm/r".into(), seed: 42, replays: None }),
+        (1, K::TestStarted { test: TestId(0), title: "t".into() }),
+        (1, fixture::spawned(3)),
+    ];
+    all.extend(fixture::claim(9, 2, 3, Verdict::Passed));
+    all.push((8, K::TestFinished { test: TestId(0), outcome: TestOutcome::Completed }));
+    all.push((9, K::Kept { meshes: vec!["mesh1".into()], nodes: 1 }));
+    let kept = all.len();
+    all.push((10, K::ByHand { text: "swarm:nod(1)\nprint(\u{1b}[2J)".into() }));
+    all.extend(fixture::claim(10, 11, 12, Verdict::Failed("0 of 1".into())));
+    all.push((13, fixture::exited(3, false)));
+    all.push((14, K::Problem { script: true, text: "by hand too".into() }));
+    all.push((15, K::KeepEnded { by: "meshlab attach".into() }));
+    let ended = all.len();
+    all.push((16, K::RunFinished { reason: EndReason::Completed }));
+    let mut events = fixture::events(all);
+    events[kept..ended].iter_mut().for_each(|event| event.manual = manual);
+    events
+}
+
+fn folded(events: &[meshlab_model::RunEvent]) -> RunView {
+    let mut view = RunView::new(&fixture::declared());
+    events.iter().for_each(|event| view.apply(event));
+    view
+}
+
+#[test]
+fn what_is_done_by_hand_after_the_tests_decides_nothing_and_is_shown() {
+    let events = kept_run(true);
+    let view = folded(&events);
+    assert_eq!((view.verdict(), view.exit_code()), (Verdict::Passed, ExitCode::Passed));
+    assert_eq!((view.claims.len(), view.problems.len(), view.by_hand.len()), (1, 0, 1));
+    // The same without the mark is what it would be in a test.
+    let unmarked = folded(&kept_run(false));
+    assert_eq!(unmarked.exit_code(), ExitCode::ScriptError);
+    let mut out = Vec::new();
+    let style = TerminalStyle { tty: false, color: false, width: 100 };
+    let mut terminal = Terminal::new(&mut out, style, String::new(), &fixture::declared());
+    events.iter().for_each(|event| terminal.event(event).unwrap());
+    insta::assert_snapshot!(String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn who_interferes_while_a_test_runs_spoils_its_verdict() {
+    let hand = |text: &str| vec![(4, K::ByHand { text: text.into() })];
+    let judged = |kinds: Vec<(u64, K)>, verdict: Verdict| {
+        let mut all = vec![(1, K::TestStarted { test: TestId(0), title: "t".into() })];
+        all.extend(fixture::claim(9, 2, 3, verdict));
+        all.extend(kinds);
+        all.push((8, K::TestFinished { test: TestId(0), outcome: TestOutcome::Completed }));
+        all.push((9, K::RunFinished { reason: EndReason::Completed }));
+        let mut events = fixture::events(all);
+        for event in &mut events {
+            event.manual = matches!(event.kind, K::ByHand { .. });
+        }
+        folded(&events)
+    };
+    let view = judged(hand("fault.kill_node(swarm:pick())"), Verdict::Passed);
+    assert_eq!(
+        view.verdict().to_string(),
+        "inconclusive: somebody interfered by hand at 00:00.004: `fault.kill_node(swarm:pick())`"
+    );
+    assert_eq!(view.exit_code(), ExitCode::Inconclusive);
+    let view = judged(hand("x"), Verdict::Failed("0 of 1".into()));
+    let told = view.verdict().to_string();
+    assert!(told.starts_with("failed: ") && told.contains("interfered by hand"), "{told}");
+    assert_eq!(judged(vec![], Verdict::Passed).verdict(), Verdict::Passed);
+}

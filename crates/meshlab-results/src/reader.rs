@@ -204,7 +204,8 @@ mod tests {
         let write = |text: &str| std::fs::write(folder.path().join(file::EVENTS), text).unwrap();
         let line = |seq: u64| {
             let kind = RunEventKind::Note { text: format!("note {seq}") };
-            let event = RunEvent { seq, at: RunTime { micros: seq }, source: None, kind };
+            let at = RunTime { micros: seq };
+            let event = RunEvent { seq, at, source: None, manual: false, kind };
             let line = checked::seal(serde_json::to_vec(&event).unwrap());
             String::from_utf8(line).unwrap() + "\n"
         };

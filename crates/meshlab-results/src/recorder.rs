@@ -51,6 +51,8 @@ pub struct Recorder {
 
 struct Events {
     last_seq: u64,
+    /// Whether what happens now is in somebody's hands, not the scenario's.
+    manual: bool,
     path: PathBuf,
     file: File,
 }
@@ -151,7 +153,7 @@ impl Recorder {
         let spans = Segments::create(folder, file::SPANS, segment_bytes)?;
         let samples = Segments::create(folder, file::SAMPLES, segment_bytes)?;
         let minutes = Segments::create(folder, file::MINUTES, segment_bytes)?;
-        let events = Events { last_seq: 0, path, file: events };
+        let events = Events { last_seq: 0, manual: false, path, file: events };
         Self::over(events, [spans, samples, minutes], started, listener)
     }
 
@@ -177,12 +179,17 @@ impl Recorder {
 
     /// Records that something happened now.
     pub fn event(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
-        // The state is a counter and a file: a panic elsewhere cannot leave it half-made.
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.lock_events();
         events.last_seq += 1;
         // The time is taken under the lock, so that order of numbers and order of times agree.
         let at = RunTime::from_duration(self.started.elapsed());
-        let event = Arc::new(RunEvent { seq: events.last_seq, at, source, kind });
+        let manual = match kind {
+            RunEventKind::ByHand { .. } => true,
+            // It is the run's own word that the rest is not.
+            RunEventKind::Kept { .. } => false,
+            _ => events.manual,
+        };
+        let event = Arc::new(RunEvent { seq: events.last_seq, at, source, manual, kind });
         if let Err(error) = events.write(&event) {
             self.queue.fail(format!("{} cannot be written: {error}", events.path.display()));
         }
@@ -192,6 +199,16 @@ impl Recorder {
             self.unheard.fetch_add(1, Ordering::Relaxed);
         }
         at
+    }
+
+    /// From now on, what happens is in somebody's hands, or in the scenario's again.
+    pub fn set_manual(&self, manual: bool) {
+        self.lock_events().manual = manual;
+    }
+
+    fn lock_events(&self) -> MutexGuard<'_, Events> {
+        // The state is a counter, a mark and a file: a panic elsewhere cannot leave it half-made.
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records a span. It is in its file within a second or so.
@@ -367,7 +384,7 @@ mod tests {
         listener: Option<SyncSender<Arc<RunEvent>>>,
     ) -> Recorder {
         let open = |path: &str| File::options().write(true).open(path).unwrap();
-        let events = Events { last_seq: 0, path: events.into(), file: open(events) };
+        let events = Events { last_seq: 0, manual: false, path: events.into(), file: open(events) };
         let segment = || Segments::to(Path::new(segments), open(segments));
         Recorder::over(events, [segment(), segment(), segment()], Instant::now(), listener).unwrap()
     }

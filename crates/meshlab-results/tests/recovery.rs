@@ -44,6 +44,7 @@ fn manifest() -> Manifest {
         binaries: BTreeMap::new(),
         duration_secs: None,
         time_scale: None,
+        nodes: None,
         params: BTreeMap::new(),
         replays: None,
         node_env: BTreeMap::new(),

@@ -1,9 +1,10 @@
 //! What every function of the language shares: the scenario's text, the host, the watchdog.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +16,7 @@ use mlua::{Function, Lua, Value};
 use crate::{
     declaration::Overrides,
     error::{ErrorKind, ScriptError, kind_of},
+    guard,
     locate::{self, Line, Token},
     task::Tasks,
 };
@@ -33,12 +35,19 @@ pub(crate) struct Context {
     /// What the command line puts in the place of what the file declares.
     pub(crate) overrides: Overrides,
     pub(crate) declared: Mutex<Declared>,
+    /// How many nodes the command line wants in the place of the one plain number of `mesh`.
+    pub(crate) plain_nodes: OnceLock<u32>,
+    /// The entries of the read-only tables of the language, for who completes words.
+    pub(crate) modules: Mutex<BTreeMap<&'static str, Vec<String>>>,
     host: OnceLock<Arc<dyn Host>>,
     in_test: AtomicBool,
     /// What runs beside each other in the test that is going on.
     pub(crate) tasks: Tasks,
-    last_line: Mutex<Line>,
-    last_call: Mutex<Instant>,
+    /// The file's number and the line's, in the upper and the lower half.
+    last_line: AtomicU64,
+    created: Instant,
+    /// Nanoseconds from there to the last call.
+    last_call: AtomicU64,
     /// The functions that were bound and the options that were asked for: tests hold them against
     /// the definitions.
     #[cfg(test)]
@@ -75,11 +84,14 @@ impl Context {
             files: RwLock::new(vec![scenario]),
             overrides,
             declared: Mutex::default(),
+            plain_nodes: OnceLock::new(),
+            modules: Mutex::default(),
             host: OnceLock::new(),
             in_test: AtomicBool::new(false),
             tasks: Tasks::default(),
-            last_line: Mutex::default(),
-            last_call: Mutex::new(Instant::now()),
+            last_line: AtomicU64::new(0),
+            created: Instant::now(),
+            last_call: AtomicU64::new(0),
             #[cfg(test)]
             used: Mutex::default(),
         }
@@ -125,26 +137,51 @@ impl Context {
 
     /// The script has called the harness, or was called by it: the watchdog starts anew.
     pub(crate) fn touch(&self) {
-        *self.last_call.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.last_call.store(self.nanos(), Ordering::Relaxed);
     }
 
     /// The line of the last call, for what a call has no place of its own for.
     pub(crate) fn last_line(&self) -> Line {
-        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner)
+        let both = self.last_line.load(Ordering::Relaxed);
+        Line { file: (both >> 32) as usize, number: (both & u64::from(u32::MAX)) as u32 }
     }
 
     pub(crate) fn set_last_line(&self, line: Line) {
-        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        let both = (line.file as u64) << 32 | u64::from(line.number);
+        self.last_line.store(both, Ordering::Relaxed);
     }
 
     pub(crate) fn alone_for(&self) -> Duration {
-        self.last_call.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        let last = self.last_call.load(Ordering::Relaxed);
+        Duration::from_nanos(self.nanos().saturating_sub(last))
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// A library is about to run.
     pub(crate) fn add_file(&self, name: String, text: String) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         files.push(SourceFile::new(name, text));
+    }
+
+    /// What a read-only table of the language has.
+    pub(crate) fn add_module(&self, name: &'static str, entries: &[&str]) {
+        let entries = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        self.modules().insert(name, entries);
+    }
+
+    pub(crate) fn modules(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<String>>> {
+        self.modules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the text of a file, which keeps its name: errors in it are shown without the line.
+    pub(crate) fn forget_text(&self, name: &str) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.iter_mut().find(|file| file.name == name) {
+            *file = SourceFile::new(file.name.clone(), String::new());
+        }
     }
 
     fn files(&self) -> RwLockReadGuard<'_, Vec<Arc<SourceFile>>> {
@@ -193,9 +230,13 @@ impl Context {
         Line::default()
     }
 
-    /// Whether the instruction that is being executed is one of the file.
+    /// Whether the instruction that is being executed is one of the file, or stands for one.
     pub(crate) fn runs_now(&self, lua: &Lua) -> bool {
-        lua.inspect_stack(0, |frame| self.file_of(frame).is_some()).unwrap_or(false)
+        let own = |frame: &mlua::debug::Debug<'_>| {
+            self.file_of(frame).is_some()
+                || frame.source().source.is_some_and(|source| source == guard::CHUNK)
+        };
+        lua.inspect_stack(0, own).unwrap_or(false)
     }
 
     /// A length of time of the plan. Text is scaled; a value that meshlab gave was measured, or was

@@ -12,6 +12,9 @@ pub struct Overrides {
     /// What the lengths of the plan that the file writes as text are multiplied by: its duration,
     /// sleeps, rounds, the times of a chaos. More than 0; deadlines and holds are never scaled.
     pub time_scale: Option<f64>,
+    /// How many nodes its mesh has: its parameter `nodes` if it has one, else the one plain number
+    /// of its one `mesh`. [`crate::Script::takes_nodes`] says whether that can be.
+    pub nodes: Option<u32>,
     /// Parameters by name, as text; each is read as what its default is.
     pub params: BTreeMap<String, String>,
 }

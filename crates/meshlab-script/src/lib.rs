@@ -2,19 +2,25 @@
 //!
 //! Open `script.rs` for how a file is loaded and run, `api/` for the functions (a file a family),
 //! `define/` for what is written about each, `call/` for how arguments and options are checked,
-//! `sandbox.rs` for what Lua is left, `rehearsal/` for how a scenario is checked without a node.
+//! `sandbox.rs` for what Lua is left, `guard.rs` for what its library functions may cost,
+//! `rehearsal/` for how a scenario is checked without a node, `console/` for a prompt on a mesh
+//! that was kept.
 //!
 //! It turns calls into those of `meshlab_engine::Host`. It knows no process and no socket, and it
 //! judges nothing: a verdict comes from the record.
 
 mod api;
 mod call;
+mod console;
 mod context;
 mod declaration;
 mod define;
 mod error;
+mod guard;
 mod library;
 mod locate;
+mod nodes;
+mod patterns;
 mod rehearsal;
 mod sandbox;
 mod script;
@@ -22,6 +28,7 @@ mod task;
 mod unwind;
 mod values;
 
+pub use console::{Answer, Asks, Console, Kept, Line as ConsoleLine, Said};
 pub use declaration::{Declaration, Overrides};
 pub use define::{Example, examples, help, luacats, manual};
 pub use error::{ErrorKind, ScriptError};

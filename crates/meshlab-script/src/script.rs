@@ -7,11 +7,12 @@ use std::{
 };
 
 use meshlab_engine::Host;
-use meshlab_model::{TestId, TestOutcome};
-use mlua::{Error, Function, Lua};
+use meshlab_model::{RunTime, TestId, TestOutcome};
+use mlua::{Error, Function, Lua, Table};
 
 use crate::{
     api,
+    console::Kept,
     context::Context,
     declaration::{Declaration, Overrides},
     error::{ErrorKind, ScriptError},
@@ -32,7 +33,16 @@ pub struct Script {
     pub(crate) context: Arc<Context>,
     declaration: Declaration,
     pub(crate) bodies: Vec<Function>,
-    _lua: Lua,
+    pub(crate) lua: Lua,
+    pub(crate) names: Names,
+}
+
+/// The names that a scenario's code can use.
+pub(crate) struct Names {
+    /// Those of the language.
+    pub(crate) globals: Table,
+    /// What code runs in: the same, read-only, and a name that is not there is an error.
+    pub(crate) environment: Table,
 }
 
 /// How a script ended.
@@ -62,7 +72,7 @@ impl Script {
         let file = path.display().to_string();
         let name = path.file_stem().map_or("scenario".into(), |stem| stem.to_string_lossy());
         let context = Arc::new(Context::new(file, source, overrides));
-        let lua = declare(&context).map_err(|error| Box::new(unwind(&context, &error)))?;
+        let (lua, names) = declare(&context).map_err(|error| Box::new(unwind(&context, &error)))?;
         let mut declared = std::mem::take(&mut *context.lock_declared());
         let mut declaration = declared.options.take().unwrap_or_default();
         let (tests, bodies) = declared.tests.into_iter().unzip();
@@ -74,7 +84,13 @@ impl Script {
             let message = format!("this scenario declares no `params`, so `{set}` cannot be set");
             return Err(Box::new(context.mistake("scenario", Line::default(), message)));
         }
-        Ok(Self { path: path.to_owned(), name, context, declaration, bodies, _lua: lua })
+        if let Some(nodes) = context.overrides.nodes
+            && !declaration.params.contains_key(api::NODES_PARAM)
+        {
+            // It was not set before.
+            let _ = context.plain_nodes.set(nodes);
+        }
+        Ok(Self { path: path.to_owned(), name, context, declaration, bodies, lua, names })
     }
 
     /// What it declared.
@@ -100,6 +116,15 @@ impl Script {
     /// Runs the tests in order and blocks until they are done; to be called on a thread of its
     /// own, because a script may compute. `on_error` hears of each error before its test ends.
     pub fn run(self, host: Arc<dyn Host>, on_error: &dyn Fn(&ScriptError)) -> RunOutcome {
+        self.run_keeping(host, on_error).0
+    }
+
+    /// The same; where the host keeps the mesh of the last test, it can be gone on with by hand.
+    pub fn run_keeping(
+        self,
+        host: Arc<dyn Host>,
+        on_error: &dyn Fn(&ScriptError),
+    ) -> (RunOutcome, Option<Kept>) {
         let mut outcome = RunOutcome::default();
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -109,33 +134,36 @@ impl Script {
                 error.kind = ErrorKind::Harness;
                 on_error(&error);
                 outcome.errors.push(error);
-                return outcome;
+                return (outcome, None);
             }
         };
         self.context.set_host(Arc::clone(&host));
-        runtime.block_on(self.run_tests(&host, on_error, &mut outcome));
-        outcome
+        let kept = runtime.block_on(self.run_tests(&host, on_error, &mut outcome));
+        let kept = kept.map(|since| Kept::new(self, runtime, host, since));
+        (outcome, kept)
     }
 
+    /// Runs the tests; when the one began whose mesh is kept, if one is.
     async fn run_tests(
         &self,
         host: &Arc<dyn Host>,
         on_error: &dyn Fn(&ScriptError),
         outcome: &mut RunOutcome,
-    ) {
+    ) -> Option<RunTime> {
         let root = Task::root();
         for ((number, test), body) in (0..).zip(&self.declaration.tests).zip(&self.bodies) {
             if let Some(why) = host.cancelled() {
                 outcome.stopped = Some(why);
-                return;
+                return None;
             }
             let id = TestId(number);
             let declared = Line::of_scenario(test.source.line);
             let began = host.begin_test(id, &test.title, test.source.clone()).await;
             self.context.set_in_test(true);
+            let since = host.now();
             let wrong = match began {
                 Ok(()) => {
-                    let place = Place { task: Arc::clone(&root), since: host.now() };
+                    let place = Place { task: Arc::clone(&root), since };
                     self.run_body(body, place).await
                 }
                 Err(error) => vec![self.context.host_error("test", declared, &error)],
@@ -145,8 +173,12 @@ impl Script {
             if let Err(error) = host.end_test(id, how).await {
                 outcome.errors.push(self.context.host_error("test", declared, &error));
             }
+            if host.kept() {
+                return Some(since);
+            }
         }
         outcome.stopped = host.cancelled();
+        None
     }
 
     /// Runs the body of a test and ends what it leaves running. What went wrong, the cause first.
@@ -222,15 +254,15 @@ fn read(path: &Path) -> Result<String, Box<ScriptError>> {
     })
 }
 
-fn declare(context: &Arc<Context>) -> Result<Lua, Error> {
+fn declare(context: &Arc<Context>) -> Result<(Lua, Names), Error> {
     let (lua, globals) = sandbox::new(context)?;
     api::install(&lua, context, &globals)?;
-    let environment = library::install(&lua, context, globals)?;
+    let environment = library::install(&lua, context, globals.clone())?;
     context.touch();
     lua.load(&context.source)
         .set_name(Context::chunk_name(&context.file))
         .set_mode(mlua::chunk::ChunkMode::Text)
-        .set_environment(environment)
+        .set_environment(environment.clone())
         .exec()?;
-    Ok(lua)
+    Ok((lua, Names { globals, environment }))
 }

@@ -216,6 +216,14 @@ impl Tasks {
         ended
     }
 
+    /// What went wrong in tasks that have ended, which nobody has been told; told once.
+    pub(crate) fn take_untold(&self) -> Vec<ScriptError> {
+        let mut tasks = self.lock();
+        let untold = tasks.iter().filter_map(|task| task.untold().map(|error| *error)).collect();
+        tasks.retain(|task| !task.has_ended());
+        untold
+    }
+
     /// Ends what still runs when a test does. Returns the tasks that did, and what went wrong in
     /// those that nobody joined.
     pub(crate) async fn finish(&self) -> (Vec<Arc<Task>>, Vec<Box<ScriptError>>) {

@@ -2,7 +2,7 @@
 
 use mlua::Error;
 
-use crate::{context::Context, error::ScriptError};
+use crate::{context::Context, error::ScriptError, guard};
 
 /// Finds our own error in what Lua threw, through all that wraps it; anything else is a mistake
 /// of the script at the line that Lua names.
@@ -23,7 +23,7 @@ pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
         Error::SyntaxError { message, .. } => syntax(context, message),
         Error::MemoryError(_) => {
             let help = "a scenario holds names and numbers; what it waits for is in the harness";
-            from_text(context, "the script used more than 256 MiB", Some(help))
+            from_text(context, "the script used more than 128 MiB", Some(help))
         }
         Error::RuntimeError(message) => from_text(context, message, None),
         other => from_text(context, &other.to_string(), None),
@@ -34,7 +34,11 @@ pub(crate) fn unwind(context: &Context, error: &Error) -> ScriptError {
 /// form.
 fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
     let first = text.lines().next().unwrap_or_default();
-    let (file, number, message) = split_line(first).unwrap_or(("", 0, first));
+    let (mut file, mut number, message) = split_line(first).unwrap_or(("", 0, first));
+    if file == guard::FILE {
+        // It stands between the script and what Lua itself does; the stack tells who called it.
+        (file, number) = caller(&text[first.len()..]).unwrap_or(("", 0));
+    }
     let line = context.line_named(file, number);
     let quoted = message.split(['\'', '`']).nth(1).unwrap_or_default();
     let mut error = context.word_mistake(quoted, line, message.to_owned());
@@ -46,7 +50,7 @@ fn from_text(context: &Context, text: &str, help: Option<&str>) -> ScriptError {
 /// The innermost line of the script in what Lua says of its stack.
 fn caller(traceback: &str) -> Option<(&str, u32)> {
     let frame = |frame| split_line(frame).map(|(file, line, _): (&str, _, _)| (file.trim(), line));
-    traceback.lines().find_map(frame)
+    traceback.lines().filter_map(frame).find(|(file, _)| *file != guard::FILE)
 }
 
 fn split_line(text: &str) -> Option<(&str, u32, &str)> {

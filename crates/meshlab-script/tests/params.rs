@@ -87,3 +87,43 @@ fn the_plan_is_scaled_and_nothing_else() {
         fake.said()
     );
 }
+
+/// What `--nodes` can take the place of, and what to do where it cannot.
+#[test]
+fn the_number_of_nodes_has_one_place_or_a_reason_why_not() {
+    let takes = |text: &str| fake::load(text).expect("it loads").takes_nodes();
+    let test = |body: &str| format!("test(\"t\", function()\n  {body}\nend)\n");
+    for fine in [
+        test("local swarm = mesh { nodes = 4 }"),
+        test("mesh({ name = \"a\", nodes = 4, env = { A = \"1\" } })"),
+        "local run = scenario { params = { nodes = 4 } }\n".to_owned()
+            + &test("mesh { nodes = run.params.nodes } mesh { nodes = 2, name = \"b\" }"),
+    ] {
+        assert_eq!(takes(&fine), Ok(()), "{fine}");
+    }
+    let wrong = [
+        test("print(1)"),
+        test("mesh { nodes = 4 } mesh { nodes = 4, name = \"b\" }"),
+        test("mesh { nodes = { broker = 4 } }"),
+        test("mesh { nodes = 2 + 2 }"),
+        test("local n = 4 mesh { nodes = n }"),
+        test("mesh { name = \"a\" }"),
+        "local run = scenario { params = { nodes = \"many\" } }\n".to_owned()
+            + &test("mesh { nodes = 4 }"),
+    ];
+    let told: Vec<String> = wrong.iter().map(|text| takes(text).expect_err(text)).collect();
+    insta::assert_snapshot!(told.join("\n"));
+    for text in [test("mesh { nodes = 4 }"), fine_with_params()] {
+        let fake = Arc::new(Fake::default());
+        let outcome =
+            fake::run_with(&fake, &text, Overrides { nodes: Some(2), ..Overrides::default() });
+        assert_eq!(outcome.errors, []);
+        assert_eq!(fake.nodes.lock().expect("nodes").len(), 2, "{text}");
+    }
+}
+
+fn fine_with_params() -> String {
+    "local run = scenario { params = { nodes = 4 } }\ntest(\"t\", function()\n  \
+     mesh { nodes = run.params.nodes }\nend)\n"
+        .to_owned()
+}

@@ -22,20 +22,8 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     let mut figures = Figures::new();
     let mut host = None;
     for _ in 0..arguments.rounds {
-        let round = RunArguments {
-            scenarios: vec![arguments.scenario.clone()],
-            tag: None,
-            set: Vec::new(),
-            time_scale: None,
-            seed: None,
-            network: arguments.network,
-            binary: Vec::new(),
-            node_env: Vec::new(),
-            duration: None,
-            profile: None,
-            profile_hz: 99,
-            output: arguments.output.clone(),
-        };
+        let (scenario, output) = (arguments.scenario.clone(), arguments.output.clone());
+        let round = RunArguments::plain(scenario, arguments.network, output);
         let (code, folder) = run::execute(&arguments.scenario, &round, None)?;
         let (ExitCode::Passed, Some(folder)) = (code, folder) else {
             bail!("a round ended with exit code {}, so there are no figures", code as i32);

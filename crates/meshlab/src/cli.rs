@@ -24,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
     Run(RunArguments),
+    /// Give a prompt on the mesh of a run that was started with `--keep`
+    Attach(PromptArguments),
     /// Say what is wrong with scenarios, without starting a node
     Check(CheckArguments),
     /// List scenarios: what they claim, how long they take, what they need of the host
@@ -91,6 +93,24 @@ pub(crate) struct RunArguments {
     /// chaos) by this, 0.001 to 1000; never a deadline, a hold or `--duration`
     #[arg(long, value_name = "FACTOR", value_parser = time_scale)]
     pub(crate) time_scale: Option<f64>,
+    /// How many nodes the mesh has: sets the parameter `nodes` where there is one, else takes the
+    /// place of the number in the one `mesh` of the file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=250))]
+    pub(crate) nodes: Option<u32>,
+    /// Leave the mesh of the last test up, or of the first that fails, for `meshlab attach`
+    #[arg(long, conflicts_with = "repeat")]
+    pub(crate) keep: bool,
+    /// Run it up to so many times, and say whether it is flaky as soon as that is decided
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeat: Option<u32>,
+    /// With --repeat: a share of failures that is not flaky yet, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "1%",
+        requires = "repeat")]
+    pub(crate) flaky_below: f64,
+    /// With --repeat: a share of failures that is flaky, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "5%",
+        requires = "repeat")]
+    pub(crate) flaky_above: f64,
     /// Take a profile of every node from its start to its end; `cpu` needs `perf`
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) profile: Option<ProfileKind>,
@@ -99,6 +119,47 @@ pub(crate) struct RunArguments {
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) profile_hz: u32,
     /// Folder in which results/, reports/ and profiles/ are written
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+impl RunArguments {
+    /// To run a scenario with nothing said beside it.
+    pub(crate) fn plain(scenario: PathBuf, network: Network, output: PathBuf) -> Self {
+        Self {
+            scenarios: vec![scenario],
+            tag: None,
+            set: Vec::new(),
+            seed: None,
+            network,
+            binary: Vec::new(),
+            node_env: Vec::new(),
+            duration: None,
+            time_scale: None,
+            nodes: None,
+            keep: false,
+            repeat: None,
+            flaky_below: 0.01,
+            flaky_above: 0.05,
+            profile: None,
+            profile_hz: 99,
+            output,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PromptArguments {
+    /// The run's folder or its name, such as chaos-smoke/latest; the newest that is kept if absent
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<PathBuf>,
+    /// End the nodes when the prompt is left, without asking
+    #[arg(long, conflicts_with = "leave")]
+    pub(crate) end: bool,
+    /// Leave the nodes up when the prompt is left, without asking
+    #[arg(long)]
+    pub(crate) leave: bool,
+    /// Folder whose results/ is looked through for the newest run that is kept
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
 }
@@ -340,6 +401,13 @@ fn moment(text: &str) -> Result<RunTime, String> {
     Ok(RunTime { micros: (seconds * 1e6).round() as u64 })
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let share = number.map(|percent| percent / 100.0);
+    let share = share.filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "it is a share with a percent sign, for example `5%`".to_owned())
+}
+
 fn time_scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale| (0.001..=1000.0).contains(scale));
     scale.ok_or_else(|| "it is a number from 0.001 to 1000, for example 0.1".to_owned())
@@ -395,6 +463,10 @@ mod tests {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
         assert_eq!(time_scale("0.5"), Ok(0.5));
+        assert_eq!(share("2.5%"), Ok(0.025));
+        for wrong in ["5", "0%", "100%", "NaN%", "x%", "-1%"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["0", "-1", "1001", "inf", "NaN", "x"] {
             assert!(time_scale(wrong).is_err(), "{wrong}");
         }

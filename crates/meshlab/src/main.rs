@@ -2,6 +2,7 @@
 //! contents. How anything works is the business of the crates below.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
+mod attach;
 mod bench;
 mod check;
 mod clean;
@@ -11,6 +12,7 @@ mod help;
 mod list;
 mod profile;
 mod query;
+mod repeat;
 mod replay;
 mod report;
 mod repository;
@@ -32,6 +34,7 @@ fn main() {
     let cli = Cli::parse();
     let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Attach(arguments) => attach::attach(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::New(arguments) => start::new(&arguments),

@@ -52,23 +52,19 @@ fn prepare(
         )
     })?;
     Replay::check_script(record, scenario.clone(), &text)?;
+    let network = match manifest.network {
+        NetworkMode::Lab => Network::Lab,
+        NetworkMode::Host => Network::Host,
+    };
+    // The programs are settled below.
     let again = RunArguments {
-        scenarios: vec![scenario.clone()],
-        tag: None,
         set: manifest.params.iter().map(|(name, set)| (name.clone(), set.to_string())).collect(),
         time_scale: manifest.time_scale,
+        nodes: manifest.nodes,
         seed: Some(manifest.seed),
-        network: match manifest.network {
-            NetworkMode::Lab => Network::Lab,
-            NetworkMode::Host => Network::Host,
-        },
-        // Settled below.
-        binary: Vec::new(),
         node_env: node_env(manifest),
         duration: manifest.duration_secs.map(duration).transpose()?,
-        profile: None,
-        profile_hz: 99,
-        output: arguments.output.clone(),
+        ..RunArguments::plain(scenario.clone(), network, arguments.output.clone())
     };
     let binaries = binaries(manifest, &arguments.binary)?;
     Ok((scenario, again, Settled { binaries, replay }))

@@ -17,16 +17,20 @@ use meshlab_engine::{
 };
 use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
-use meshlab_script::{ErrorKind, Overrides, Script};
+use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, Script};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    check,
+    attach, check,
     cli::{Network, RunArguments},
-    repository, signals,
+    repeat, repository, signals,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
 const EVENTS_BEHIND_MAX: usize = 8192;
+
+/// Questions to a prompt that wait for the one before them.
+const ASKS_MAX: usize = 16;
 
 /// What a replay settles that a run of its own works out: programs and schedules.
 pub(crate) struct Settled {
@@ -35,12 +39,19 @@ pub(crate) struct Settled {
 }
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    if let Some(wrong) = contradiction(arguments) {
+        eprintln!("error: {wrong}");
+        return Ok(ExitCode::Usage);
+    }
     let mut worst = None;
     for scenario in &arguments.scenarios {
         if !wanted(scenario, arguments) {
             continue;
         }
-        let (code, _) = execute(scenario, arguments, None)?;
+        let code = match arguments.repeat {
+            Some(times) => repeat::repeat(scenario, arguments, times)?,
+            None => execute(scenario, arguments, None)?.0,
+        };
         worst = Some(worst.map_or(code, |before| worse(before, code)));
         if code == ExitCode::Interrupted {
             break;
@@ -51,6 +62,22 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         eprintln!("error: none of these scenarios has the tag `{tag}`");
         ExitCode::Usage
     }))
+}
+
+/// What options say against each other.
+fn contradiction(arguments: &RunArguments) -> Option<String> {
+    if arguments.keep && arguments.scenarios.len() > 1 {
+        return Some("`--keep` takes one scenario: the next would wait for it to be ended".into());
+    }
+    if arguments.nodes.is_some() && arguments.set.iter().any(|(name, _)| name == "nodes") {
+        return Some("`--nodes` and `--set nodes=...` say the same thing; give one of them".into());
+    }
+    if arguments.flaky_below >= arguments.flaky_above {
+        return Some(
+            "`--flaky-below` is less than `--flaky-above`: between them it is open".into(),
+        );
+    }
+    None
 }
 
 /// Whether a scenario has the tag that was asked for. One that cannot be loaded is run, to say why.
@@ -65,7 +92,7 @@ fn wanted(scenario: &Path, arguments: &RunArguments) -> bool {
 }
 
 /// The worse of two exit codes; of two equally bad ones, the first.
-fn worse(before: ExitCode, code: ExitCode) -> ExitCode {
+pub(crate) fn worse(before: ExitCode, code: ExitCode) -> ExitCode {
     let rank = |code| match code {
         ExitCode::Passed => 0,
         ExitCode::Inconclusive => 1,
@@ -81,6 +108,7 @@ fn overrides(arguments: &RunArguments) -> Overrides {
     Overrides {
         duration: arguments.duration,
         time_scale: arguments.time_scale,
+        nodes: arguments.nodes,
         params: arguments.set.iter().cloned().collect(),
     }
 }
@@ -91,6 +119,14 @@ pub(crate) fn execute(
     arguments: &RunArguments,
     settled: Option<Settled>,
 ) -> Result<(ExitCode, Option<RunFolder>)> {
+    if let Some(nodes) = arguments.nodes
+        // One that cannot be loaded is told below.
+        && let Ok(script) = Script::load(scenario)
+        && let Err(why) = script.takes_nodes()
+    {
+        eprintln!("error: {}: `--nodes {nodes}` has no place: {why}", scenario.display());
+        return Ok((ExitCode::Usage, None));
+    }
     // First of all, without a node: a mistake on the last line of four days is told now.
     let rehearsed = check::rehearse(scenario, overrides(arguments));
     check::tell(&rehearsed);
@@ -154,24 +190,35 @@ pub(crate) fn execute(
 /// Runs the script on its own thread and ends the run.
 async fn drive(engine: Engine, script: Script) {
     let signals = tokio::spawn(signals::watch(engine.clone()));
-    let (done, finished) = tokio::sync::oneshot::channel();
+    let (done, finished) = oneshot::channel();
+    let (over, script_over) = oneshot::channel::<()>();
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
     let host = engine.clone();
     let started = thread::Builder::new().name("script".into()).spawn(move || {
         let problems = host.clone();
-        let outcome = script.run(Arc::new(host), &|error| {
+        let (outcome, kept) = script.run_keeping(Arc::new(host), &|error| {
             let mistake = error.kind() == ErrorKind::Mistake;
             let text = error.render(false);
             let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
             problems.problem(mistake, text, error.source_line());
         });
         // Nobody waits any more only if the process is about to end.
-        let _ = done.send(outcome);
+        let _ = done.send((outcome, kept.as_ref().map(Kept::console)));
+        if let Some(kept) = kept {
+            kept.serve(asked);
+        }
+        drop(over);
     });
     let reason = match started {
         Ok(_) => match finished.await {
-            Ok(outcome) => {
+            Ok((outcome, console)) => {
                 let mistaken = outcome.errors.iter().any(|e| e.kind() == ErrorKind::Mistake);
-                let reason = engine.stopped();
+                let reason = engine.stopped().filter(|reason| *reason != EndReason::Completed);
+                if let Some(console) = console {
+                    keep(&engine, asks, console).await;
+                    // It ends by itself, because nobody can ask any more: with an error.
+                    let _ = script_over.await;
+                }
                 reason.unwrap_or(if mistaken {
                     EndReason::ScriptError
                 } else {
@@ -192,6 +239,27 @@ async fn drive(engine: Engine, script: Script) {
         eprintln!("error: the record is not whole: {why}");
     }
     signals.abort();
+}
+
+/// Keeps the mesh for whoever attaches, until somebody ends it.
+async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console) {
+    let socket = attach::Socket::open(&engine.folder().results);
+    // Whoever reads that it is kept can attach.
+    engine.announce_kept();
+    let served = async {
+        let served = match socket {
+            Ok(socket) => attach::serve(socket, engine.clone(), asks, console).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            eprintln!("nobody can attach to what is kept: {error}; Ctrl-C ends it");
+        }
+        engine.released().await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = engine.released() => {}
+    }
 }
 
 /// Shows events as they come, until the engine is gone.
@@ -271,6 +339,8 @@ fn config(
         node_env,
         duration: arguments.duration,
         time_scale: arguments.time_scale,
+        nodes: arguments.nodes,
+        keep: arguments.keep,
         params: declaration.params.clone(),
         replay: None,
         profile_hz: arguments.profile.map(|_| arguments.profile_hz),

@@ -4,8 +4,8 @@ use meshlab_engine::Engine;
 use meshlab_model::{EndReason, ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Stops the run at the first signal; ends the process at the second. Nodes die with it either
-/// way: the kernel sees to that.
+/// Stops the run at the first signal, or ends what it keeps; ends the process at the second. Nodes
+/// die with it either way: the kernel sees to that.
 pub(crate) async fn watch(engine: Engine) {
     let Ok((mut int, mut term, mut hup)) = listen() else {
         // Without a handler the signals have their default effect, which is to end the process.
@@ -22,6 +22,10 @@ pub(crate) async fn watch(engine: Engine) {
             std::process::exit(ExitCode::Interrupted as i32);
         }
         asked = true;
+        if engine.release(name) {
+            eprintln!("\n{name}: ending the nodes that were kept; once more ends at once");
+            continue;
+        }
         eprintln!("\n{name}: stopping the nodes and closing the record; once more ends at once");
         engine.stop(EndReason::Interrupted { signal: name.to_owned() });
     }

@@ -67,6 +67,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tonic", &["meshlab-spans"]),
     ("inferno", &["meshlab-profile"]),
     ("clap", &["meshlab", "mesh-node"]),
+    ("rustyline", &["meshlab"]),
     ("plotters", &["meshlab-report"]),
     ("maud", &["meshlab-report"]),
     ("sysinfo", &["meshlab-sampler"]),

@@ -250,6 +250,7 @@ impl Engine {
             }
             _ => Ok(ClaimOutcome { passed: false, took }),
         };
+        self.shared.state().red |= !matches!(verdict, Verdict::Passed | Verdict::Skipped(_));
         let took_micros = u64::try_from(evaluated_for.as_micros()).unwrap_or(u64::MAX);
         self.shared.event(RunEventKind::ClaimFinished { claim, verdict, took_micros, evidence });
         outcome

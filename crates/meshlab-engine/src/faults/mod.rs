@@ -342,6 +342,11 @@ impl Engine {
     }
 
     fn finish_fault(&self, fault: FaultId, verdict: Verdict) {
+        {
+            let mut state = self.shared.state();
+            let drawn = state.faults.get(&fault).is_some_and(|open| open.drawn);
+            state.red |= !drawn && matches!(verdict, Verdict::Failed(_) | Verdict::Broken(_));
+        }
         self.shared.event(RunEventKind::FaultFinished { fault, verdict });
     }
 }

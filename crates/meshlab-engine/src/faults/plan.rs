@@ -295,6 +295,7 @@ impl OpenFault {
             sets: kind.sets(),
             targets: call.targets.clone(),
             against: call.against.clone(),
+            drawn: call.chaos.is_some(),
             applied,
             applying: false,
             undo: None,

@@ -42,8 +42,13 @@ fn kinds() -> Vec<(u64, RunEventKind)> {
 }
 
 fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
-    let event =
-        |(seq, (micros, kind))| RunEvent { seq, at: RunTime { micros }, source: None, kind };
+    let event = |(seq, (micros, kind))| RunEvent {
+        seq,
+        at: RunTime { micros },
+        source: None,
+        manual: false,
+        kind,
+    };
     let script = "test()".to_owned();
     let manifest = Manifest {
         schema: meshlab_model::MANIFEST_SCHEMA,
@@ -62,6 +67,7 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         binaries: BTreeMap::new(),
         duration_secs: None,
         time_scale: None,
+        nodes: None,
         params: BTreeMap::new(),
         replays: None,
         node_env: BTreeMap::new(),

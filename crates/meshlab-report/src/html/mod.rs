@@ -4,6 +4,7 @@
 
 mod chaos;
 mod charts;
+mod hands;
 mod lanes;
 mod packets;
 mod plots;
@@ -55,6 +56,7 @@ pub(crate) fn page(
                 h2 { "Topology" } (charts::topology(view, measured))
                 h2 { "Network" } (packets::section(record, view))
                 h2 { "Work" } (work::section(view))
+                (hands::section(view))
                 h2 { "Resources" } (resources(view, measured)) (plots::plots(view, measured))
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))

@@ -58,6 +58,14 @@ pub struct RunView {
     pub end: Option<EndReason>,
     /// Time of the last event.
     pub last: RunTime,
+    /// When the mesh was kept for whoever attaches; what is manual counts from there.
+    pub kept: Option<RunTime>,
+    /// The run's folder.
+    pub run: String,
+    /// Lines that somebody gave at the prompt, and during which test.
+    pub by_hand: Vec<(RunTime, Option<TestId>, String)>,
+    /// What happened in somebody's hands, apart from all else: no verdict is made of it.
+    pub hands: Option<Box<RunView>>,
     /// Events folded.
     pub events: u64,
     /// The test that runs now.
@@ -242,6 +250,8 @@ pub struct Life {
     pub ready_micros: Option<u64>,
     /// When and how it ended, and whether the harness made it end.
     pub exited: Option<(RunTime, NodeExit, bool)>,
+    /// Whether it ended in somebody's hands: its end says nothing of the tests.
+    pub manual: bool,
 }
 
 impl RunView {
@@ -266,6 +276,10 @@ impl RunView {
         use RunEventKind as K;
         self.events += 1;
         self.last = self.last.max(event.at);
+        if event.manual {
+            self.apply_manual(event);
+            return;
+        }
         let at = event.at;
         match &event.kind {
             K::TestStarted { test, title } => {
@@ -316,7 +330,11 @@ impl RunView {
             }),
             K::Audited { leftovers, .. } => self.leftovers = Some(leftovers.clone()),
             K::RunFinished { reason } => self.end = Some(reason.clone()),
-            K::RunStarted { replays, .. } => self.replays.clone_from(replays),
+            K::RunStarted { run, replays, .. } => {
+                self.run.clone_from(run);
+                self.replays.clone_from(replays);
+            }
+            K::Kept { .. } => self.kept = Some(at),
             K::MeshStarting { .. } | K::MeshReady { .. } => {}
             _ => {
                 self.apply_node(event);
@@ -325,6 +343,28 @@ impl RunView {
                 self.apply_chaos(event);
             }
         }
+    }
+
+    /// Takes in what somebody did by hand, and what came of it: beside the rest, because claims,
+    /// faults and problems among it are nobody's verdict. Only who lives is known here as well.
+    fn apply_manual(&mut self, event: &RunEvent) {
+        if let RunEventKind::ByHand { text } = &event.kind {
+            self.by_hand.push((event.at, self.running, text.clone()));
+        }
+        self.apply_node(event);
+        let mut aside = event.clone();
+        aside.manual = false;
+        self.hands.get_or_insert_default().apply(&aside);
+    }
+
+    /// A claim, of the tests or by hand.
+    pub fn claim(&self, claim: ClaimId) -> Option<&ClaimView> {
+        self.claims.get(&claim).or_else(|| self.hands.as_ref()?.claims.get(&claim))
+    }
+
+    /// A fault, of the tests or by hand.
+    pub fn fault(&self, fault: FaultId) -> Option<&FaultView> {
+        self.faults.get(&fault).or_else(|| self.hands.as_ref()?.faults.get(&fault))
     }
 
     fn apply_node(&mut self, event: &RunEvent) {
@@ -337,7 +377,14 @@ impl RunView {
                 role.clone_into(&mut view.role);
                 address.clone_into(&mut view.address);
                 let (spawned, pid) = (event.at, *pid);
-                view.lives.push(Life { pid, test, spawned, ready_micros: None, exited: None });
+                view.lives.push(Life {
+                    pid,
+                    test,
+                    spawned,
+                    ready_micros: None,
+                    exited: None,
+                    manual: event.manual,
+                });
             }
             K::NodeReady { node, name, public_key, took_micros } => {
                 let view = self.nodes.entry(node.clone()).or_default();
@@ -352,7 +399,10 @@ impl RunView {
                 let view = self.nodes.entry(node.clone()).or_default();
                 let exited = Some((event.at, *exit, *asked_for));
                 match view.lives.iter_mut().rev().find(|life| life.pid == *pid) {
-                    Some(life) => life.exited = exited,
+                    Some(life) => {
+                        life.exited = exited;
+                        life.manual |= event.manual;
+                    }
                     // An exit without a start is still an exit: it must not go unseen.
                     None => view.lives.push(Life {
                         pid: *pid,
@@ -360,6 +410,7 @@ impl RunView {
                         spawned: event.at,
                         ready_micros: None,
                         exited,
+                        manual: event.manual,
                     }),
                 }
             }

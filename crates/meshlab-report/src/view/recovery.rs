@@ -119,7 +119,13 @@ mod tests {
     fn fold(events: Vec<(u64, K)>) -> RunView {
         let mut view = RunView::new(&[]);
         for (seq, (micros, kind)) in (1..).zip(events) {
-            view.apply(&RunEvent { seq, at: RunTime { micros }, source: None, kind });
+            view.apply(&RunEvent {
+                seq,
+                at: RunTime { micros },
+                source: None,
+                manual: false,
+                kind,
+            });
         }
         view
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshlab_engine::{FaultCall, Group, Host};
 use meshlab_model::{FaultId, NodeId, RunTime};
-use mlua::{Lua, Result, Table, UserData, UserDataFields, Value};
+use mlua::{Lua, MetaMethod, Result, Table, UserData, UserDataFields, UserDataMethods, Value};
 
 use super::{
     fault_definitions as define,
@@ -46,6 +46,14 @@ impl UserData for Hit {
             Ok(this.targets.iter().map(NodeId::to_string).collect::<Vec<_>>())
         });
         fields.add_field_method_get("acted", |_, this| Ok(this.acted));
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            let whom: Vec<&str> = this.targets.iter().map(NodeId::as_str).collect();
+            let skipped = if this.acted { "" } else { " (skipped)" };
+            Ok(format!("{} on {}{skipped}", this.name, whom.join(", ")))
+        });
     }
 }
 

@@ -69,6 +69,7 @@ fn roles(options: &Options) -> Outcome<Vec<String>> {
                 format!("`nodes` of `mesh` takes a number, or numbers by role, got {got}"),
             ));
         };
+        let count = options.nodes_instead().unwrap_or(count);
         return match u64::try_from(count) {
             Ok(1..=NODES_MAX) => Ok(vec![DEFAULT_ROLE.to_owned(); count.unsigned_abs() as usize]),
             Ok(0) | Err(_) => {
@@ -96,6 +97,11 @@ fn roles(options: &Options) -> Outcome<Vec<String>> {
 }
 
 impl MeshRef {
+    /// A mesh that runs already.
+    pub(crate) fn of(id: MeshId, context: &Arc<Context>) -> Self {
+        Self { id, context: Arc::clone(context) }
+    }
+
     fn node_ref(&self, info: NodeInfo) -> NodeRef {
         NodeRef::new(info, &self.context)
     }

@@ -96,14 +96,14 @@ const SHARE_OPTIONS: Class = Class::options(
     ],
 );
 
-pub(super) const MESH_CLASS: Class = Class::given(
+pub(crate) const MESH_CLASS: Class = Class::given(
     "Mesh",
     "A mesh of running nodes.",
     &[Field::needed("nodes", "Node[]", "every node, dead ones too, in the order of their start")],
     &[&NODE, &LIVE, &OTHERS, &PICK, &ADD, &MESH_USAGE, &RELAY],
 );
 
-pub(super) const NODE_CLASS: Class = Class::given(
+pub(crate) const NODE_CLASS: Class = Class::given(
     "Node",
     "A node of a mesh: a process. Two are equal if they are the same node.",
     &[

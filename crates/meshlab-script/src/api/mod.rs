@@ -34,7 +34,9 @@ pub(crate) use faults::Hit;
 pub(crate) use mesh::MeshRef;
 #[cfg(test)]
 pub(crate) use mesh_definitions::STATES;
+pub(crate) use mesh_definitions::{MESH_CLASS, NODE_CLASS};
 pub(crate) use node::NodeRef;
+pub(crate) use params::NODES as NODES_PARAM;
 
 /// All that is defined, a chapter of the manual a family.
 pub(crate) const FAMILIES: &[Family] = &[

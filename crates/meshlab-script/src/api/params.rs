@@ -11,6 +11,9 @@ use crate::{
     error::{ScriptError, nearest},
 };
 
+/// The parameter that `--nodes` sets.
+pub(crate) const NODES: &str = "nodes";
+
 /// `params = { nodes = 8, loss = "10%", strict = true }`, with `--set` in the place of defaults.
 pub(super) fn read(call: &Call, options: &Options) -> Outcome<BTreeMap<String, ParamValue>> {
     let defaults = options.within("params")?;
@@ -39,6 +42,11 @@ pub(super) fn read(call: &Call, options: &Options) -> Outcome<BTreeMap<String, P
             return Err(error);
         };
         params.insert(name.clone(), value);
+    }
+    if let Some((nodes, default)) = call.context.overrides.nodes.zip(params.get(NODES)) {
+        // Whoever asked for it made sure that it can be.
+        let value = typed(default, &nodes.to_string()).unwrap_or(ParamValue::Integer(nodes.into()));
+        params.insert(NODES.to_owned(), value);
     }
     Ok(params)
 }

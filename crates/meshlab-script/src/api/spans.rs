@@ -5,7 +5,7 @@ use std::sync::Arc;
 use meshlab_engine::SpanQuery;
 use meshlab_model::SpanRecord;
 use meshlab_wire::span;
-use mlua::{Lua, Result, Table, UserData, UserDataMethods};
+use mlua::{Lua, MetaMethod, Result, Table, UserData, UserDataMethods};
 
 use super::query::{CONDITION, SPAN_PART, query};
 use crate::{
@@ -177,5 +177,10 @@ impl UserData for Spans {
             call.answer(call.host()?.count_spans(&this.query))
         });
         method(methods, &LIST, |this: &Self, call| this.list(&call));
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            let count = this.context.host().map(|host| host.count_spans(&this.query));
+            let count = count.and_then(|count| count.ok()).unwrap_or_default();
+            Ok(format!("{count} spans {}", this.query.name))
+        });
     }
 }

@@ -273,6 +273,11 @@ impl Options {
         }
     }
 
+    /// How many nodes the command line wants in the place of a number of `mesh`.
+    pub(crate) fn nodes_instead(&self) -> Option<i64> {
+        self.call.context.plain_nodes.get().copied().map(i64::from)
+    }
+
     /// Options within an option, with only the keys that are defined of it. Absent is empty.
     pub(crate) fn nested(&self, key: &str) -> Outcome<Self> {
         let inner = match self.keys {

@@ -54,6 +54,8 @@ pub struct Fake {
     /// When each of those who sleep wakes, and a number that tells them apart.
     pub sleepers: Mutex<BTreeSet<(Duration, u64)>>,
     pub sleeps: AtomicU64,
+    /// The mesh of the last test is kept.
+    pub keeps: bool,
     /// The run is stopped once so many sleeps have begun.
     pub stops_after: Mutex<Option<u64>>,
 }
@@ -152,6 +154,17 @@ impl Host for Fake {
     async fn end_test(&self, _: TestId, outcome: TestOutcome) -> Result<(), HostError> {
         self.say(format!("end {outcome:?}"));
         Ok(())
+    }
+    fn kept(&self) -> bool {
+        self.keeps
+    }
+    fn by_hand(&self, text: &str) {
+        self.say(format!("by hand {text}"));
+    }
+    fn meshes(&self) -> Vec<MeshId> {
+        let nodes = self.nodes.lock().unwrap();
+        let meshes: BTreeSet<MeshId> = nodes.iter().map(|node| node.mesh.clone()).collect();
+        meshes.into_iter().collect()
     }
     fn begin_step(&self, name: &str, _: SourceLine) -> StepId {
         self.say(format!("step {name}"));
