@@ -40,6 +40,7 @@
 //! | counts by name and node | 0.26 s | 1 s |
 //! | spans of one node in one minute | 0.18 s | 1 s |
 //! | highest memory of each process, from its minutes | 0.39 s | 1 s |
+//! | spans of a rare name (433 of 43 million) in one day | 0.3 s | 1 s |
 //! | a look at every sample | 7.9 s | |
 //! | memory while reading | 54 MiB | |
 
