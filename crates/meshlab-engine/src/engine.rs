@@ -22,7 +22,7 @@ use crate::{
     kept::Keeping,
     limits::Gates,
     profiles::Profiles,
-    results::{Recorder, RunFolder},
+    results::{Recorder, RunFolder, disk},
     state::State,
     usage::Samples,
     views::Views,
@@ -31,8 +31,11 @@ use crate::{
 /// Spans kept in memory. The rest is in the file; what was evicted is counted and shown.
 const SPANS_IN_MEMORY: usize = 1_000_000;
 
-/// How often spans are brought to the file, so that a killed run loses little.
-const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked at whether the record can still be written.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a run writes before its own rate says whether the disk has room for the rest.
+const MEASURED_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs one scenario: answers [`Host`](crate::Host) and records what happens.
 #[derive(Clone)]
@@ -98,12 +101,15 @@ impl Engine {
         let (clock, now) = start_clock();
         let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)
             .map_err(record)?;
+        if let Some(why) = disk::free(&folder.results).ok().and_then(disk::too_little) {
+            return Err(record(std::io::Error::new(std::io::ErrorKind::StorageFull, why)));
+        }
         let manifest = manifest(&config, &folder, &clock);
         let recorder = Recorder::create(
             &folder.results,
             &manifest,
             &config.script,
-            clock,
+            clock.started,
             config.listener.clone(),
         )
         .map_err(record)?;
@@ -158,7 +164,7 @@ impl Engine {
         lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());
         let ticks = [
             self.shared.runtime.spawn(sample_tick(Arc::clone(&self.shared))),
-            self.shared.runtime.spawn(flush_tick(Arc::clone(&self.shared))),
+            self.shared.runtime.spawn(record_tick(Arc::clone(&self.shared))),
             self.shared.runtime.spawn(timeout(Arc::clone(&self.shared))),
         ];
         lock(&self.shared.ticks).extend(ticks);
@@ -264,15 +270,39 @@ async fn sample_tick(shared: Arc<Shared>) {
     }
 }
 
-async fn flush_tick(shared: Arc<Shared>) {
-    let mut tick = tokio::time::interval(FLUSH_EVERY);
+/// Stops the run once its record cannot be written, or soon could not.
+async fn record_tick(shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    let forecast = |so_far| {
+        let elapsed = shared.clock.now().as_duration();
+        let remaining = shared.config.timeout.saturating_sub(elapsed);
+        let free = disk::free(&shared.folder.results).ok();
+        if let Some(told) = free.and_then(|free| disk::forecast(free, remaining, so_far)) {
+            shared.warn(told);
+        }
+    };
+    forecast(None);
+    let mut measured = false;
     loop {
         tick.tick().await;
-        shared.recorder.flush();
         if shared.recorder.failure().is_some() {
             // Going on would make claims that no record bears out.
             shared.cancel.stop(EndReason::HarnessFailed);
             return;
+        }
+        if let Some(why) = disk::free(&shared.folder.results).ok().and_then(disk::too_little) {
+            let text = format!(
+                "stopping: {why}; free some space, or take another place with `--output DIR`, and \
+                 run again"
+            );
+            shared.event(RunEventKind::Problem { script: false, text });
+            shared.cancel.stop(EndReason::HarnessFailed);
+            return;
+        }
+        let elapsed = shared.clock.now().as_duration();
+        if !measured && elapsed >= MEASURED_AFTER {
+            measured = true;
+            forecast(Some((shared.recorder.written(), elapsed)));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Runs a scenario's calls against real nodes and records what happens: one ordered stream of
-//! events, and the results format that keeps it.
+//! events.
 //!
-//! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends, `results/`
-//! for what it leaves. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
+//! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
+//! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
 //! in `replay.rs`; `rounds.rs` compares two programs, `limits/` holds nodes to what they may use;
 //! `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh for whoever
@@ -35,7 +35,6 @@ mod places;
 mod profiles;
 mod relay;
 mod replay;
-pub mod results;
 mod rounds;
 mod state;
 mod subject;
@@ -57,6 +56,8 @@ pub use host::{
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
+/// The results format, from its crate.
+pub use meshlab_results as results;
 pub use meshlab_spans::Condition;
 pub use replay::{Replay, ReplayError};
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// One line of `events.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEvent {
     /// Place in the stream, from 1, without gaps. A gap means that the record was damaged.
     pub seq: u64,
@@ -29,7 +30,7 @@ pub struct RunEvent {
 }
 
 /// A place in a scenario file. Line and column count from 1; column 0 means "not known".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceLine {
     /// The file as it was given.
     pub file: String,
@@ -47,7 +48,7 @@ impl fmt::Display for SourceLine {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEventKind {
     /// The manifest is on disk and the run begins.
@@ -409,7 +410,7 @@ pub enum RunEventKind {
 }
 
 /// How a workload went, as the node that drove it tells.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficMeasure {
     /// Who drove it.
     pub from: NodeId,
@@ -437,7 +438,7 @@ pub struct TrafficMeasure {
 }
 
 /// Packets from one node to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCount {
     /// Sender.
     pub from: NodeId,
@@ -453,7 +454,7 @@ pub struct LinkCount {
 }
 
 /// Packets of one node that were for nobody in the lab. None of them went anywhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StrayCount {
     /// Sender.
     pub node: NodeId,
@@ -469,7 +470,7 @@ pub struct StrayCount {
 }
 
 /// Whether a failed claim ends its test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// `expect`: the test stops here.
@@ -479,7 +480,7 @@ pub enum Severity {
 }
 
 /// How a test's body ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum TestOutcome {
     /// It reached its end.
@@ -496,7 +497,7 @@ pub enum TestOutcome {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeExit {
     /// Exit code, where it exited by itself.
     pub code: Option<i32>,
@@ -515,7 +516,7 @@ impl fmt::Display for NodeExit {
 }
 
 /// A fault as it was drawn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChaosFault {
     /// Microseconds from the drawing of the schedule to the fault.
     pub at_micros: u64,
@@ -530,7 +531,7 @@ pub struct ChaosFault {
 }
 
 /// What became of a fault of a schedule, in the run that is replayed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Realised {
     /// Whom it hurt, on the near side where it had two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -548,7 +549,9 @@ pub struct Realised {
 }
 
 /// The place of a fault in a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ChaosPlace {
     /// Which schedule.
     pub chaos: ChaosId,
@@ -557,7 +560,7 @@ pub struct ChaosPlace {
 }
 
 /// What came of the faults of a schedule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChaosTally {
     /// Drawn.
     pub planned: u64,
@@ -574,7 +577,7 @@ pub struct ChaosTally {
 }
 
 /// A stage in the life of a fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum FaultStage {
     /// A witness outside the script saw that it took effect.
@@ -605,7 +608,7 @@ pub enum FaultStage {
 }
 
 /// What a verdict on a claim rests on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimEvidence {
     /// How much was found where.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -619,7 +622,7 @@ pub struct ClaimEvidence {
 }
 
 /// How much was found at one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// Which node.
     pub node: NodeId,
@@ -630,7 +633,7 @@ pub struct Tally {
 }
 
 /// Why a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum EndReason {
     /// Every test was run.

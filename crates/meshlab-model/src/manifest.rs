@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SourceLine;
 
-/// Version of `manifest.json`. A reader refuses what it does not know.
-pub const MANIFEST_SCHEMA: u32 = 1;
+/// Version of the results format. A reader refuses what it does not know.
+///
+/// 1: `spans.jsonl` and `samples.jsonl`, plain. 2: segments of compressed frames, and a checksum
+/// in each event's line.
+pub const MANIFEST_SCHEMA: u32 = 2;
 
 /// Everything that was decided before the run began. `results/<run>/manifest.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// [`MANIFEST_SCHEMA`] of the writer.
     pub schema: u32,
@@ -64,7 +68,7 @@ pub struct Manifest {
 }
 
 /// A parameter of a scenario.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ParamValue {
     /// True or false.
@@ -90,7 +94,7 @@ impl fmt::Display for ParamValue {
 }
 
 /// A `test` that the file declares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeclaredTest {
     /// The claim it proves, as written.
     pub title: String,
@@ -99,7 +103,7 @@ pub struct DeclaredTest {
 }
 
 /// Where the nodes of a run live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// A namespace and a TUN device each, joined by the harness's switch.
@@ -109,7 +113,7 @@ pub enum NetworkMode {
 }
 
 /// A program that the run starts, as it was at the start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BinaryRecord {
     /// Where it lies.
     pub path: String,
@@ -124,7 +128,7 @@ pub struct BinaryRecord {
 }
 
 /// The machine a run was made on. Runs on unlike machines are not compared without being told to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostFacts {
     /// Operating system and its release.
     pub os: String,

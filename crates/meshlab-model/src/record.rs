@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{NodeId, RunTime};
 
-/// One span that a node ended and the harness received. A line of `spans.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One span that a node ended and the harness received. A line of a segment in `spans/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpanRecord {
     /// Order of arrival in the run, from 1, over all nodes.
     pub seq: u64,
@@ -41,7 +42,7 @@ impl SpanRecord {
 }
 
 /// Whose resources a sample tells of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SampleSource {
     /// A node's process.
@@ -50,8 +51,8 @@ pub enum SampleSource {
     Harness,
 }
 
-/// Resource use of one process at one moment. A line of `samples.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Resource use of one process at one moment. A line of a segment in `samples/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// When it was read.
     pub at: RunTime,
@@ -72,8 +73,40 @@ pub struct Sample {
     pub threads: u32,
 }
 
+/// Samples of one process within one minute of the run, so that a long run is seen whole without
+/// reading all of them. A line of a segment in `minutes/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SampleMinute {
+    /// When the minute began: a whole number of minutes after the run started.
+    pub at: RunTime,
+    /// Whose samples they are.
+    pub of: SampleSource,
+    /// How many there were.
+    pub samples: u32,
+    /// Share of one core; absent where no sample had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Spread>,
+    /// Resident memory, in bytes.
+    pub rss_bytes: Spread,
+    /// Open file descriptors.
+    pub open_files: Spread,
+    /// Threads.
+    pub threads: Spread,
+}
+
+/// Least, mean and greatest of some values: a spike of one second stays visible in `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The mean; each value counts the same.
+    pub mean: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
 /// How many spans a node says it ended, against how many arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TelemetryCount {
     /// Spans the node ended; `None` where it could not be asked (killed, or no agent).
     pub ended: Option<u64>,

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a claim, a fault, a test or a run came out. Ordered: the worst wins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "is", content = "because", rename_all = "snake_case")]
 pub enum Verdict {
     /// It was looked at, and it held.
@@ -76,7 +77,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What `meshlab` exits with. A stable part of its interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[repr(u8)]
 pub enum ExitCode {
     /// Every claim was evaluated and held.

@@ -7,6 +7,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use crate::{
+    measured::Measured,
     text::{clean, tallies, took},
     view::{ComparisonView, Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
 };
@@ -15,9 +16,9 @@ use crate::{
 pub(crate) const SUMMARY_SCHEMA: u32 = 1;
 
 /// `summary.json`.
-pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
+pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -> Value {
     let nodes: Vec<Value> =
-        view.nodes.iter().map(|(id, node)| node_json(record, id.as_str(), node)).collect();
+        view.nodes.iter().map(|(id, node)| node_json(measured, id.as_str(), node)).collect();
     let tests: Vec<Value> = view
         .tests
         .iter()
@@ -92,7 +93,7 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView) -> Value {
         "warnings": view.warnings.iter().map(|warning| &warning.1).collect::<Vec<_>>(),
         "problems": view.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
         "spans": record.spans.len(),
-        "damage": record.damage,
+        "damage": record.all_damage(),
     })
 }
 
@@ -141,7 +142,7 @@ fn spread(times: &Latency) -> Value {
         "histogram": times.encode().ok() })
 }
 
-fn node_json(record: &RunRecord, id: &str, node: &NodeView) -> Value {
+fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
     let lives: Vec<Value> = node
         .lives
         .iter()
@@ -160,7 +161,7 @@ fn node_json(record: &RunRecord, id: &str, node: &NodeView) -> Value {
             "lost": count.lost() })
         })
         .collect();
-    let use_of = crate::html::usage(record, Some(id));
+    let use_of = measured.usage(Some(id));
     json!({ "node": id, "mesh": node.mesh, "role": node.role, "lives": lives,
         "telemetry": telemetry,
         "resources": use_of.map(|usage| json!({ "cpu_mean": usage.cpu_mean,

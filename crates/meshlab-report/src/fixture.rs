@@ -210,7 +210,7 @@ pub fn run(folder: &Path) -> RunRecord {
         host: HostFacts::default(),
     };
     let script = "test(\"four nodes\", function()\n  expect.spans(\"x\", {})\nend)\n".to_owned();
-    let (spans, samples) = (spans(), samples());
+    let (spans, samples) = (spans().into(), samples().into());
     all.sort_by_key(|(ms, _)| *ms);
     RunRecord {
         folder: folder.to_owned(),
@@ -219,6 +219,7 @@ pub fn run(folder: &Path) -> RunRecord {
         events: events(all),
         spans,
         samples,
+        minutes: Vec::new().into(),
         damage: Vec::new(),
     }
 }

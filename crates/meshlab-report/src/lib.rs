@@ -10,6 +10,7 @@ mod exports;
 #[doc(hidden)]
 pub mod fixture;
 mod html;
+mod measured;
 mod render;
 mod terminal;
 mod text;

@@ -10,6 +10,7 @@ use meshlab_model::{ExitCode, Verdict};
 
 use crate::{
     exports, html,
+    measured::Measured,
     view::{ProblemView, RunView},
 };
 
@@ -67,12 +68,13 @@ pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, Report
         let at = view.last;
         view.problems.push(ProblemView { at, test: None, script: false, text, source: None });
     }
+    let measured = Measured::of(record, &view);
     let failed = |path: &Path, error| ReportError::Write { path: path.to_owned(), error };
     fs::create_dir_all(report_folder).map_err(|error| failed(report_folder, error))?;
     let page = report_folder.join("index.html");
-    let summary = format!("{:#}\n", exports::summary(record, &view));
+    let summary = format!("{:#}\n", exports::summary(record, &view, &measured));
     let files = [
-        (page.clone(), html::page(record, &view, &way(report_folder, &record.folder))),
+        (page.clone(), html::page(record, &view, &measured, &way(report_folder, &record.folder))),
         (report_folder.join("summary.md"), exports::markdown(record, &view)),
         (report_folder.join("junit.xml"), exports::junit(record, &view)),
         (record.folder.join(file::SUMMARY), summary),

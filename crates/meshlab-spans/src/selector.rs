@@ -54,8 +54,9 @@ impl Selector {
         Self { since, ..self }
     }
 
-    pub(crate) fn matches(&self, attributes: &BTreeMap<String, Value>) -> bool {
-        self.unmet(attributes).next().is_none()
+    /// Whether the attributes that `of` gives by their names meet all conditions.
+    pub(crate) fn matches<'a>(&self, of: impl Fn(&str) -> Option<&'a Value>) -> bool {
+        self.conditions.iter().all(|(name, condition)| condition.holds(of(name)))
     }
 
     /// The conditions that these attributes do not meet.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::results::{RunRecord, read_run};
+use meshlab_engine::results::{Filter, RunRecord, read_run};
 use meshlab_model::{ExitCode, HostFacts, RunEventKind, RunTime, Sample, SampleSource};
 use meshlab_stats::Summary;
 
@@ -55,7 +55,10 @@ fn collect(record: &RunRecord, figures: &mut Figures) {
             }
             RunEventKind::StepFinished { step } => {
                 if let Some((name, from)) = open.remove(step) {
-                    usage(&record.samples, &name, from, event.at, figures);
+                    let within =
+                        Filter { since: Some(from), until: Some(event.at), ..Filter::default() };
+                    let samples: Vec<Sample> = record.samples.select(within).collect();
+                    usage(&samples, &name, from, event.at, figures);
                 }
             }
             _ => {}

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use meshlab_model::RunTime;
 
 /// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
 #[derive(Debug, Parser)]
@@ -35,6 +36,12 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
+    /// Ask a run's record in SQL: tables events, spans, samples, span_counts
+    Query(QueryArguments),
+    /// Show spans of a run, by name, node, attribute and time
+    Spans(SpansArguments),
+    /// Show the lines of a node's log around a moment
+    Logs(LogsArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
@@ -255,6 +262,71 @@ pub(crate) struct ReportArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// The run's folder, such as results/chaos-smoke/latest, or its name under results/; it may
+    /// still be running
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// One SELECT. Times (`at`) are seconds since the run started; a bound on `at`, `name` or
+    /// `node` keeps a query of a long run short
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: String,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) format: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Columns beside each other, for people
+    Table,
+    /// An array of objects
+    Json,
+    /// Comma-separated values with a line of names
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpansArguments {
+    /// The run's folder, such as results/chaos-smoke/latest, or its name under results/; it may
+    /// still be running
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Only spans with this name, such as peer.connected
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Only those of this node
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// Only those with this attribute: `state=Dead`; may be given several times
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = set)]
+    pub(crate) attributes: Vec<(String, String)>,
+    /// Only those that arrived from then on: `90s`, `1h2m`, or `01:30.250` as reports write it
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<RunTime>,
+    /// Only those that arrived until then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<RunTime>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// The run's folder, such as results/chaos-smoke/latest, or its name under results/; it may
+    /// still be running
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// The node whose log it is
+    #[arg(long)]
+    pub(crate) node: String,
+    /// The moment, since the run started: `90s`, `1h2m`, or `01:30.250` as reports write it
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) at: RunTime,
+    /// How much before and after it is shown
+    #[arg(long, value_name = "LENGTH", value_parser = duration, default_value = "5s")]
+    pub(crate) around: Duration,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ProfileArguments {
     #[command(subcommand)]
     pub(crate) what: Profiled,
@@ -315,6 +387,21 @@ fn duration(text: &str) -> Result<Duration, String> {
     meshlab_model::parse_duration(text).map_err(|error| error.to_string())
 }
 
+/// A moment of a run: a length of time since its start, or `[H:]MM:SS[.mmm]`.
+fn moment(text: &str) -> Result<RunTime, String> {
+    if !text.contains(':') {
+        return duration(text).map(RunTime::from_duration);
+    }
+    let form = || format!("`{text}` is no time: write `90s`, `1h2m`, or `01:30.250`");
+    let mut seconds = 0.0;
+    for (place, part) in text.split(':').enumerate() {
+        let sound = part.starts_with(|c: char| c.is_ascii_digit()) && place < 3;
+        let number = part.parse().ok().filter(|n: &f64| sound && (0.0..1e6).contains(n));
+        seconds = seconds * 60.0 + number.ok_or_else(form)?;
+    }
+    Ok(RunTime { micros: (seconds * 1e6).round() as u64 })
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     let share = number.map(|percent| percent / 100.0);
@@ -370,6 +457,12 @@ mod tests {
         assert!(pair("mesh-node").is_err() && pair("=x").is_err() && pair("x=").is_err());
         assert_eq!(set("text="), Ok(("text".into(), String::new())));
         assert!(set("text").is_err() && set("=x").is_err());
+        assert_eq!(moment("1h2m"), Ok(RunTime { micros: 3_720_000_000 }));
+        assert_eq!(moment("01:30.250"), Ok(RunTime { micros: 90_250_000 }));
+        assert_eq!(moment("2:01:30"), Ok(RunTime { micros: 7_290_000_000 }));
+        for wrong in ["5", "1:", ":1", "a:b", "1:2:3:4", "1:-2", "1:inf"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(time_scale("0.5"), Ok(0.5));
         assert_eq!(share("2.5%"), Ok(0.025));
         for wrong in ["5", "0%", "100%", "NaN%", "x%", "-1%"] {

@@ -12,6 +12,7 @@ mod help;
 mod list;
 mod profile;
 mod programs;
+mod query;
 mod repeat;
 mod replay;
 mod report;
@@ -40,6 +41,9 @@ fn main() {
         Command::New(arguments) => start::new(&arguments),
         Command::Init(arguments) => start::init(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Query(arguments) => query::query(&arguments),
+        Command::Spans(arguments) => query::spans(&arguments),
+        Command::Logs(arguments) => query::logs(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

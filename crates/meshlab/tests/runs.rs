@@ -6,6 +6,8 @@ mod support;
 
 use std::{fs, path::Path};
 
+use meshlab_engine::results::read_run;
+use meshlab_model::SpanRecord;
 use support::{Bench, finish, network, nodes_under, soon, until};
 
 const FORMS: &str = r#"
@@ -30,32 +32,52 @@ fn a_healthy_mesh_is_green_and_leaves_a_report() {
     let summary: serde_json::Value =
         serde_json::from_str(&bench.read("forms", "summary.json")).unwrap();
     assert_eq!(summary["exit_code"], 0, "{summary}");
-    for line in bench.read("forms", "samples.jsonl").lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap();
-    }
+    let record = read_run(&bench.latest("forms")).unwrap();
+    // The harness is sampled at once, nodes a second later.
+    assert!(record.samples.iter().count() > 0 && record.minutes.iter().count() > 0);
+    assert_eq!(record.all_damage(), Vec::<String>::new());
     let events = bench.read("forms", "events.jsonl");
     assert!(events.contains("\"leftovers\":[]"));
-    boot_is_one_trace(&bench.read("forms", "spans.jsonl"));
+    boot_is_one_trace(&record.spans.iter().collect::<Vec<_>>());
     every_span_arrived(&events);
+    the_record_can_be_asked(&bench);
+}
+
+/// The three commands that look into a record, on a run that is over.
+fn the_record_can_be_asked(bench: &Bench) {
+    let sql = "SELECT node, count(*) FROM spans WHERE name = 'node.ready' GROUP BY 1 ORDER BY 1";
+    let asked = bench.meshlab(&["query", "forms/latest", sql, "--format", "csv"]);
+    assert_eq!(asked.stdout, "node,count(*)\r\nnode-1,1\r\nnode-2,1\r\nnode-3,1\r\n");
+    assert_eq!((asked.code, asked.stderr.as_str()), (Some(0), ""));
+    let wrong = bench.meshlab(&["query", "forms/latest", "DELETE FROM spans"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.all());
+    let spans = bench.meshlab(&["spans", "forms/latest", "node.ready", "--node", "node-2"]);
+    assert!(spans.stdout.contains(" node-2 node.ready "), "{}", spans.all());
+    assert_eq!(spans.stdout.lines().count(), 1, "{}", spans.all());
+    let none = bench.meshlab(&["spans", "forms/latest", "node.redy"]);
+    assert!(none.stderr.contains("no span is called `node.redy`; there are: "), "{}", none.all());
+    let around = ["logs", "forms/latest", "--node", "node-1", "--at", "2s", "--around", "1m"];
+    let logs = bench.meshlab(&around);
+    assert!(logs.stdout.contains("mesh_node: ready"), "{}", logs.all());
+    let nobody = bench.meshlab(&["logs", "forms/latest", "--node", "../x", "--at", "2s"]);
+    assert_eq!(nobody.code, Some(2), "{}", nobody.all());
 }
 
 /// Each node's boot is a root and four children of it; a span that is never closed never comes.
-fn boot_is_one_trace(spans: &str) {
-    let spans: Vec<serde_json::Value> =
-        spans.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+fn boot_is_one_trace(spans: &[SpanRecord]) {
     for node in ["node-1", "node-2", "node-3"] {
         let of = |name: &str| {
             spans
                 .iter()
-                .find(|span| span["node"] == node && span["name"] == name)
+                .find(|span| span.node.as_str() == node && span.name == name)
                 .unwrap_or_else(|| panic!("{node} sent no {name}"))
         };
         let root = of("node.ready");
         for child in
             ["endpoint_created", "alpn_registered", "gossip_started", "accept_loop_started"]
         {
-            assert_eq!(of(child)["trace_id"], root["trace_id"], "{node} {child}");
-            assert_eq!(of(child)["parent_id"], root["span_id"], "{node} {child}");
+            assert_eq!(of(child).trace_id, root.trace_id, "{node} {child}");
+            assert_eq!(of(child).parent_id, root.span_id, "{node} {child}");
         }
     }
 }

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "meshlab-script",
             "meshlab-report",
+            "meshlab-query",
             "meshlab-engine",
             "meshlab-lab",
             "meshlab-profile",
@@ -34,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meshlab-faults",
             "meshlab-spans",
             "meshlab-sampler",
+            "meshlab-results",
             "meshlab-profile",
             "meshlab-model",
             "meshlab-stats",
@@ -45,6 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("meshlab-lab", &["meshlab-model", "meshlab-stats", "meshlab-wire"]),
     ("meshlab-spans", &["meshlab-model", "meshlab-wire"]),
     ("meshlab-sampler", &["meshlab-model"]),
+    ("meshlab-results", &["meshlab-model"]),
+    ("meshlab-query", &["meshlab-results", "meshlab-model"]),
     ("meshlab-profile", &[]),
     ("meshlab-model", &[]),
     ("meshlab-stats", &[]),
@@ -67,6 +71,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("plotters", &["meshlab-report"]),
     ("maud", &["meshlab-report"]),
     ("sysinfo", &["meshlab-sampler"]),
+    ("zstd", &["meshlab-results"]),
+    ("rusqlite", &["meshlab-query"]),
 ];
 
 /// Crates that have no runtime at all.

@@ -78,8 +78,9 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         manifest,
         script,
         events: (1..).zip(kinds).map(event).collect(),
-        spans: Vec::new(),
-        samples: Vec::new(),
+        spans: Vec::new().into(),
+        samples: Vec::new().into(),
+        minutes: Vec::new().into(),
         damage: Vec::new(),
     }
 }

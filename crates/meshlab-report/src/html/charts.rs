@@ -3,23 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use meshlab_engine::results::RunRecord;
 use meshlab_model::{NodeId, SpanRecord};
 
 use crate::{
+    measured::{BOOT, Measured},
     text::{clean, took},
     view::{NodeView, RunView},
 };
-
-const BOOT: &[&str] = &[
-    "endpoint_created",
-    "alpn_registered",
-    "gossip_started",
-    "accept_loop_started",
-    "seed.dialed",
-    "neighbor.up",
-    "node.ready",
-];
 
 /// A name that fits beside a row.
 pub(super) fn short(id: &str) -> String {
@@ -27,11 +17,12 @@ pub(super) fn short(id: &str) -> String {
 }
 
 /// How each node came up: its own spans, from the start of its boot, and the harness's time.
-pub(super) fn boot(record: &RunRecord, view: &RunView) -> Markup {
-    let mut first: BTreeMap<&NodeId, BTreeMap<&str, &SpanRecord>> = BTreeMap::new();
-    for span in record.spans.iter().filter(|span| BOOT.contains(&span.name.as_str())) {
-        first.entry(&span.node).or_default().entry(&span.name).or_insert(span);
-    }
+pub(super) fn boot(view: &RunView, measured: &Measured) -> Markup {
+    let mut first: BTreeMap<&NodeId, BTreeMap<&str, &SpanRecord>> = measured
+        .boot
+        .iter()
+        .map(|(node, by)| (node, by.iter().map(|(name, span)| (name.as_str(), span)).collect()))
+        .collect();
     for by in first.values_mut() {
         // The first node has nobody to dial; what it dials later, after a fault, is not its boot.
         let over = ["neighbor.up", "node.ready"].iter().find_map(|name| by.get(name));
@@ -75,29 +66,11 @@ pub(super) fn boot(record: &RunRecord, view: &RunView) -> Markup {
 }
 
 /// The connections that stood at the end, by the nodes' own spans, and who heard whom.
-pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
-    let keys: BTreeMap<&str, &NodeId> = view
-        .nodes
-        .iter()
-        .filter(|(_, node)| !node.public_key.is_empty())
-        .map(|(id, node)| (node.public_key.as_str(), id))
-        .collect();
-    let mut edges: BTreeSet<(&NodeId, &NodeId)> = BTreeSet::new();
-    let mut heard: BTreeMap<(&NodeId, &NodeId), u64> = BTreeMap::new();
-    for span in &record.spans {
-        let peer = span.attributes.get("peer.id").and_then(serde_json::Value::as_str);
-        let Some(peer) = peer.and_then(|key| keys.get(key)).copied() else { continue };
-        match span.name.as_str() {
-            "neighbor.up" => {
-                edges.insert((&span.node, peer));
-            }
-            "neighbor.down" => {
-                edges.remove(&(&span.node, peer));
-            }
-            "gossip.digest_received" => *heard.entry((&span.node, peer)).or_default() += 1,
-            _ => {}
-        }
-    }
+pub(super) fn topology(view: &RunView, measured: &Measured) -> Markup {
+    let edges = &measured.edges;
+    let heard = |by: &NodeId, of: &NodeId| {
+        measured.heard.get(&(by.clone(), of.clone())).copied().unwrap_or(0)
+    };
     let meshes: BTreeSet<&str> = view.nodes.values().map(|node| node.mesh.as_str()).collect();
     html! {
         @for mesh in meshes {
@@ -110,7 +83,7 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
             };
             h3 { "Mesh " (clean(mesh)) }
             svg class="small" viewBox="0 0 400 350" role="img" aria-label="topology" {
-                @for (a, b) in edges.iter().filter(|(a, b)| ids.contains(a) && ids.contains(b)) {
+                @for (a, b) in edges.iter().filter(|(a, b)| ids.contains(&a) && ids.contains(&b)) {
                     @let (from, to) = (place(a), place(b));
                     line class="edge" x1=(from.0) y1=(from.1) x2=(to.0) y2=(to.1) {}
                 }
@@ -132,7 +105,7 @@ pub(super) fn topology(record: &RunRecord, view: &RunView) -> Markup {
             tr { th {} @for id in view.nodes.keys() { th { (id) } } }
             @for by in view.nodes.keys() { tr { th { (by) }
                 @for of in view.nodes.keys() { td class="n" {
-                    @if by == of { "-" } @else { (heard.get(&(by, of)).copied().unwrap_or(0)) }
+                    @if by == of { "-" } @else { (heard(by, of)) }
                 } }
             } }
         } }

@@ -13,13 +13,12 @@ mod recovery;
 mod timeline;
 mod work;
 
-use std::collections::BTreeMap;
-
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use meshlab_engine::results::RunRecord;
-use meshlab_model::{ByteSize, NodeId, SampleSource, TestId, Verdict};
+use meshlab_model::{ByteSize, NodeId, TestId, Verdict};
 
 use crate::{
+    measured::Measured,
     text::{clean, excerpt, tallies, took},
     view::{ClaimView, RunView},
 };
@@ -27,51 +26,15 @@ use crate::{
 /// Rows of the table of spans.
 const SPAN_NAMES_MAX: usize = 200;
 
-/// What a process used over the run.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Usage {
-    /// Mean share of a core.
-    pub(crate) cpu_mean: Option<f64>,
-    /// Highest share of a core.
-    pub(crate) cpu_max: Option<f64>,
-    /// Resident memory, last, in bytes.
-    pub(crate) rss_last: u64,
-    /// Resident memory, highest, in bytes.
-    pub(crate) rss_max: u64,
-    /// Most open files.
-    pub(crate) files_max: u32,
-    /// Most threads.
-    pub(crate) threads_max: u32,
-}
-
-/// What `node`, or without one the harness, used; `None` where it was never sampled.
-pub(crate) fn usage(record: &RunRecord, node: Option<&str>) -> Option<Usage> {
-    let of = match node {
-        Some(node) => SampleSource::Node(NodeId::from(node)),
-        None => SampleSource::Harness,
-    };
-    let mut found: Option<Usage> = None;
-    let (mut sum, mut count) = (0.0, 0_u32);
-    for sample in record.samples.iter().filter(|sample| sample.of == of) {
-        let usage = found.get_or_insert_default();
-        usage.rss_last = sample.rss_bytes;
-        usage.rss_max = usage.rss_max.max(sample.rss_bytes);
-        usage.files_max = usage.files_max.max(sample.open_files);
-        usage.threads_max = usage.threads_max.max(sample.threads);
-        if let Some(cpu) = sample.cpu {
-            sum += cpu;
-            count += 1;
-            usage.cpu_max = Some(usage.cpu_max.unwrap_or(cpu).max(cpu));
-            usage.cpu_mean = Some(sum / f64::from(count));
-        }
-    }
-    found
-}
-
 /// The whole page.
 ///
 /// `results` leads from the page's folder to the run's.
-pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String {
+pub(crate) fn page(
+    record: &RunRecord,
+    view: &RunView,
+    measured: &Measured,
+    results: &str,
+) -> String {
     let manifest = &record.manifest;
     html! {
         (DOCTYPE)
@@ -90,14 +53,14 @@ pub(crate) fn page(record: &RunRecord, view: &RunView, results: &str) -> String 
                 (comparison::section(view))
                 h2 { "Faults" } (chaos::chaos(view)) (faults(view, results))
                 h2 { "Recovery" } (recovery::section(&view.recovery))
-                h2 { "Timeline" } (timeline::section(record, view))
-                h2 { "Boot" } (charts::boot(record, view))
-                h2 { "Topology" } (charts::topology(record, view))
+                h2 { "Timeline" } (timeline::section(view, measured))
+                h2 { "Boot" } (charts::boot(view, measured))
+                h2 { "Topology" } (charts::topology(view, measured))
                 h2 { "Network" } (packets::section(record, view))
                 h2 { "Work" } (work::section(view))
                 (hands::section(view))
-                h2 { "Resources" } (limits(view)) (resources(record, view))
-                (plots::plots(record, view))
+                h2 { "Resources" } (limits(view)) (resources(view, measured))
+                (plots::plots(view, measured))
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))
                 }
@@ -141,9 +104,10 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
     html! {
         h1 { (manifest.scenario) ": " (word(&verdict)) }
         @if let Some(why) = verdict.reason() { p { (clean(why)) } }
-        @if !record.damage.is_empty() {
+        @let damage = record.all_damage();
+        @if !damage.is_empty() {
             p class="v broken" { "The record is damaged" }
-            ul { @for damage in &record.damage { li { (clean(damage)) } } }
+            ul { @for damage in &damage { li { (clean(damage)) } } }
         }
         table {
             @for (name, value) in facts { tr { th { (name) } td { (clean(&value)) } } }
@@ -297,7 +261,7 @@ fn limits(view: &RunView) -> Markup {
     } } } }
 }
 
-fn resources(record: &RunRecord, view: &RunView) -> Markup {
+fn resources(view: &RunView, measured: &Measured) -> Markup {
     let share = |cpu: Option<f64>| match cpu {
         Some(cpu) => format!("{:.1}%", cpu * 100.0),
         None => "-".into(),
@@ -307,7 +271,7 @@ fn resources(record: &RunRecord, view: &RunView) -> Markup {
         tr { th { "process" } th { "CPU mean" } th { "CPU max" } th { "RSS last" } th { "RSS max" }
             th { "open files" } th { "threads" } }
         @for node in names {
-            @if let Some(used) = usage(record, node) { tr {
+            @if let Some(used) = measured.usage(node) { tr {
                 td { (node.unwrap_or("the harness")) }
                 td class="n" { (share(used.cpu_mean)) } td class="n" { (share(used.cpu_max)) }
                 td class="n" { (ByteSize(used.rss_last)) } td class="n" { (ByteSize(used.rss_max)) }
@@ -319,10 +283,7 @@ fn resources(record: &RunRecord, view: &RunView) -> Markup {
 }
 
 fn telemetry(record: &RunRecord, view: &RunView) -> Markup {
-    let mut names: BTreeMap<&str, BTreeMap<&NodeId, u64>> = BTreeMap::new();
-    for span in &record.spans {
-        *names.entry(&span.name).or_default().entry(&span.node).or_default() += 1;
-    }
+    let names = record.spans.counts();
     let left_out = names.len().saturating_sub(SPAN_NAMES_MAX);
     html! { div class="scroll" {
         table {
@@ -341,7 +302,9 @@ fn telemetry(record: &RunRecord, view: &RunView) -> Markup {
             tr { th { "name" } th { "all" } @for id in view.nodes.keys() { th { (id) } } }
             @for (name, by) in names.iter().take(SPAN_NAMES_MAX) { tr {
                 td { (clean(name)) } td class="n" { (by.values().sum::<u64>()) }
-                @for id in view.nodes.keys() { td class="n" { (by.get(id).copied().unwrap_or(0)) } }
+                @for id in view.nodes.keys() {
+                    td class="n" { (by.get(id.as_str()).copied().unwrap_or(0)) }
+                }
             } }
         }
         @if left_out > 0 { p { (left_out) " more names are left out" } }

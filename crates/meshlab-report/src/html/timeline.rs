@@ -3,21 +3,18 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use maud::{Markup, html};
-use meshlab_engine::results::RunRecord;
 use meshlab_model::{NodeId, RunTime, SpanRecord, format_duration};
-use meshlab_wire::{attr, span};
+use meshlab_wire::attr;
 
 use super::{
     charts::short,
     lanes::{Axis, Bar, lay_out, pack, sign, tenth},
 };
 use crate::{
+    measured::{Mark, Measured, Ticks},
     text::{clean, took},
     view::{FaultView, NodeView, RunView},
 };
-
-/// Ticks drawn for one node; the rest would only make the page large.
-const TICKS_MAX: usize = 200;
 
 /// Observers listed in a tooltip.
 const TOLD_MAX: usize = 40;
@@ -35,7 +32,7 @@ const WIDE: f64 = 1070.0;
 const STEPS: [u64; 16] =
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400];
 
-pub(super) fn section(record: &RunRecord, view: &RunView) -> Markup {
+pub(super) fn section(view: &RunView, measured: &Measured) -> Markup {
     let axis = Axis { left: LEFT, wide: WIDE, end: view.last };
     let (bars, left_out) = lay_out(view.faults.values(), axis);
     let lanes = bars.iter().map(|bar| bar.lane + 1).max().unwrap_or(0);
@@ -52,7 +49,7 @@ pub(super) fn section(record: &RunRecord, view: &RunView) -> Markup {
             @if lanes > 0 { text x="0" y=(TOP + 11.0) { "faults" } }
             @for bar in &bars { (fault(bar, view)) }
             @for (row, (id, node)) in view.nodes.iter().enumerate() {
-                (nodes(record, view, axis, (rows + row as f64 * ROW, id, node)))
+                (nodes(measured, view, axis, (rows + row as f64 * ROW, id, node)))
             }
             @if marks_high > 0.0 { text x="0" y=(claims + 12.0) { "claims" } }
             (marks)
@@ -160,20 +157,15 @@ fn bounded(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
 
 /// A node's row: its processes, when faults hurt it, and what it told.
 fn nodes(
-    record: &RunRecord,
+    measured: &Measured,
     view: &RunView,
     axis: Axis,
     (y, id, node): (f64, &NodeId, &NodeView),
 ) -> Markup {
     let keys: BTreeMap<&str, &NodeId> =
         view.nodes.iter().map(|(id, node)| (node.public_key.as_str(), id)).collect();
-    let marks: Vec<(&SpanRecord, Mark)> = record
-        .spans
-        .iter()
-        .filter(|span| span.node == *id)
-        .filter_map(|span| Some((span, mark(span)?)))
-        .collect();
-    let left_out = marks.len().saturating_sub(TICKS_MAX);
+    let none = Ticks::default();
+    let ticks = measured.ticks.get(id).unwrap_or(&none);
     html! {
         text x="0" y=(y + 16.0) { (short(id.as_str())) }
         @for fault in view.faults.values().filter(|fault| fault.targets.contains(id)) {
@@ -194,7 +186,7 @@ fn nodes(
             @if let Some((_, _, false)) = &life.exited {
                 text x=(to.min(1128.0) + 3.0) y=(y + 16.0) { "✕ by itself" } }
         }
-        @for (span, mark) in marks.iter().take(TICKS_MAX) {
+        @for (span, mark) in &ticks.first {
             @let x = axis.x(span.arrived);
             @let (from, to) = match mark { Mark::Found => (1.0, 7.0), Mark::Lost => (17.0, 23.0),
                 Mark::Became => (4.0, 20.0) };
@@ -202,17 +194,9 @@ fn nodes(
                 title { (span.arrived) " " (span.name) (about(span, &keys)) }
             }
         }
-        @if left_out > 0 { text class="dim" x="1198" y=(y + 7.0) text-anchor="end" {
-            "+" (left_out) } }
+        @if ticks.more > 0 { text class="dim" x="1198" y=(y + 7.0) text-anchor="end" {
+            "+" (ticks.more) } }
     }
-}
-
-/// What a span says of states, by where it is drawn.
-#[derive(Debug, Clone, Copy)]
-enum Mark {
-    Found,
-    Lost,
-    Became,
 }
 
 impl Mark {
@@ -222,15 +206,6 @@ impl Mark {
             Self::Lost => "tick lost",
             Self::Became => "tick became",
         }
-    }
-}
-
-fn mark(of: &SpanRecord) -> Option<Mark> {
-    match of.name.as_str() {
-        span::PEER_CONNECTED | span::PEER_RESTARTED => Some(Mark::Found),
-        span::PEER_DISCONNECTED | span::STATE_INFERRED => Some(Mark::Lost),
-        span::STATE_CHANGED | span::NODE_PAUSED => Some(Mark::Became),
-        _ => None,
     }
 }
 

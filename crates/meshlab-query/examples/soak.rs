@@ -1,0 +1,244 @@
+//! Writes a stretch of a simulated soak, 18 nodes with 500 spans and 19 samples a second, and asks
+//! it: what it costs in bytes, CPU and memory, and how long answers take.
+//!
+//!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER]
+//!
+//! `4d` is a whole soak: 173 million spans, 9 GB, half an hour or so. Ids, times and values are
+//! drawn, so they compress no better than real ones; names, nodes and attributes are as the nodes
+//! of `scenarios/chaos-soak.lua` send them, in those shares.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "an example that prints what it finds"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use meshlab_model::{
+    Manifest, NodeId, RunTime, Sample, SampleSource, SpanRecord, format_duration, parse_duration,
+};
+use meshlab_query::{Format, query, write_answer};
+use meshlab_results::{Recorder, file, read_run};
+
+const NODES: u64 = 18;
+const SPANS_A_SECOND: u64 = 500;
+const STARTED: u64 = 1_800_000_000_000_000_000;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+struct Simulation {
+    random: Random,
+    keys: Vec<String>,
+    ids: Vec<NodeId>,
+    seq: u64,
+    cpu: Vec<u64>,
+    rss: Vec<u64>,
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let mut random = Random(42);
+        let mut key = || (0..4).map(|_| format!("{:016x}", random.next())).collect::<String>();
+        let keys = (0..NODES).map(|_| key()).collect();
+        let ids = (1..=NODES).map(|n| NodeId(format!("node-{n}"))).collect();
+        let (cpu, rss) = (vec![0; NODES as usize + 1], vec![40 << 20; NODES as usize + 1]);
+        Self { random, keys, ids, seq: 0, cpu, rss }
+    }
+
+    fn span(&mut self, second: u64, place: u64) -> SpanRecord {
+        self.seq += 1;
+        let random = &mut self.random;
+        let (node, peer) = (random.below(NODES) as usize, random.below(NODES) as usize);
+        // Of a thousand spans: as in a record of the soak, with the rare ones rare.
+        let name = match random.below(100_000) {
+            0 => "node.state_inferred",
+            1..=5 => "peer.disconnected",
+            6..=10 => "peer.connected",
+            11..=900 => "node.state_heard",
+            901..=6_000 => "gossip.digest_sent",
+            _ => "gossip.digest_received",
+        };
+        let micros = second * 1_000_000 + place * 1_000_000 / SPANS_A_SECOND;
+        let start = STARTED + micros * 1000 - 50_000_000 - random.below(50_000_000);
+        let key = &self.keys[peer];
+        SpanRecord {
+            seq: self.seq,
+            arrived: RunTime { micros },
+            node: self.ids[node].clone(),
+            name: name.into(),
+            trace_id: format!("{:016x}{:016x}", random.next(), random.next()),
+            span_id: format!("{:016x}", random.next()),
+            parent_id: String::new(),
+            start_unix_nanos: start,
+            end_unix_nanos: start + 5_000 + random.below(20_000),
+            attributes: BTreeMap::from([
+                ("peer.id".to_owned(), key.clone().into()),
+                ("peer.name".to_owned(), format!("mesh1.worker.{}", &key[..6]).into()),
+                ("seq".to_owned(), (second / 4 + random.below(3)).to_string().into()),
+            ]),
+        }
+    }
+
+    fn samples(&mut self, second: u64) -> Vec<Sample> {
+        (0..=NODES as usize)
+            .map(|process| {
+                let spent = 20_000 + self.random.below(20_000);
+                self.cpu[process] += spent;
+                self.rss[process] += 4096 * self.random.below(3);
+                Sample {
+                    at: RunTime { micros: second * 1_000_000 + self.random.below(1000) },
+                    of: match self.ids.get(process) {
+                        Some(node) => SampleSource::Node(node.clone()),
+                        None => SampleSource::Harness,
+                    },
+                    pid: 1000 + process as u32,
+                    cpu_micros_total: self.cpu[process],
+                    cpu: Some(spent as f64 / 1e6),
+                    rss_bytes: self.rss[process],
+                    open_files: 20 + self.random.below(4) as u32,
+                    threads: 4,
+                }
+            })
+            .collect()
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let length = parse_duration(&arguments.next().unwrap_or("1h".into())).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = arguments.next().map_or(temporary.path().to_owned(), PathBuf::from);
+    fs::create_dir_all(&folder).unwrap();
+    let seconds = length.as_secs();
+    println!("simulated {} in {}", format_duration(length), folder.display());
+    let drawing = cost_of_drawing();
+    write(&folder, seconds, drawing);
+    ask(&folder, seconds);
+    println!("memory at its highest: {} KiB", status("VmHWM"));
+}
+
+/// CPU seconds that drawing a second's records takes, without writing them.
+fn cost_of_drawing() -> f64 {
+    let (mut simulation, before) = (Simulation::new(), cpu());
+    for second in 0..200 {
+        (0..SPANS_A_SECOND).for_each(|place| drop(simulation.span(second, place)));
+        simulation.samples(second);
+    }
+    (cpu() - before) / 200.0
+}
+
+fn write(folder: &Path, seconds: u64, drawing: f64) {
+    let manifest: Manifest = serde_json::from_value(serde_json::json!({
+        "schema": meshlab_model::MANIFEST_SCHEMA, "meshlab": "0", "run": "soak/simulated",
+        "scenario": "soak", "script_path": "soak.lua", "script_sha256": "", "arguments": [],
+        "seed": 42, "started_unix_nanos": STARTED, "commit": null, "tests": [],
+        "timeout_secs": 1.0, "network": "lab", "binaries": {},
+        "host": meshlab_model::HostFacts::default(),
+    }))
+    .unwrap();
+    let recorder = Recorder::create(folder, &manifest, "", Instant::now(), None).unwrap();
+    let mut simulation = Simulation::new();
+    let (began, spent) = (Instant::now(), cpu());
+    for second in 0..seconds {
+        (0..SPANS_A_SECOND).for_each(|place| recorder.span(&simulation.span(second, place)));
+        recorder.samples(&simulation.samples(second));
+        recorder.flush();
+        if (second + 1) % (seconds / 4).max(1) == 0 {
+            println!("memory after {} s: {} KiB", second + 1, status("VmRSS"));
+        }
+    }
+    assert_eq!((recorder.failure(), recorder.lost()), (None, 0));
+    drop(recorder);
+    let wall = began.elapsed();
+    let (spans, samples) = (seconds * SPANS_A_SECOND, seconds * (NODES + 1));
+    let all = cpu() - spent;
+    let writing = all - drawing * seconds as f64;
+    println!(
+        "written in {}, {all:.1} s of CPU, {writing:.1} without drawing",
+        format_duration(wall)
+    );
+    println!("CPU: {:.2} us a record", writing * 1e6 / (spans + samples) as f64);
+    for (kind, records, a_day) in [
+        (file::SPANS, spans, SPANS_A_SECOND * 86_400),
+        (file::SAMPLES, samples, (NODES + 1) * 86_400),
+        (file::MINUTES, samples, (NODES + 1) * 86_400),
+    ] {
+        let bytes: u64 = size(&folder.join(kind));
+        let each = bytes as f64 / records as f64;
+        let day = each * a_day as f64 / 1e6;
+        println!("{kind}: {bytes} bytes, {each:.1} a record, {day:.0} MB a day");
+    }
+}
+
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn ask(folder: &Path, seconds: u64) {
+    let middle = seconds / 2;
+    let questions = [
+        "SELECT name, sum(spans) FROM span_counts GROUP BY name ORDER BY 2".to_owned(),
+        "SELECT at, node FROM spans WHERE name = 'node.state_inferred' LIMIT 5".to_owned(),
+        format!(
+            "SELECT count(*), avg(took_ms) FROM spans WHERE at >= {middle} AND at < {} AND node = \
+             'node-7'",
+            middle + 60
+        ),
+        format!("SELECT at, cpu FROM samples WHERE at >= {middle} AND node = 'node-7' LIMIT 5"),
+        "SELECT node, max(rss_max), max(cpu_max) FROM sample_minutes GROUP BY node LIMIT 3".into(),
+        "SELECT count(*), max(rss_bytes) FROM samples".to_owned(),
+        "SELECT count(*) FROM spans WHERE name = 'node.state_inferred'".to_owned(),
+    ];
+    for sql in questions {
+        let began = Instant::now();
+        let mut out = Vec::new();
+        let mut writer = write_answer(&mut out, Format::Csv);
+        query(read_run(folder).unwrap(), &sql, &mut writer).unwrap();
+        writer.finish().unwrap();
+        println!("{:.3} s: {sql}", began.elapsed().as_secs_f64());
+        let text = String::from_utf8_lossy(&out);
+        text.lines().skip(1).take(3).for_each(|line| println!("    {line}"));
+    }
+}
+
+/// CPU seconds of this process so far.
+fn cpu() -> f64 {
+    // SAFETY: zeroes are a valid `rusage`, and the kernel fills in the one that it is given.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    let of = |time: libc::timeval| {
+        Duration::new(time.tv_sec as u64, 0).as_secs_f64() + time.tv_usec as f64 / 1e6
+    };
+    of(usage.ru_utime) + of(usage.ru_stime)
+}
+
+/// A number of /proc/self/status.
+fn status(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
