@@ -33,6 +33,8 @@
 ---  description = "A mesh of any size forms.",
 ---  duration = "1m",
 ---  params = { nodes = 4 },
+---  ceilings = { cpu = "80%", rss = "200MiB" },
+---  trends = { rss = { max_growth = "256KiB/h", needs = "6h" } },
 ---}
 ---
 ---test("it forms", function()

@@ -130,15 +130,9 @@ pub fn run(folder: &Path) -> RunRecord {
     ];
     for n in 1..=4 {
         all.push((200, spawned(n)));
-        all.push((
-            500,
-            K::NodeReady {
-                node: node(n),
-                name: format!("m.worker.{n}"),
-                public_key: key(n),
-                took_micros: 300_000,
-            },
-        ));
+        let name = format!("m.worker.{n}");
+        let (node, public_key, took_micros) = (node(n), key(n), 300_000);
+        all.push((500, K::NodeReady { node, name, public_key, took_micros }));
     }
     all.extend(claim(1, 600, 900, Verdict::Passed));
     all.extend(schedule(test));

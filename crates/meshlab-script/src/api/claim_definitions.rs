@@ -386,8 +386,8 @@ const COMPARED: &[Field] = &[
 pub(super) const IMPROVED: Definition = Definition {
     name: "expect.improved",
     summary: "A measure is less after than before, by so much at least.",
-    text: "What the rounds cannot decide is inconclusive, never passed, and is told with how many rounds \
-           might.",
+    text: "What the rounds cannot decide is inconclusive, never passed, and is told with how many \
+           rounds might.",
     arguments: COMPARED,
     options: Some(&GAIN),
     example: "local run = scenario { binaries = { \"before\", \"after\" } }\n\n\

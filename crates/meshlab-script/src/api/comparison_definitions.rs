@@ -91,8 +91,8 @@ pub(super) const COMPARE: Definition = Definition {
     returns: &[Field::needed("comparison", "Comparison", "")],
     example: "local run = scenario { binaries = { \"before\", \"after\" } }\n\n\
               test(\"a mesh forms sooner\", function()\n  local result = compare {\n    \
-              before = run.binaries.before,\n    after = run.binaries.after,\n    rounds = 10,\n    \
-              round = function(binary)\n      \
+              before = run.binaries.before,\n    after = run.binaries.after,\n    \
+              rounds = 10,\n    round = function(binary)\n      \
               local swarm = mesh { nodes = 4, binary = binary }\n      \
               return { formed = expect.formed(swarm).took }\n    end,\n  }\n  \
               expect.improved(result, \"formed\", { by = \"20%\" })\nend)",

@@ -149,7 +149,8 @@ fn every_field_and_method_of_a_class_is_there() {
             .map(|name| format!("assert(value.{name} ~= nil, \"{} has no {name}\")", class.name))
             .collect();
         let source = format!(
-            "local run = scenario {{ duration = \"1m\", binaries = {{ \"a\", \"b\" }} }}\ntest(\"x\", function()\n\
+            "local run = scenario {{ duration = \"1m\", binaries = {{ \"a\", \"b\" }} }}\n\
+             test(\"x\", function()\n\
              local swarm = mesh {{ nodes = 4 }}\nlocal value = {value}\n{}\n\
              if \"{}\" == \"Task\" then value:join() end\nend)\n",
             asserts.join("\n"),
