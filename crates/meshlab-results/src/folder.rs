@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// The folders of one run, made so that no other run can have the same.
@@ -58,7 +59,10 @@ impl RunFolder {
 /// # Errors
 /// The link cannot be made, or something that is no link bears its name.
 pub fn point_latest(family: &Path, leaf: &str) -> io::Result<()> {
-    let fresh = family.join(format!(".latest-{}", std::process::id()));
+    // A name that no other run takes meanwhile, of this process or another.
+    static LINKS: AtomicU64 = AtomicU64::new(0);
+    let link = LINKS.fetch_add(1, Ordering::Relaxed);
+    let fresh = family.join(format!(".latest-{}-{link}", std::process::id()));
     let _ = fs::remove_file(&fresh);
     std::os::unix::fs::symlink(leaf, &fresh)?;
     fs::rename(&fresh, family.join("latest"))
