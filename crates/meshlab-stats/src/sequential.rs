@@ -89,12 +89,11 @@ mod tests {
         (h0, h1, ((1.0 - p0) / (1.0 - p1)).ln() / g)
     }
 
-    /// The example of NIST/SEMATECH, e-Handbook of Statistical Methods, section 6.2.6: p1 = 0.01,
-    /// p2 = 0.10, alpha = 0.05, beta = 0.10. It accepts at 0.0397 n - 0.939 and rejects at
-    /// 0.0397 n + 1.205, so that none of 24 is the first that is accepted, and 2 of 2 the first
-    /// that is rejected.
+    /// Wald's lines, worked out from his formulas apart from the code, for p0 = 0.01, p1 = 0.10,
+    /// alpha = 0.05, beta = 0.10: it accepts at 0.0397 n - 0.939 and rejects at 0.0397 n + 1.205,
+    /// so that none of 24 is the first that is accepted, and 2 of 2 the first that is rejected.
     #[test]
-    fn published_boundaries_are_met() {
+    fn walds_lines_are_met() {
         let (h0, h1, slope) = lines(0.01, 0.10, 0.05, 0.10);
         let round = |x: f64, digits: f64| (x * digits).round() / digits;
         assert_eq!((round(h0, 1e3), round(h1, 1e3), round(slope, 1e4)), (0.939, 1.205, 0.0397));
