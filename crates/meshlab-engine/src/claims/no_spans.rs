@@ -29,7 +29,8 @@ impl Engine {
         }
         let watch_for = during.unwrap_or(Duration::ZERO);
         let text = text(&query, during) + meanwhile;
-        let claim = self.start_claim("expect.no_spans", text, severity, watch_for, at)?;
+        let call = if meanwhile.is_empty() { "expect.no_spans" } else { "expect.never" };
+        let claim = self.start_claim(call, text, severity, watch_for, at)?;
         let open = self.until_judged(claim);
         let started = Instant::now();
         let found = shared.store.wait_for(started + watch_for, |store| first(store, &selector));

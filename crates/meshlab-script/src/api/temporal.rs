@@ -146,7 +146,7 @@ pub(super) async fn never(call: Call, severity: Severity) -> Outcome<(ClaimOutco
         Err(error) => return Err(error),
     };
     let claim =
-        Claim::NoSpans { query, during: Some(UNDER_WAY), meanwhile: " after the body, and in it" };
+        Claim::NoSpans { query, during: Some(UNDER_WAY), meanwhile: " after its body, and in it" };
     let outcome = call.or_cancelled(host.claim(claim, severity, call.at())).await?;
     Ok((outcome, results))
 }
