@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 /// Shortest time between two digests that new neighbours cause.
 const NEIGHBOR_UP_EVERY: Duration = Duration::from_millis(250);
 
+/// Shortest time between two digests that each say a new state. They take different ways through
+/// the overlay: closer together, the newer one overtakes the older, which is then not believed, and
+/// the state between is heard by some and not by others.
+const CHANGES_APART: Duration = Duration::from_millis(100);
+
 /// A gated node that has nothing new says so each so many cadences.
 const REFRESH: u32 = 4;
 
@@ -15,12 +20,16 @@ pub(crate) struct Cadence {
     gated: bool,
     sent: Instant,
     wanted: Option<Instant>,
+    /// Whether the next digest says a state that none said before.
+    is_news: bool,
+    /// When the last one that did was sent.
+    news_sent: Option<Instant>,
 }
 
 impl Cadence {
     /// The first digest is due at once.
     pub(crate) fn new(every: Duration, gated: bool, now: Instant) -> Self {
-        Self { every, gated, sent: now, wanted: Some(now) }
+        Self { every, gated, sent: now, wanted: Some(now), is_news: true, news_sent: None }
     }
 
     /// Silence after which others hold a node of this cadence to be dead: it has missed several.
@@ -37,6 +46,14 @@ impl Cadence {
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent = now;
         self.wanted = None;
+        if std::mem::take(&mut self.is_news) {
+            self.news_sent = Some(now);
+        }
+    }
+
+    /// Nobody can have heard what was said so far: the next digest says it for the first time.
+    pub(crate) fn unheard(&mut self) {
+        self.is_news = true;
     }
 
     /// A neighbour came up: what was broadcast before never reached it.
@@ -53,7 +70,8 @@ impl Cadence {
 
     /// The node's own state changed.
     pub(crate) fn changed(&mut self, now: Instant) {
-        self.want(now);
+        self.is_news = true;
+        self.want(self.news_sent.map_or(now, |sent| now.max(sent + CHANGES_APART)));
     }
 
     fn want(&mut self, at: Instant) {
@@ -100,8 +118,27 @@ mod tests {
         let mut cadence = sent_at(true, now);
         cadence.peer_entered();
         assert_eq!(cadence.due(), now + EVERY);
+        let later = now + CHANGES_APART;
+        cadence.changed(later);
+        assert_eq!(cadence.due(), later);
+    }
+
+    #[test]
+    fn a_new_state_does_not_follow_on_the_heels_of_another() {
+        let now = Instant::now();
+        let mut cadence = sent_at(false, now);
         cadence.changed(now);
-        assert_eq!(cadence.due(), now);
+        assert_eq!(cadence.due(), now + CHANGES_APART, "the first digest said a state too");
+        let later = now + Duration::from_secs(1);
+        cadence.sent(later);
+        let regular = later + Duration::from_millis(500);
+        cadence.sent(regular);
+        cadence.changed(regular);
+        assert_eq!(cadence.due(), regular, "a digest that said nothing new holds nothing up");
+        cadence.unheard();
+        cadence.sent(regular);
+        cadence.changed(regular);
+        assert_eq!(cadence.due(), regular + CHANGES_APART);
     }
 
     #[test]

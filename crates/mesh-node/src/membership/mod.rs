@@ -245,6 +245,7 @@ impl Membership {
             Some(Ok(Event::NeighborUp(peer))) => {
                 // Before the first neighbour nobody could hear that this node joins.
                 if self.talks && self.lifecycle.state() == State::Joining {
+                    self.cadence.unheard();
                     self.send_digest().await?;
                 }
                 self.neighbor_up(peer);
