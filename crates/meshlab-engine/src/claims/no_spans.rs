@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use meshlab_model::{
-    ClaimEvidence, NodeId, Severity, SourceLine, SpanRecord, Tally, Verdict, format_duration,
-};
+use meshlab_model::{ClaimEvidence, NodeId, Severity, SourceLine, SpanRecord, Tally, Verdict};
 use meshlab_spans::{Selector, SpanStore};
 use tokio::time::Instant;
 
@@ -66,12 +64,8 @@ impl Engine {
 }
 
 fn text(query: &SpanQuery, during: Option<Duration>) -> String {
-    let from = match &query.from {
-        Some(nodes) => format!("of {}", notes::names(nodes)),
-        None => "of all nodes".to_owned(),
-    };
-    let during =
-        during.map(|during| format!(" during {}", format_duration(during))).unwrap_or_default();
+    let from = query::from_words(query);
+    let during = query::during_words(during);
     format!("no {} {from}{during}", query::words(query))
 }
 

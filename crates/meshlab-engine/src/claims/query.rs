@@ -1,8 +1,11 @@
 //! A scenario's question for spans: as the store takes it, and in words.
 
-use meshlab_model::NodeId;
+use std::time::Duration;
+
+use meshlab_model::{NodeId, format_duration};
 use meshlab_spans::Selector;
 
+use super::notes;
 use crate::{Engine, HostError, SpanQuery};
 
 /// A query as the store takes it.
@@ -34,4 +37,17 @@ pub(super) fn words(query: &SpanQuery) -> String {
     };
     let under = query.under.as_ref().map(|name| format!(" under `{name}`")).unwrap_or_default();
     format!("`{}`{filter}{under}", query.name)
+}
+
+/// Whose spans are meant: "of node-1 and node-2".
+pub(super) fn from_words(query: &SpanQuery) -> String {
+    match &query.from {
+        Some(nodes) => format!("of {}", notes::names(nodes)),
+        None => "of all nodes".to_owned(),
+    }
+}
+
+/// For how long is watched: " during 5.00 s", or nothing.
+pub(super) fn during_words(during: Option<Duration>) -> String {
+    during.map(|during| format!(" during {}", format_duration(during))).unwrap_or_default()
 }

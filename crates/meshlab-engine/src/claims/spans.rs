@@ -53,10 +53,7 @@ impl Looking for SpansClaim {
 
     fn text(&self) -> String {
         let each = if self.each { " from each" } else { "" };
-        let from = match &self.query.from {
-            Some(nodes) => format!("of {}", notes::names(nodes)),
-            None => "of all nodes".to_owned(),
-        };
+        let from = query::from_words(&self.query);
         format!(
             "at least {} {}{each} {from} within {}",
             self.at_least,

@@ -11,7 +11,7 @@ use super::{
     claim_definitions as define,
     compare::{at_least, at_most, equal},
     comparison::{improved, not_worse},
-    query::query,
+    query::{query, senders},
     temporal,
 };
 use crate::{
@@ -105,15 +105,9 @@ fn spans(call: &Call) -> Outcome<Claim> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1)?;
     call.host()?;
-    let from = options.nodes("from", false)?;
-    let from_each = options.nodes("from_each", true)?;
-    if from.is_some() && from_each.is_some() {
-        let message = "`from` counts all together, `from_each` each by itself: use one of them";
-        return Err(options.mistake("from_each", message.to_owned()));
-    }
-    let each = from_each.is_some();
+    let (from, each) = senders(&options, "counts all together", "each by itself: use one of them")?;
     Ok(Claim::Spans {
-        query: query(call, name, &options, from.or(from_each))?,
+        query: query(call, name, &options, from)?,
         each,
         at_least: options.count("at_least")?.unwrap_or(1),
         within: options.duration("within")?.unwrap_or(WITHIN),

@@ -58,6 +58,22 @@ pub(super) fn query_since(
     Ok(SpanQuery { name, from, conditions, under: options.text("under")?, since })
 }
 
+/// `from` or `from_each`, and whether it was the latter. `together` says what `from` does.
+pub(super) fn senders(
+    options: &Options,
+    together: &str,
+    each: &str,
+) -> Outcome<(Option<Vec<NodeId>>, bool)> {
+    let from = options.nodes("from", false)?;
+    let from_each = options.nodes("from_each", true)?;
+    if from.is_some() && from_each.is_some() {
+        let message = format!("`from` {together}, `from_each` {each}");
+        return Err(options.mistake("from_each", message));
+    }
+    let of_each = from_each.is_some();
+    Ok((from.or(from_each), of_each))
+}
+
 /// A span within a claim about several: `"name"` or `{ "name", where = { ... } }`.
 pub(super) fn part(
     call: &Call,

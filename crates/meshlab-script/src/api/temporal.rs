@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use meshlab_engine::{Claim, ClaimOutcome, Since, SpanQuery, Temporal};
-use meshlab_model::{NodeId, Severity};
+use meshlab_model::Severity;
 use mlua::{MultiValue, Value};
 
 use super::{
-    query::{part, query, query_since},
+    query::{part, query, query_since, senders},
     tasks::begin,
 };
 use crate::{
@@ -17,22 +17,13 @@ use crate::{
 };
 
 const WITHIN: Duration = Duration::from_secs(10);
+/// What `from` and `from_each` do here, for whoever gives both.
+const ONE: &str = "asks for one of them";
+const EACH: &str = "for each: use one of the two";
 /// How often `never` looks while its body runs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long `never` waits for spans that are under way when its body ends.
 const UNDER_WAY: Duration = Duration::from_millis(250);
-
-/// `from` or `from_each`, and which of the two it was.
-fn senders(options: &Options) -> Outcome<(Option<Vec<NodeId>>, bool)> {
-    let from = options.nodes("from", false)?;
-    let each = options.nodes("from_each", true)?;
-    if from.is_some() && each.is_some() {
-        let message = "`from` asks for one of them, `from_each` for each: use one of the two";
-        return Err(options.mistake("from_each", message.to_owned()));
-    }
-    let of_each = each.is_some();
-    Ok((from.or(each), of_each))
-}
 
 pub(super) fn sequence(call: &Call) -> Outcome<Claim> {
     let options = call.options(1)?;
@@ -43,7 +34,7 @@ pub(super) fn sequence(call: &Call) -> Outcome<Claim> {
             "for example `expect.sequence({ \"drain\", \"leave\" }, { from = node })`",
         ));
     };
-    let (from, each) = senders(&options)?;
+    let (from, each) = senders(&options, ONE, EACH)?;
     let since = options.since()?;
     let mut steps = Vec::new();
     for (number, value) in (1..).zip(list.sequence_values::<Value>()) {
@@ -82,7 +73,7 @@ pub(super) fn counts(call: &Call) -> Outcome<Claim> {
     let name = call.text(0, "a span's name")?;
     let options = call.options(1)?;
     call.host()?;
-    let (from, each) = senders(&options)?;
+    let (from, each) = senders(&options, ONE, EACH)?;
     let window = options.duration("window")?;
     let window = window.ok_or_else(|| options.missing("window", "a length of time"))?;
     Ok(Claim::Temporal(Temporal::Counts {

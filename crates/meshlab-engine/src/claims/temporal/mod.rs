@@ -252,7 +252,7 @@ impl Engine {
                     query::words(&then),
                     by_words(by.as_deref()),
                     format_duration(within),
-                    during_words(during)
+                    query::during_words(during)
                 );
                 let ends = self.ends(during);
                 let names = (first.name, then.name);
@@ -270,7 +270,7 @@ impl Engine {
                     query::words(&query),
                     if each { "each of " } else { "" },
                     notes::names(&senders),
-                    during_words(during)
+                    query::during_words(during)
                 );
                 let since = selectors.first().map(|selector| selector.since).unwrap_or_default();
                 let ends = self.ends(during);
@@ -357,10 +357,6 @@ impl Reader<'_> {
 
 fn by_words(by: Option<&str>) -> String {
     by.map(|by| format!(" with the same {by}")).unwrap_or_default()
-}
-
-fn during_words(during: Option<Duration>) -> String {
-    during.map(|during| format!(" during {}", format_duration(during))).unwrap_or_default()
 }
 
 /// The value of the attribute that ties spans together: `Some("")` if none is asked for, `None` if
