@@ -32,7 +32,7 @@ const CONFIDENCE: f64 = 0.99;
 const RUNS_DIFFER: f64 = 3.0 * 0.0266 * std::f64::consts::SQRT_2;
 
 /// By how much the lengths of runs that are alike may differ.
-const LENGTHS_DIFFER: f64 = 1.25;
+const LENGTHS_DIFFER: f64 = 1.5;
 
 /// What is to be known beside the runs.
 #[derive(Debug, Clone, Default)]
@@ -285,19 +285,24 @@ fn rows(
     for key in keys {
         let (one, other, unit) = pairs(key, before, after, replicate);
         let more = options.more_is_better.contains(&key.name);
-        let (row, pair) = row(key, &unit, &one, &other, more);
-        if let Some(pair) = pair {
-            paired.push((rows.len(), more, pair));
+        let (mut row, pair) = row(key, &unit, &one, &other, more);
+        match pair {
+            // It cannot be decided, so the others need no correction for it.
+            Some(pair) if pair.rounds() == 1 => {
+                row.why = Some("one value on each side; `meshlab ab` makes rounds".to_owned());
+            }
+            Some(pair) => paired.push((rows.len(), pair)),
+            None => {}
         }
         rows.push(row);
     }
-    let measures: Vec<Paired> = paired.iter().map(|(.., pair)| pair.clone()).collect();
+    let measures: Vec<Paired> = paired.iter().map(|(_, pair)| pair.clone()).collect();
     let of_all = measures.len();
     let told = match replicate {
         Replicate::Run => words(&measures, MARGIN, CONFIDENCE),
         Replicate::Node => words_of_nodes(&measures),
     };
-    for ((place, _, measure), word) in paired.iter().zip(told) {
+    for ((place, measure), word) in paired.iter().zip(told) {
         let row = &mut rows[*place];
         row.word = word;
         if word == Word::Undecided {
@@ -433,9 +438,6 @@ fn undecided(measure: &Paired, of_all: usize, replicate: Replicate) -> String {
     // All on one side is the most that so few can say, and Holm's first hurdle is the highest.
     let least = Paired::rounds_min(1.0 - (1.0 - CONFIDENCE) / of_all.max(1) as f64);
     let have = measure.rounds();
-    if have == 1 {
-        return "one value on each side; `meshlab ab` makes rounds".to_owned();
-    }
     if have < least {
         return format!(
             "{have} {what}: {least} are the fewest that decide anything, of {of_all} \
