@@ -1,6 +1,7 @@
 //! The engine of one run: what it holds, how it begins, how it ends.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -8,7 +9,7 @@ use std::{
 use meshlab_fleet::Fleet;
 use meshlab_lab::Lab;
 use meshlab_model::{
-    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, RunEventKind, RunTime, SampleSource,
+    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind, RunTime, SampleSource,
     SourceLine,
 };
 use meshlab_sampler::Sampler;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
+    /// Nodes of which it was told that they count more than is kept.
+    pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
@@ -135,6 +138,7 @@ impl Engine {
             state: Mutex::default(),
             captures: Mutex::default(),
             profiles: Mutex::default(),
+            told_counters: Mutex::default(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -198,6 +202,9 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        // What nodes sent as they ended.
+        crate::counters::record(&self.shared, self.shared.clock.now());
+        crate::counters::tell_refused(&self.shared);
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -256,7 +263,8 @@ async fn sample_tick(shared: Arc<Shared>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
-        let round = lock(&shared.sampler).sample(shared.clock.now());
+        let at = shared.clock.now();
+        let round = lock(&shared.sampler).sample(at);
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {
@@ -266,6 +274,7 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        crate::counters::record(&shared, at);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }

@@ -20,6 +20,7 @@ mod claims;
 mod clean;
 mod commands;
 mod config;
+mod counters;
 mod engine;
 mod faults;
 #[cfg(test)]

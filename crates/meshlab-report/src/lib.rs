@@ -6,6 +6,7 @@
 //! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
 //! starts nothing and measures nothing.
 
+mod counted;
 mod exports;
 #[doc(hidden)]
 pub mod fixture;

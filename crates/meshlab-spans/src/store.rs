@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{IncomingSpan, MetricValue, RunClock, Selector};
+use crate::{IncomingSpan, RunClock, Selector};
 
 mod kept;
 mod metrics;
@@ -41,7 +41,7 @@ struct Shared {
     capacity: usize,
     inner: Mutex<Inner>,
     /// The latest value of each metric.
-    metrics: Mutex<BTreeMap<NodeId, BTreeMap<String, MetricValue>>>,
+    metrics: Mutex<metrics::Metrics>,
     version: watch::Sender<u64>,
 }
 
@@ -213,6 +213,11 @@ impl SpanStore {
     /// What else came through a node's doors.
     pub fn problems(&self, node: &NodeId) -> ReceiverCounters {
         self.lock().counters.get(node).cloned().unwrap_or_default()
+    }
+
+    /// The same for every node that something else than good spans came from.
+    pub fn all_problems(&self) -> BTreeMap<NodeId, ReceiverCounters> {
+        self.lock().counters.clone()
     }
 
     pub(crate) fn note(&self, node: &NodeId, change: impl FnOnce(&mut ReceiverCounters)) {

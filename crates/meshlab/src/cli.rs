@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
-    /// Ask a run's record in SQL: tables events, spans, samples, span_counts
+    /// Ask a run's record in SQL: tables events, spans, samples, counters, span_counts
     Query(QueryArguments),
     /// Show spans of a run, by name, node, attribute and time
     Spans(SpansArguments),
