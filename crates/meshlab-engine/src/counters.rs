@@ -38,6 +38,7 @@ pub(crate) fn tell_refused(shared: &Shared) {
             shared.warn(format!("what {node} sent was not all kept: {told}"));
         }
     }
+    shared.logs.lost().into_iter().for_each(|told| shared.warn(told));
 }
 
 /// What is missing of a node's telemetry; `None` if nothing is. What was merely not understood

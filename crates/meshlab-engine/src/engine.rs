@@ -22,8 +22,9 @@ use crate::{
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    logs::Logs,
     profiles::Profiles,
-    results::{Recorder, RunFolder, disk},
+    results::{Recorder, RunFolder, disk, file},
     state::State,
     usage::Samples,
     views::Views,
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
+    pub(crate) logs: Logs,
     /// Nodes of which it was told that they count more than is kept.
     pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
@@ -124,6 +126,7 @@ impl Engine {
             }
             NetworkMode::Host => None,
         };
+        let logs = Logs::new(folder.results.join(file::LOGS));
         let shared = Arc::new(Shared {
             runtime,
             folder,
@@ -139,6 +142,7 @@ impl Engine {
             captures: Mutex::default(),
             profiles: Mutex::default(),
             told_counters: Mutex::default(),
+            logs,
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -163,6 +167,12 @@ impl Engine {
             if let Some(shared) = weak.upgrade() {
                 shared.recorder.span(span);
                 lock(&shared.views).apply(span);
+            }
+        }));
+        let weak = Arc::downgrade(&self.shared);
+        self.shared.store.set_log_sink(Box::new(move |node, lines| {
+            if let Some(shared) = weak.upgrade() {
+                shared.logs.write(node, lines, jiff::Timestamp::now());
             }
         }));
         lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());

@@ -29,6 +29,7 @@ mod host;
 mod keep;
 mod kept;
 mod limits;
+mod logs;
 mod nodes;
 mod operator;
 mod packets;
