@@ -12,12 +12,14 @@ mod exports;
 pub mod fixture;
 mod html;
 mod measured;
+mod perfetto;
 mod render;
 mod terminal;
 mod text;
 mod verdict;
 mod view;
 
+pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshlab_model::RunTime;
 
+use crate::export::ExportArguments;
+
 /// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
 #[derive(Debug, Parser)]
 #[command(
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Spans(SpansArguments),
     /// Show the lines of a node's log around a moment
     Logs(LogsArguments),
+    /// Write a run's record in forms that other tools open: a Perfetto trace
+    Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
@@ -388,7 +392,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A moment of a run: a length of time since its start, or `[H:]MM:SS[.mmm]`.
-fn moment(text: &str) -> Result<RunTime, String> {
+pub(crate) fn moment(text: &str) -> Result<RunTime, String> {
     if !text.contains(':') {
         return duration(text).map(RunTime::from_duration);
     }

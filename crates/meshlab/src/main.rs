@@ -8,6 +8,7 @@ mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod export;
 mod help;
 mod list;
 mod profile;
@@ -44,6 +45,7 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
