@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,7 +13,7 @@ use meshlab_model::{
     SourceLine,
 };
 use meshlab_sampler::Sampler;
-use meshlab_spans::{RunClock, SpanStore};
+use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    live::Live,
     logs::Logs,
     profiles::Profiles,
     results::{Recorder, RunFolder, disk, file},
@@ -61,12 +62,15 @@ pub(crate) struct Shared {
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
     pub(crate) logs: Logs,
+    pub(crate) live: Live,
+    /// Where spans are sent on to, if anywhere.
+    pub(crate) forward: OnceLock<Arc<Forward>>,
     /// Nodes of which it was told that they count more than is kept.
     pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
-    ticks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) ticks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -75,11 +79,18 @@ impl Shared {
     }
 
     pub(crate) fn event(&self, kind: RunEventKind) -> RunTime {
-        self.recorder.event(kind, None)
+        self.tell(kind, None)
     }
 
     pub(crate) fn event_at(&self, kind: RunEventKind, at: SourceLine) -> RunTime {
-        self.recorder.event(kind, Some(at))
+        self.tell(kind, Some(at))
+    }
+
+    fn tell(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        let copy = kind.clone();
+        let at = self.recorder.event(kind, source);
+        self.live.event(self, at, &copy);
+        at
     }
 
     pub(crate) fn warn(&self, text: String) {
@@ -143,6 +154,8 @@ impl Engine {
             profiles: Mutex::default(),
             told_counters: Mutex::default(),
             logs,
+            live: Live::default(),
+            forward: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -166,6 +179,9 @@ impl Engine {
         self.shared.store.set_sink(Box::new(move |span| {
             if let Some(shared) = weak.upgrade() {
                 shared.recorder.span(span);
+                if let Some(forward) = shared.forward.get() {
+                    forward.offer(span);
+                }
                 lock(&shared.views).apply(span);
             }
         }));
@@ -215,6 +231,7 @@ impl Engine {
         // What nodes sent as they ended.
         crate::counters::record(&self.shared, self.shared.clock.now());
         crate::counters::tell_refused(&self.shared);
+        crate::forward::finish(&self.shared).await;
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -284,6 +301,7 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        shared.live.round(&round.samples);
         crate::counters::record(&shared, at);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }

@@ -4,11 +4,14 @@
 //! and gRPC), `decode.rs`, `metrics.rs` and `logs.rs` for what is let in. A wait looks at the past
 //! first and then at what comes, so evidence cannot slip between two looks.
 //!
+//! `forward/` sends spans on to a collector that somebody named.
+//!
 //! It does not know why anybody asks, and it judges nothing.
 
 mod clock;
 mod condition;
 mod decode;
+mod forward;
 mod fuzz;
 mod grpc;
 mod http;
@@ -21,6 +24,7 @@ mod store;
 pub use clock::RunClock;
 pub use condition::Condition;
 pub use decode::IncomingSpan;
+pub use forward::{Collector, Forward, ForwardError, Forwarded, forward_all};
 #[doc(hidden)]
 pub use fuzz::{fuzz_logs, fuzz_metrics, fuzz_traces};
 pub use logs::{LogLine, LogSink};

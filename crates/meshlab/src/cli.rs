@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshlab_model::RunTime;
 
-use crate::export::ExportArguments;
+use crate::{export::ExportArguments, watch::WatchArguments};
 
 /// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Spans(SpansArguments),
     /// Show the lines of a node's log around a moment
     Logs(LogsArguments),
-    /// Write a run's record in forms that other tools open: a Perfetto trace
+    /// Write a run's record in forms that other tools open: a Perfetto trace, OTLP to a collector
     Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
@@ -123,6 +123,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) profile_hz: u32,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Folder in which results/, reports/ and profiles/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -148,6 +150,7 @@ impl RunArguments {
             flaky_above: 0.05,
             profile: None,
             profile_hz: 99,
+            watch: WatchArguments::default(),
             output,
         }
     }

@@ -6,13 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use meshlab_engine::results::{RunRecord, read_run};
+use meshlab_engine::{
+    Collector, forward_record,
+    results::{RunRecord, read_run},
+};
 use meshlab_model::{ExitCode, RunTime};
 use meshlab_report::write_perfetto;
 
-use crate::{cli::moment, report::locate};
+use crate::{cli::moment, report::locate, watch};
 
 /// The name of the file that `--perfetto` writes into the run's folder.
 const PERFETTO: &str = "trace.perfetto.json";
@@ -29,6 +32,10 @@ pub(crate) struct ExportArguments {
     /// stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, group = "form")]
     perfetto: Option<Option<PathBuf>>,
+    /// Send the spans, and the faults as spans, to a collector over OTLP/http:
+    /// http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", group = "form", value_parser = watch::collector)]
+    otlp: Option<Collector>,
     /// Only what arrived from then on: `90s`, `1h2m`, or `01:30.250` as reports write it
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<RunTime>,
@@ -43,6 +50,12 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<ExitCode> {
     if let Some(file) = &arguments.perfetto {
         let file = file.clone().unwrap_or_else(|| folder.join(PERFETTO));
         perfetto(&record, arguments, &file)?;
+    }
+    if let Some(collector) = &arguments.otlp {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let sent = forward_record(collector, &record, arguments.since, arguments.until);
+        let sent = runtime.block_on(sent).map_err(|error| anyhow!("failed to {error}"))?;
+        eprintln!("{sent} spans sent to {collector}");
     }
     for damage in record.all_damage() {
         eprintln!("warning: the record is damaged, or still being written: {damage}");

@@ -21,6 +21,7 @@ mod repository;
 mod run;
 mod signals;
 mod start;
+mod watch;
 
 use std::process;
 
