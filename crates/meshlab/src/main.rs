@@ -8,6 +8,7 @@ mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod export;
 mod help;
 mod list;
 mod profile;
@@ -20,6 +21,7 @@ mod repository;
 mod run;
 mod signals;
 mod start;
+mod watch;
 
 use std::process;
 
@@ -44,6 +46,7 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
