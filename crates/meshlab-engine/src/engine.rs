@@ -1,18 +1,19 @@
 //! The engine of one run: what it holds, how it begins, how it ends.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use meshlab_fleet::Fleet;
 use meshlab_lab::Lab;
 use meshlab_model::{
-    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, RunEventKind, RunTime, SampleSource,
+    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind, RunTime, SampleSource,
     SourceLine,
 };
 use meshlab_sampler::Sampler;
-use meshlab_spans::{RunClock, SpanStore};
+use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -21,8 +22,10 @@ use crate::{
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    live::Live,
+    logs::Logs,
     profiles::Profiles,
-    results::{Recorder, RunFolder, disk},
+    results::{Recorder, RunFolder, disk, file},
     state::State,
     usage::Samples,
     views::Views,
@@ -58,10 +61,16 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
+    pub(crate) logs: Logs,
+    pub(crate) live: Live,
+    /// Where spans are sent on to, if anywhere.
+    pub(crate) forward: OnceLock<Arc<Forward>>,
+    /// Nodes of which it was told that they count more than is kept.
+    pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
-    ticks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) ticks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -70,11 +79,18 @@ impl Shared {
     }
 
     pub(crate) fn event(&self, kind: RunEventKind) -> RunTime {
-        self.recorder.event(kind, None)
+        self.tell(kind, None)
     }
 
     pub(crate) fn event_at(&self, kind: RunEventKind, at: SourceLine) -> RunTime {
-        self.recorder.event(kind, Some(at))
+        self.tell(kind, Some(at))
+    }
+
+    fn tell(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        let copy = kind.clone();
+        let at = self.recorder.event(kind, source);
+        self.live.event(self, at, &copy);
+        at
     }
 
     pub(crate) fn warn(&self, text: String) {
@@ -121,6 +137,7 @@ impl Engine {
             }
             NetworkMode::Host => None,
         };
+        let logs = Logs::new(folder.results.join(file::LOGS));
         let shared = Arc::new(Shared {
             runtime,
             folder,
@@ -135,6 +152,10 @@ impl Engine {
             state: Mutex::default(),
             captures: Mutex::default(),
             profiles: Mutex::default(),
+            told_counters: Mutex::default(),
+            logs,
+            live: Live::default(),
+            forward: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -158,7 +179,16 @@ impl Engine {
         self.shared.store.set_sink(Box::new(move |span| {
             if let Some(shared) = weak.upgrade() {
                 shared.recorder.span(span);
+                if let Some(forward) = shared.forward.get() {
+                    forward.offer(span);
+                }
                 lock(&shared.views).apply(span);
+            }
+        }));
+        let weak = Arc::downgrade(&self.shared);
+        self.shared.store.set_log_sink(Box::new(move |node, lines| {
+            if let Some(shared) = weak.upgrade() {
+                shared.logs.write(node, lines, jiff::Timestamp::now());
             }
         }));
         lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());
@@ -198,6 +228,10 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        // What nodes sent as they ended.
+        crate::counters::record(&self.shared, self.shared.clock.now());
+        crate::counters::tell_refused(&self.shared);
+        crate::forward::finish(&self.shared).await;
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -256,7 +290,8 @@ async fn sample_tick(shared: Arc<Shared>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
-        let round = lock(&shared.sampler).sample(shared.clock.now());
+        let at = shared.clock.now();
+        let round = lock(&shared.sampler).sample(at);
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {
@@ -266,6 +301,8 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        shared.live.round(&round.samples);
+        crate::counters::record(&shared, at);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }

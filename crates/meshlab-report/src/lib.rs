@@ -7,6 +7,7 @@
 //! starts nothing and measures nothing.
 
 mod compare;
+mod counted;
 mod exports;
 mod figures;
 #[doc(hidden)]
@@ -15,6 +16,7 @@ mod gate;
 mod history;
 mod html;
 mod measured;
+mod perfetto;
 mod render;
 mod terminal;
 mod text;
@@ -28,6 +30,7 @@ pub use gate::{
     SUMMARY_BYTES_MAX, baseline_terminal, gate, make_baseline, read_baseline,
 };
 pub use history::{History, HistoryPoint, histories, history_overview};
+pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{

@@ -7,7 +7,7 @@ use meshlab_engine::results::{HARNESS, RunRecord};
 use meshlab_model::{NodeId, RunTime, Sample, SampleSource, SpanRecord};
 use meshlab_wire::span;
 
-use crate::view::RunView;
+use crate::{counted::Counted, view::RunView};
 
 /// Points kept of one curve.
 const POINTS_MAX: usize = 1000;
@@ -43,6 +43,8 @@ pub(crate) struct Measured {
     pub(crate) edges: BTreeSet<(NodeId, NodeId)>,
     /// Digests by who heard them and whose they were.
     pub(crate) heard: BTreeMap<(NodeId, NodeId), u64>,
+    /// What nodes count themselves.
+    pub(crate) counted: Counted,
 }
 
 /// The first [`TICKS_MAX`] ticks of a node, and how many more there were.
@@ -84,6 +86,8 @@ pub(crate) struct Usage {
     pub(crate) files_max: u32,
     /// Most threads.
     pub(crate) threads_max: u32,
+    /// When it was sampled last, in seconds.
+    last_at: f64,
     cpu_sum: f64,
     cpu_count: u32,
 }
@@ -104,6 +108,8 @@ impl Measured {
         for sample in &record.samples {
             measured.sample(&sample, view.last);
         }
+        let until = measured.usage.iter().map(|(of, usage)| (of.clone(), usage.last_at));
+        measured.counted = Counted::of(record, &until.collect(), view.last.as_secs_f64());
         measured
     }
 
@@ -155,6 +161,7 @@ impl Measured {
         usage.files_max = usage.files_max.max(sample.open_files);
         usage.threads_max = usage.threads_max.max(sample.threads);
         let at = sample.at.as_secs_f64();
+        usage.last_at = at;
         if let Some(cpu) = sample.cpu {
             usage.cpu_sum += cpu;
             usage.cpu_count += 1;
@@ -186,7 +193,7 @@ pub(crate) struct Curve {
 
 impl Curve {
     /// Adds a value at a time, in seconds, of a run that lasted `end` seconds.
-    fn add(&mut self, at: f64, value: f64, end: f64) {
+    pub(crate) fn add(&mut self, at: f64, value: f64, end: f64) {
         if !value.is_finite() {
             return;
         }

@@ -11,6 +11,7 @@ mod clean;
 mod cli;
 mod compare;
 mod doctor;
+mod export;
 mod finished;
 mod gate;
 mod help;
@@ -27,6 +28,7 @@ mod revisions;
 mod run;
 mod signals;
 mod start;
+mod watch;
 
 use std::process;
 
@@ -51,6 +53,7 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Gate(arguments) => gate::gate_run(&arguments),

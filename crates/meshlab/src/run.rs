@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     attach, check,
     cli::{Network, RunArguments},
-    programs, repeat, repository, signals,
+    programs, repeat, repository, signals, watch,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
@@ -170,6 +170,7 @@ pub(crate) fn execute(
             return Ok((ExitCode::ScriptError, None));
         }
     };
+    let watch = watch::open(&arguments.watch)?;
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
     let tests = script.declaration().tests.clone();
     let source = script.source().to_owned();
@@ -182,6 +183,7 @@ pub(crate) fn execute(
     let folder = {
         let engine = Engine::start(config, runtime.handle().clone()).context("failed to begin")?;
         let folder = engine.folder().clone();
+        watch::begin(&engine, &arguments.watch, watch)?;
         runtime.block_on(drive(engine, script));
         folder
     };

@@ -23,7 +23,7 @@ pub(super) fn plots(view: &RunView, measured: &Measured) -> Markup {
 /// Names and points of the curves, in the order in which they are drawn.
 type Series<'a> = BTreeMap<(bool, NodeId), (&'a str, Vec<(f64, f64)>)>;
 
-fn plot(curves: &BTreeMap<String, Curve>, view: &RunView) -> Markup {
+pub(super) fn plot(curves: &BTreeMap<String, Curve>, view: &RunView) -> Markup {
     let series: Series<'_> = curves
         .iter()
         .map(|(of, curve)| {
