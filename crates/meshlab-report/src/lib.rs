@@ -6,6 +6,7 @@
 //! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
 //! starts nothing and measures nothing.
 
+mod ending;
 mod exports;
 #[doc(hidden)]
 pub mod fixture;
@@ -17,9 +18,10 @@ mod text;
 mod verdict;
 mod view;
 
+pub use ending::unfinished;
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
-    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Life, MeasureView, NodeView,
-    ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
+    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Gap, Life, MeasureView,
+    NodeView, ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
 };
