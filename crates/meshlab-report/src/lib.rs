@@ -7,6 +7,7 @@
 //! starts nothing and measures nothing.
 
 mod counted;
+mod ending;
 mod exports;
 #[doc(hidden)]
 pub mod fixture;
@@ -19,10 +20,11 @@ mod text;
 mod verdict;
 mod view;
 
+pub use ending::unfinished;
 pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
-    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Life, MeasureView, NodeView,
-    ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
+    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Gap, Life, MeasureView,
+    NodeView, ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
 };

@@ -18,6 +18,7 @@ mod repeat;
 mod replay;
 mod report;
 mod repository;
+mod resume;
 mod run;
 mod signals;
 mod start;
