@@ -61,7 +61,17 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
     let place = ChaosPlace { chaos, place: 1 };
     let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };
     vec![
-        (950, K::ChaosPlanned { chaos, test, seed: 42, on: vec![node(1), node(4)], plan }),
+        (
+            950,
+            K::ChaosPlanned {
+                chaos,
+                test,
+                seed: 42,
+                on: vec![node(1), node(4)],
+                plan,
+                length_micros: None,
+            },
+        ),
         (5110, K::ChaosSkipped { place, why: HOSTILE.into() }),
         (5120, K::ChaosFinished { chaos, tally, early: Some(HOSTILE.into()) }),
     ]

@@ -8,6 +8,7 @@
 
 mod compare;
 mod counted;
+mod ending;
 mod exports;
 mod figures;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ mod verdict;
 mod view;
 
 pub use compare::{CompareLatency, CompareOptions, CompareReport, CompareRow, Replicate, compare};
+pub use ending::unfinished;
 pub use figures::{Figure, NodeFigures, RunFigures};
 pub use gate::{
     Annotations, BaselineError, COMMENT_BYTES_MAX, GateLimits, GateReport, GateRow, Quantile,
@@ -34,6 +36,6 @@ pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
-    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Life, MeasureView, NodeView,
-    ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
+    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Gap, Life, MeasureView,
+    NodeView, ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
 };

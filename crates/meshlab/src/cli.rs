@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Give a prompt on the mesh of a run that was started with `--keep`
     Attach(PromptArguments),
     /// Say what is wrong with scenarios, without starting a node
@@ -82,8 +82,14 @@ pub(crate) struct HelpArguments {
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Scenarios, Lua files; several are run one after the other, and the worst exit code counts
-    #[arg(value_name = "SCENARIO", required = true)]
+    #[arg(value_name = "SCENARIO", required_unless_present = "resume")]
     pub(crate) scenarios: Vec<PathBuf>,
+    /// Go on with a run whose harness was killed, with what was left of its plan: its folder or its
+    /// name, such as chaos-soak/latest. All that was said of it then holds; SCENARIO only says
+    /// where the same file lies now
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["tag", "set", "seed", "network",
+        "node_env", "duration", "time_scale", "nodes", "keep", "repeat", "profile", "output"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Of these scenarios, run only those with this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
@@ -147,6 +153,7 @@ impl RunArguments {
     pub(crate) fn plain(scenario: PathBuf, network: Network, output: PathBuf) -> Self {
         Self {
             scenarios: vec![scenario],
+            resume: None,
             tag: None,
             set: Vec::new(),
             seed: None,

@@ -24,6 +24,7 @@ mod repeat;
 mod replay;
 mod report;
 mod repository;
+mod resume;
 mod revisions;
 mod run;
 mod signals;
