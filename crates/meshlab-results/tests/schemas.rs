@@ -17,9 +17,9 @@ fn the_schemas_are_those_of_the_types() {
         ("span", schema_for!(SpanRecord)),
         ("sample", schema_for!(Sample)),
         ("sample-minute", schema_for!(SampleMinute)),
-        ("baseline", schema_for!(Baseline)),
         ("counter", schema_for!(CounterSample)),
         ("counter-minute", schema_for!(CounterMinute)),
+        ("baseline", schema_for!(Baseline)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));
