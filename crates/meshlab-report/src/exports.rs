@@ -183,13 +183,15 @@ fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
 }
 
 /// Text in Markdown: no markup of its own, no new lines.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for c in clean(text).chars() {
         match c {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            // Nobody is called by the name of a node.
+            '@' => safe.push_str("&#64;"),
             '|' | '*' | '_' | '`' | '[' | ']' | '\\' => safe.extend(['\\', c]),
             c => safe.push(c),
         }
@@ -292,7 +294,7 @@ pub(crate) fn junit(record: &RunRecord, view: &RunView) -> String {
     report.to_string().unwrap_or_else(|error| format!("<!-- cannot be written: {error} -->"))
 }
 
-fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
+pub(crate) fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
     let mut status = match verdict {
         Verdict::Passed => return TestCaseStatus::success(),
         Verdict::Skipped(_) => TestCaseStatus::skipped(),

@@ -371,7 +371,7 @@ fn config(
 }
 
 /// A seed that is short enough to type again.
-fn draw_seed() -> Result<u64> {
+pub(crate) fn draw_seed() -> Result<u64> {
     let mut bytes = [0_u8; 4];
     // SAFETY: the kernel writes at most `len` bytes to a buffer of that length.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
