@@ -5,7 +5,8 @@ use std::{
 };
 
 use meshlab_model::{
-    BinaryRecord, Ceilings, DeclaredTest, NetworkMode, ParamValue, RunEvent, SourceLine, Trends,
+    BinaryRecord, Ceilings, DeclaredTest, NetworkMode, NoiseLimits, ParamValue, RunEvent,
+    SourceLine, Trends,
 };
 
 use crate::Replay;
@@ -60,6 +61,8 @@ pub struct RunConfig {
     /// Schedules of faults of another run, to be carried out in the place of those that would be
     /// drawn.
     pub replay: Option<Replay>,
+    /// What of the host is too noisy for a verdict on CPU or time.
+    pub noise: NoiseLimits,
     /// Samples in a second of CPU time, if the CPU time of every node is to be profiled.
     pub profile_hz: Option<u32>,
     /// Commit of the working tree.

@@ -21,6 +21,7 @@ use crate::{
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    noise::{self, HostNoise},
     profiles::Profiles,
     results::{Recorder, RunFolder, disk},
     state::State,
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) sampler: Mutex<Sampler>,
     pub(crate) samples: Mutex<Samples>,
     pub(crate) gates: Mutex<Gates>,
+    pub(crate) noise: Mutex<HostNoise>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -121,6 +123,7 @@ impl Engine {
             }
             NetworkMode::Host => None,
         };
+        let (watched, unwatched) = HostNoise::start(clock.now());
         let shared = Arc::new(Shared {
             runtime,
             folder,
@@ -130,6 +133,7 @@ impl Engine {
             sampler: Mutex::new(Sampler::new()),
             samples: Mutex::default(),
             gates: Mutex::default(),
+            noise: Mutex::new(watched),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::default(),
@@ -146,6 +150,9 @@ impl Engine {
             seed: shared.config.seed,
             replays: shared.config.replay.as_ref().map(|replay| replay.run.clone()),
         });
+        if let Some(why) = unwatched {
+            shared.warn(why);
+        }
         let engine = Self { shared };
         engine.begin();
         Ok(engine)
@@ -198,6 +205,7 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        noise::finish(&self.shared);
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -266,6 +274,7 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        noise::tick(&shared, &round.samples);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }

@@ -29,6 +29,7 @@ mod keep;
 mod kept;
 mod limits;
 mod nodes;
+mod noise;
 mod operator;
 mod packets;
 mod places;

@@ -8,6 +8,7 @@
 
 mod comparison;
 mod event;
+mod host;
 mod ids;
 mod limits;
 mod manifest;
@@ -21,6 +22,7 @@ pub use event::{
     Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
     TrafficMeasure,
 };
+pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use limits::{Ceilings, Resource, Trend, Trends};
 pub use manifest::{

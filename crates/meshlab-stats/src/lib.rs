@@ -8,6 +8,7 @@
 //!
 //! `cargo run --release -p meshlab-stats --example power` prints what the methods can see.
 
+mod drift;
 mod growth;
 mod latency;
 pub mod noise;
@@ -21,7 +22,9 @@ mod summary;
 
 pub use growth::{Growth, NODES_MIN, odd_one, warmup};
 pub use latency::Latency;
-pub use paired::{Paired, PairedError, Word, holm, words};
+pub use paired::{
+    FALSE_ALARMS, Paired, PairedError, Word, holm, holm_weighted, words, words_with_primary,
+};
 pub use proportion::Proportion;
 pub use sequential::{Decision, SequentialTest};
 pub use slope::{MinuteMedians, Slope};

@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use meshlab_engine::{Engine, Replay, RunConfig, results::RunFolder};
-use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
+use meshlab_model::{
+    BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent,
+};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, Script};
 use tokio::sync::{mpsc, oneshot};
@@ -340,6 +342,10 @@ fn config(
         ceilings: declaration.ceilings.clone(),
         trends: declaration.trends.clone(),
         replay: None,
+        noise: match arguments.ignore_noise {
+            true => NoiseLimits::NONE,
+            false => NoiseLimits::USUAL,
+        },
         profile_hz: arguments.profile.map(|_| arguments.profile_hz),
         commit: repository::commit(),
         listener: Some(listener),

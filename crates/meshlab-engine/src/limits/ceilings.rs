@@ -12,6 +12,20 @@ const GAP_PERIODS: u32 = 10;
 /// The least of such a gap.
 const GAP_MIN: Duration = Duration::from_secs(10);
 
+/// How far above a ceiling on CPU a sample on a noisy host has to be to be red all the same. Two
+/// threads that share a core each get about half of it, so its work takes at most about twice the
+/// CPU time; what is above that is the node's own doing.
+const NOISE_FACTOR: f64 = 2.0;
+
+/// A sample above a ceiling.
+#[derive(Debug, PartialEq)]
+pub(super) struct Above {
+    /// What was above what.
+    pub(super) why: String,
+    /// Whether a noisy host may be the cause.
+    pub(super) may_be_noise: bool,
+}
+
 /// A ceiling, and what was held against it.
 #[derive(Debug)]
 pub(super) struct Ceiling {
@@ -24,6 +38,8 @@ pub(super) struct Ceiling {
     highest: Option<(f64, NodeId, RunTime)>,
     /// Why some of it is not known.
     missing: Vec<String>,
+    /// The first sample above it that a noisy host may have caused, and how noisy it was.
+    disturbed: Option<String>,
     /// Nodes that ran and should have been sampled, and were not.
     unseen: Vec<String>,
 }
@@ -31,7 +47,22 @@ pub(super) struct Ceiling {
 impl Ceiling {
     pub(super) fn new(resource: Resource, limit: f64, every: Duration) -> Self {
         let (last, missing, unseen) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { resource, limit, every, last, seen: 0, highest: None, missing, unseen }
+        let (seen, highest, disturbed) = (0, None, None);
+        Self { resource, limit, every, last, seen, highest, missing, disturbed, unseen }
+    }
+
+    pub(super) fn resource(&self) -> Resource {
+        self.resource
+    }
+
+    /// Whether a sample was above it that a noisy host may have caused.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.disturbed.is_some()
+    }
+
+    /// Keeps the first of those for the end.
+    pub(super) fn disturb(&mut self, why: String) {
+        self.disturbed.get_or_insert(why);
     }
 
     fn gap_max(&self) -> Duration {
@@ -39,7 +70,7 @@ impl Ceiling {
     }
 
     /// Holds a sample against it; why it is broken, if it is.
-    pub(super) fn look(&mut self, node: &NodeId, sample: &Sample) -> Option<String> {
+    pub(super) fn look(&mut self, node: &NodeId, sample: &Sample) -> Option<Above> {
         let before = self.last.insert(node.clone(), (sample.at, sample.pid));
         if let Some((then, _)) = before.filter(|(_, pid)| *pid == sample.pid) {
             let gap = sample.at.since(then);
@@ -55,15 +86,19 @@ impl Ceiling {
         let value = value(sample, self.resource)?;
         let (resource, at) = (self.resource, sample.at);
         if !value.is_finite() {
-            return Some(format!("{resource} of {node} is no number at {at}"));
+            let why = format!("{resource} of {node} is no number at {at}");
+            return Some(Above { why, may_be_noise: false });
         }
         self.seen += 1;
         if self.highest.as_ref().is_none_or(|(highest, ..)| value > *highest) {
             self.highest = Some((value, node.clone(), at));
         }
         (value > self.limit).then(|| {
+            let may_be_noise = resource == Resource::Cpu && value <= self.limit * NOISE_FACTOR;
             let (value, limit) = (resource.amount(value), resource.amount(self.limit));
-            format!("{resource} of {node} was {value} at {at}, at most {limit} is allowed")
+            let why =
+                format!("{resource} of {node} was {value} at {at}, at most {limit} is allowed");
+            Above { why, may_be_noise }
         })
     }
 
@@ -95,6 +130,9 @@ impl Ceiling {
             self.seen,
             self.last.len()
         );
+        if let Some(disturbed) = self.disturbed {
+            return (Verdict::Inconclusive(disturbed), vec![note]);
+        }
         match self.missing.first() {
             Some(missing) => {
                 let notes = [note].into_iter().chain(self.missing.clone()).collect();

@@ -17,10 +17,14 @@ use meshlab_model::{
 };
 use meshlab_sampler::SampleRound;
 
-use self::{ceilings::Ceiling, trends::Series};
+use self::{
+    ceilings::{Above, Ceiling},
+    trends::Series,
+};
 use crate::{
     Engine, HostError,
     engine::lock,
+    noise::undecided,
     state::{Kind, State},
 };
 
@@ -47,6 +51,19 @@ struct Gate {
     /// Of the nodes of one mesh; of all that have none of their own if absent.
     mesh: Option<MeshId>,
     ceiling: Ceiling,
+}
+
+/// A ceiling that was broken.
+struct Broken {
+    claim: ClaimId,
+    opened: RunTime,
+    resource: Resource,
+}
+
+impl Broken {
+    fn of(gate: &Gate) -> Self {
+        Self { claim: gate.claim, opened: gate.opened, resource: gate.ceiling.resource() }
+    }
 }
 
 /// What of a sample limits are about; `None` where the sample does not say.
@@ -122,8 +139,10 @@ impl Engine {
                 gates.missed.remove(node);
                 let Some(own) = limited(&state, node) else { continue };
                 for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
-                    if let Some(why) = gate.ceiling.look(node, sample) {
-                        broken.push((gate.claim, gate.opened, why));
+                    let Some(above) = gate.ceiling.look(node, sample) else { continue };
+                    match self.excuse(&gate.ceiling, &above, sample.at) {
+                        Some(noise) => gate.ceiling.disturb(noise),
+                        None => broken.push((Broken::of(gate), above.why)),
                     }
                 }
                 if !gates.trends.is_empty() {
@@ -143,21 +162,37 @@ impl Engine {
                 for gate in gates.ceilings.iter().filter(|gate| gate.mesh == own) {
                     let why =
                         format!("{node} runs and cannot be sampled, {missed} times now: {error}");
-                    broken.push((gate.claim, gate.opened, why));
+                    broken.push((Broken::of(gate), why));
                 }
             }
             // A limit is broken once, by the first that was found above it.
             let mut told = BTreeSet::new();
-            broken.retain(|(claim, ..): &(ClaimId, RunTime, String)| told.insert(*claim));
+            broken.retain(|(gate, ..)| told.insert(gate.claim));
             gates.ceilings.retain(|gate| !told.contains(&gate.claim));
         }
         let stop = !broken.is_empty();
-        for (claim, opened, why) in broken {
-            let evidence = ClaimEvidence { notes: self.happening(), ..ClaimEvidence::default() };
+        for (Broken { claim, opened, resource }, why) in broken {
+            let mut notes = self.happening();
+            if resource == Resource::Cpu {
+                notes.push(self.noise_at(self.shared.clock.now(), true).line());
+            }
+            let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, Verdict::Failed(why), evidence);
         }
         if stop {
             self.shared.cancel.stop(EndReason::CeilingBroken);
+        }
+    }
+
+    /// Why a sample above a ceiling does not say whether the node is at fault, if it does not.
+    fn excuse(&self, ceiling: &Ceiling, above: &Above, at: RunTime) -> Option<String> {
+        if !above.may_be_noise {
+            return None;
+        }
+        let noise = self.noise_at(at, ceiling.is_disturbed());
+        match undecided(Verdict::Failed(above.why.clone()), &noise) {
+            Verdict::Inconclusive(why) => Some(why),
+            _ => None,
         }
     }
 
@@ -196,7 +231,9 @@ impl Engine {
             self.close_gate(gate);
         }
         for (claim, opened, resource, trend) in trends {
-            let (verdict, notes) = trends::judge(resource, trend, &series);
+            let (verdict, mut notes) = trends::judge(resource, trend, &series);
+            let (verdict, host) = self.on_this_host(resource, verdict, opened);
+            notes.extend(host);
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, verdict, evidence);
         }
@@ -234,7 +271,10 @@ impl Engine {
     }
 
     fn close_gate(&self, gate: Gate) {
-        let (verdict, notes) = gate.ceiling.close();
+        let resource = gate.ceiling.resource();
+        let (verdict, mut notes) = gate.ceiling.close();
+        let (verdict, host) = self.on_this_host(resource, verdict, gate.opened);
+        notes.extend(host);
         let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
         self.finish_limit(gate.claim, gate.opened, verdict, evidence);
     }

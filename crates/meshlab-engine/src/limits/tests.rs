@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{
-    NetworkMode::Host as HostNetwork, NodeId, Resource, RunEventKind, RunTime, Sample,
+    NetworkMode::Host as HostNetwork, NodeId, NoiseLimits, Resource, RunEventKind, RunTime, Sample,
     SampleSource, Trend, Verdict,
 };
 use meshlab_sampler::{SampleError, SampleRound};
 use meshlab_stats::{Stream, noise};
 
 use super::{ceilings::Ceiling, trends, trends::Series};
-use crate::{Limits, fixture::Bench};
+use crate::{Limits, fixture::Bench, noise::HostNoise};
 
 const HOUR: f64 = 3600.0;
 
@@ -37,11 +37,12 @@ fn a_ceiling_is_broken_by_one_sample_and_by_what_is_no_number() {
     let node = NodeId::from("node-2");
     let mut rss = ceiling(Resource::Rss, 200.0 * 1_048_576.0);
     assert_eq!(rss.look(&node, &sample("node-2", 1.0, 2e8)), None);
-    let why = rss.look(&node, &sample("node-2", 2.0, 3e8)).unwrap();
-    assert_eq!(why, "rss of node-2 was 286.1 MiB at 00:02.000, at most 200.0 MiB is allowed");
+    let above = rss.look(&node, &sample("node-2", 2.0, 3e8)).unwrap();
+    assert_eq!(above.why, "rss of node-2 was 286.1 MiB at 00:02.000, at most 200.0 MiB is allowed");
+    assert!(!above.may_be_noise, "memory does not depend on who else runs");
     let mut cpu = ceiling(Resource::Cpu, 0.25);
     let no_number = Sample { cpu: Some(f64::NAN), ..sample("node-2", 3.0, 1.0) };
-    assert_eq!(cpu.look(&node, &no_number).unwrap(), "cpu of node-2 is no number at 00:03.000");
+    assert_eq!(cpu.look(&node, &no_number).unwrap().why, "cpu of node-2 is no number at 00:03.000");
     let at_it = Sample { cpu: Some(0.25), ..sample("node-2", 4.0, 1.0) };
     assert_eq!(cpu.look(&node, &at_it), None);
 }
@@ -94,6 +95,39 @@ async fn the_run_stops_at_the_first_sample_above_and_says_what_went_on() {
     let wanted = "failed: threads of node-1 was 60 at 00:09.000, at most 50 is allowed; meanwhile: \
                   wedge_node on node-2, for ";
     assert!(one.starts_with(wanted), "{one}");
+}
+
+/// What comes of a ceiling of 25 % of a core on a host that others use so much of, and whether the
+/// run was stopped.
+async fn on_a_host(foreign: f64, cpu: f64) -> String {
+    let quarter = |config: &mut crate::RunConfig| {
+        config.ceilings = Limits { of: [(Resource::Cpu, 0.25)].into(), at: None };
+        config.noise = NoiseLimits::USUAL;
+    };
+    let bench = Bench::start_with(HostNetwork, 1, quarter).await;
+    lock(&bench);
+    let host =
+        HostNoise::of(RunTime { micros: 3_600_000_000 }, crate::noise::tests::sample(foreign));
+    *crate::engine::lock(&bench.engine.shared.noise) = host;
+    let sample = Sample { cpu: Some(cpu), ..sample("node-1", 9.0, 1e6) };
+    let round = SampleRound { samples: vec![sample], failed: Vec::new() };
+    bench.engine.judge_samples(&round);
+    let stopped = bench.engine.stopped().is_some();
+    let limits = limits_of(bench).await;
+    format!("stopped: {stopped}; {}", limits.join("\n"))
+}
+
+#[tokio::test]
+async fn on_a_noisy_host_a_ceiling_on_cpu_is_neither_green_nor_red() {
+    let all = [
+        ("quiet, below", on_a_host(0.05, 0.1).await),
+        ("quiet, above", on_a_host(0.05, 0.3).await),
+        ("noisy, below", on_a_host(0.6, 0.1).await),
+        ("noisy, above", on_a_host(0.6, 0.3).await),
+        ("noisy, far above", on_a_host(0.6, 0.9).await),
+    ];
+    let shown: Vec<String> = all.iter().map(|(what, said)| format!("{what}\n  {said}")).collect();
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 #[tokio::test]
