@@ -5,7 +5,7 @@ use std::{
 };
 
 use meshlab_model::{
-    BinaryRecord, Ceilings, DeclaredTest, NetworkMode, NoiseLimits, ParamValue, RunEvent,
+    BinaryRecord, Bound, Ceilings, DeclaredTest, NetworkMode, NoiseLimits, ParamValue, RunEvent,
     SourceLine, Trends,
 };
 
@@ -44,6 +44,8 @@ pub struct RunConfig {
     pub binaries: BTreeMap<String, BinaryRecord>,
     /// The most that a node may use at any sample.
     pub ceilings: Limits<Ceilings>,
+    /// Limits for some nodes or some of the time, and what is needed at least.
+    pub bounds: Limits<Vec<Bound>>,
     /// The most that nodes may grow by.
     pub trends: Limits<Trends>,
     /// Environment of single nodes: node, then name, then value.

@@ -125,6 +125,7 @@ impl Bench {
             keep: false,
             params: BTreeMap::new(),
             ceilings: Limits::default(),
+            bounds: Limits::default(),
             trends: Limits::default(),
             replay: None,
             // What a test of the engine says does not depend on who else uses this host.

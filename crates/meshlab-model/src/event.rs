@@ -647,7 +647,7 @@ pub enum EndReason {
     },
     /// The scenario's timeout passed.
     TimedOut,
-    /// A node was above a ceiling; the claim says which.
+    /// A limit was broken, a ceiling, a floor or a trend; the claim says which.
     CeilingBroken,
     /// The scenario is wrong.
     ScriptError,

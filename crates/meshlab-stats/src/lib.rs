@@ -2,12 +2,13 @@
 //!
 //! Owns summaries of a few repeated measurements (`summary.rs`), latency histograms
 //! (`latency.rs`), rates with their interval (`proportion.rs`), comparisons of two programs
-//! (`paired.rs`), slopes of one node (`slope.rs`) and of many (`growth.rs`), and seeded random
-//! numbers (`stream.rs`). It has no I/O, no clock, no runtime, and decides nothing: limits and
-//! verdicts are elsewhere.
+//! (`paired.rs`, `drift.rs`), slopes of one node (`slope.rs`), without its steps (`steps.rs`), of
+//! many (`growth.rs`) and by event (`churn.rs`), and seeded random numbers (`stream.rs`). It has no
+//! I/O, no clock, no runtime, and decides nothing: limits and verdicts are elsewhere.
 //!
 //! `cargo run --release -p meshlab-stats --example power` prints what the methods can see.
 
+mod churn;
 mod drift;
 mod growth;
 mod latency;
@@ -17,10 +18,12 @@ mod proportion;
 mod sequential;
 mod signed_rank;
 mod slope;
+mod steps;
 mod stream;
 mod summary;
 
-pub use growth::{Growth, NODES_MIN, odd_one, warmup};
+pub use churn::{per_event, troughs};
+pub use growth::{Growth, Leak, NODES_MIN, Warmup, goes_on, odd_one, settling, warmup};
 pub use latency::Latency;
 pub use paired::{
     FALSE_ALARMS, Paired, PairedError, Word, holm, holm_weighted, words, words_with_primary,
@@ -28,5 +31,6 @@ pub use paired::{
 pub use proportion::Proportion;
 pub use sequential::{Decision, SequentialTest};
 pub use slope::{MinuteMedians, Slope};
+pub use steps::without_steps;
 pub use stream::Stream;
 pub use summary::Summary;

@@ -340,6 +340,7 @@ fn config(
         keep: arguments.keep,
         params: declaration.params.clone(),
         ceilings: declaration.ceilings.clone(),
+        bounds: declaration.bounds.clone(),
         trends: declaration.trends.clone(),
         replay: None,
         noise: match arguments.ignore_noise {
