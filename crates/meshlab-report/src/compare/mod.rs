@@ -34,8 +34,9 @@ const ROUNDS_MIN: usize = 6;
 /// for one time of 370. With one run on each side nothing less is told from it.
 const RUNS_DIFFER: f64 = 3.0 * 0.0266 * std::f64::consts::SQRT_2;
 
-/// By how much the lengths of runs that are alike may differ.
-const LENGTHS_DIFFER: f64 = 1.5;
+/// By how much the lengths of runs that are alike may differ: a factor, and seconds beside it for
+/// what a busy host adds to a run that is short.
+const LENGTHS_DIFFER: (f64, f64) = (1.5, 10.0);
 
 /// What is to be known beside the runs.
 #[derive(Debug, Clone, Default)]
@@ -210,7 +211,7 @@ fn alike(
     let all = || before.iter().chain(after).map(length);
     if let (Some(least), Some(most)) = (all().min(), all().max())
         && differ.is_empty()
-        && most.as_secs_f64() > least.as_secs_f64() * LENGTHS_DIFFER
+        && most.as_secs_f64() > least.as_secs_f64() * LENGTHS_DIFFER.0 + LENGTHS_DIFFER.1
     {
         let (least, most) = (format_duration(least), format_duration(most));
         differ.push(format!("how long they took ({least} and {most})"));
