@@ -15,9 +15,11 @@ use tokio::{
 use crate::{IncomingSpan, LogLine, LogSink, RunClock, Selector};
 
 mod kept;
+mod live;
 mod metrics;
 
 use kept::{Id, Kept, Pairs};
+use live::Live;
 
 /// Memory for spans. Two hundred bytes a span, as nodes mostly say the same again: four minutes of
 /// 18 nodes with 500 spans a second, and hours where they are quiet.
@@ -60,6 +62,7 @@ struct Inner {
     received: BTreeMap<NodeId, u64>,
     counters: BTreeMap<NodeId, ReceiverCounters>,
     sink: Option<Sink>,
+    live: Live,
 }
 
 /// A span that was asked for.
@@ -142,18 +145,25 @@ impl SpanStore {
         for span in spans {
             inner.keep(&self.shared, &sender, arrived, span);
         }
+        inner.live.sweep(arrived);
         drop(inner);
         self.shared.version.send_modify(|version| *version += 1);
     }
 
     /// Matching spans by node; nodes without any are absent.
     pub fn count_by_node(&self, selector: &Selector) -> BTreeMap<NodeId, u64> {
-        let inner = self.lock();
-        inner
+        let mut inner = self.lock();
+        let now = self.shared.clock.now();
+        if let Some(counts) = inner.live.counts(selector, now) {
+            return counts;
+        }
+        let counts = inner
             .places(selector)
             .map(|(node, places)| (node.clone(), inner.all(selector, places).count() as u64))
             .filter(|(_, count)| *count > 0)
-            .collect()
+            .collect();
+        inner.live.follow(selector, &counts, now);
+        counts
     }
 
     /// Matching spans.
@@ -310,6 +320,7 @@ impl Inner {
         }
         let kept = Kept::new(record, happened, Arc::clone(node), name, &mut self.pairs);
         self.bytes += kept.bytes;
+        self.live.came(&kept);
         self.spans.push_back(kept);
         // The newest one stays, however large it is.
         while self.spans.len() > shared.capacity || (self.bytes > BYTES_MAX && self.spans.len() > 1)
@@ -322,6 +333,7 @@ impl Inner {
         let Some(oldest) = self.spans.pop_front() else { return };
         self.evicted += 1;
         self.bytes -= oldest.bytes;
+        self.live.went(&oldest);
         if let Some(nodes) = self.index.get_mut(&oldest.name) {
             if let Some(places) = nodes.get_mut(&*oldest.node) {
                 places.pop_front();
