@@ -68,7 +68,8 @@ fn ours(selectors: u64, senders: u64, seconds: Duration) {
     let to = http.local_addr().unwrap();
     let (started, now) = (Instant::now(), SystemTime::now());
     let started_unix_nanos = now.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let store = SpanStore::new(RunClock { started, started_unix_nanos }, 1_000_000);
+    let store =
+        SpanStore::with_rate(RunClock { started, started_unix_nanos }, 1_000_000, u64::MAX >> 32);
     let (stat, stat_of) = std::sync::mpsc::channel();
     let theirs = store.clone();
     // As in the harness: one thread does all of it.

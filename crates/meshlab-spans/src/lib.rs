@@ -18,6 +18,7 @@ mod http;
 mod logs;
 mod metrics;
 mod receiver;
+mod scan;
 mod selector;
 mod store;
 
@@ -31,4 +32,4 @@ pub use logs::{LogLine, LogSink};
 pub use metrics::{METRIC_NAMES_MAX, MetricKind, MetricNumber, MetricValue};
 pub use receiver::{Receiver, ReceiverError};
 pub use selector::Selector;
-pub use store::{Found, ReceiverCounters, SpanStore};
+pub use store::{Found, ReceiverCounters, SPANS_A_SECOND_MAX, SpanStore};

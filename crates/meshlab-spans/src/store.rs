@@ -14,10 +14,13 @@ use tokio::{
 
 use crate::{IncomingSpan, LogLine, LogSink, RunClock, Selector};
 
+mod flood;
 mod kept;
 mod live;
 mod metrics;
 
+use flood::Allowance;
+pub use flood::SPANS_A_SECOND_MAX;
 use kept::{Id, Kept, Pairs};
 use live::Live;
 
@@ -45,6 +48,9 @@ struct Shared {
     /// The latest value of each metric.
     metrics: Mutex<metrics::Metrics>,
     log_sink: Mutex<Option<LogSink>>,
+    allowances: Mutex<BTreeMap<NodeId, Allowance>>,
+    /// Spans a second that a node may send.
+    rate: u64,
     version: watch::Sender<u64>,
 }
 
@@ -92,6 +98,8 @@ pub struct ReceiverCounters {
     pub metrics_refused: u64,
     /// Connections refused because too many were open.
     pub refused: u64,
+    /// Spans refused because the node sent more than a node may.
+    pub flooded: u64,
     /// What was wrong with the first malformed request.
     pub first_problem: Option<String>,
 }
@@ -100,12 +108,19 @@ impl SpanStore {
     /// A store that keeps `capacity` spans in memory, or as many as fit in 24 MiB; older ones are
     /// evicted and counted.
     pub fn new(clock: RunClock, capacity: usize) -> Self {
+        Self::with_rate(clock, capacity, SPANS_A_SECOND_MAX)
+    }
+
+    /// The same where a node may send so many spans a second in the long run.
+    pub fn with_rate(clock: RunClock, capacity: usize, rate: u64) -> Self {
         let shared = Shared {
             clock,
             capacity: capacity.max(1),
             inner: Mutex::default(),
             metrics: Mutex::default(),
             log_sink: Mutex::default(),
+            allowances: Mutex::default(),
+            rate,
             version: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
