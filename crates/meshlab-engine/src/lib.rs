@@ -4,7 +4,8 @@
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
 //! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
-//! in `replay.rs`; `rounds.rs` compares two programs, `limits/` holds nodes to what they may use;
+//! in `replay.rs`; `resume.rs` is what is left of a run whose harness was killed; `rounds.rs`
+//! compares two programs, `limits/` holds nodes to what they may use;
 //! `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh for whoever
 //! attaches.
 //!
@@ -40,6 +41,7 @@ mod profiles;
 mod prometheus;
 mod relay;
 mod replay;
+mod resume;
 mod rounds;
 mod state;
 mod subject;
@@ -66,6 +68,7 @@ pub use meshlab_faults::{
 pub use meshlab_results as results;
 pub use meshlab_spans::{Collector, Condition, ForwardError};
 pub use replay::{Replay, ReplayError};
+pub use resume::{Resume, ResumeError};
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.
 pub fn fault_needs_lab(name: &str) -> bool {

@@ -6,6 +6,7 @@
 //! It does no I/O, reads no clock and knows no runtime: everything here is a value that can be
 //! written to `results/<run>/` and read back years later.
 
+mod baseline;
 mod comparison;
 mod event;
 mod ids;
@@ -15,6 +16,7 @@ mod quantity;
 mod record;
 mod verdict;
 
+pub use baseline::{BASELINE_SCHEMA, Baseline, BaselineFigure, Conditions, FigureKey};
 pub use comparison::{Measure, Round};
 pub use event::{
     ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,

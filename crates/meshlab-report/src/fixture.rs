@@ -1,5 +1,7 @@
 //! A made-up run for tests and for the example that draws a page. No part of the interface.
 
+pub mod steady;
+
 use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;
@@ -59,7 +61,17 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
     let place = ChaosPlace { chaos, place: 1 };
     let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };
     vec![
-        (950, K::ChaosPlanned { chaos, test, seed: 42, on: vec![node(1), node(4)], plan }),
+        (
+            950,
+            K::ChaosPlanned {
+                chaos,
+                test,
+                seed: 42,
+                on: vec![node(1), node(4)],
+                plan,
+                length_micros: None,
+            },
+        ),
         (5110, K::ChaosSkipped { place, why: HOSTILE.into() }),
         (5120, K::ChaosFinished { chaos, tally, early: Some(HOSTILE.into()) }),
     ]

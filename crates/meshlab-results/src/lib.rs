@@ -54,6 +54,7 @@ mod minutes;
 mod reader;
 mod record;
 mod recorder;
+mod resume;
 mod stream;
 mod writer;
 
@@ -64,6 +65,7 @@ pub use fuzz::fuzz_segment;
 pub use reader::{ResultsError, RunRecord, read_run};
 pub use record::{Filter, HARNESS, Record};
 pub use recorder::Recorder;
+pub use resume::Reopened;
 pub use stream::{Recorded, Records};
 
 /// Names of the files in a run's folder.

@@ -39,6 +39,10 @@ pub enum ResultsError {
         /// What the parser said.
         error: serde_json::Error,
     },
+    /// The manifest is not what was written.
+    #[error("{} is damaged: its checksum does not hold, so it is not what was written; take it \
+        from a copy of the run, for without it nothing says what was run", .0.display())]
+    Checksum(PathBuf),
     /// Written by a harness with another format.
     #[error("{} has schema {found}, this meshlab reads schemas {OLDEST_SCHEMA} to \
         {MANIFEST_SCHEMA}; use the version of meshlab that wrote it, or a newer one",
@@ -149,6 +153,11 @@ fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {
     };
     let damaged = |error| ResultsError::Manifest { path: path.clone(), error };
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    // Manifests of the first runs have no checksum.
+    let text = bytes.trim_ascii_end();
+    if checked::is_sealed(text) && checked::open(text).is_none() {
+        return Err(ResultsError::Checksum(path));
+    }
     let known = u64::from(OLDEST_SCHEMA)..=u64::from(MANIFEST_SCHEMA);
     match value.get("schema").and_then(serde_json::Value::as_u64) {
         Some(found) if !known.contains(&found) => {
@@ -259,5 +268,22 @@ mod tests {
         assert!(error.to_string().contains("has schema 99"), "{error}");
         write("{\"schema\": 1");
         assert!(read_run(folder.path()).unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[test]
+    fn a_manifest_that_was_changed_is_refused_and_one_without_a_checksum_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file::MANIFEST);
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schema-1/manifest.json");
+        let plain = std::fs::read(source).unwrap();
+        std::fs::write(&path, &plain).unwrap();
+        let read = read_run(folder.path()).unwrap().manifest;
+        let sealed = checked::seal(serde_json::to_vec_pretty(&read).unwrap());
+        std::fs::write(&path, &sealed).unwrap();
+        assert_eq!(read_run(folder.path()).unwrap().manifest, read);
+        let changed = String::from_utf8(sealed).unwrap().replace("\"seed\": ", "\"seed\": 1");
+        std::fs::write(&path, changed).unwrap();
+        let told = read_run(folder.path()).unwrap_err().to_string();
+        assert!(told.contains("manifest.json is damaged: its checksum does not hold"), "{told}");
     }
 }

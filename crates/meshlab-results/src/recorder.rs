@@ -28,7 +28,8 @@ use crate::{
     checked, file,
     minutes::{CounterMinutes, Minutes},
     record::Record,
-    writer::{Batch, SEGMENT_BYTES, Segments},
+    resume::{self, Reopened},
+    writer::{self, Batch, SEGMENT_BYTES, Segments},
 };
 
 /// How often spans and samples are written, so that a killed run loses little.
@@ -153,11 +154,12 @@ impl Recorder {
         listener: Option<SyncSender<Arc<RunEvent>>>,
         segment_bytes: u64,
     ) -> io::Result<Self> {
-        let text = serde_json::to_vec_pretty(manifest)?;
+        let text = checked::seal(serde_json::to_vec_pretty(manifest)?);
         write_synced(&folder.join(file::MANIFEST), &text)?;
         write_synced(&folder.join(file::SCRIPT), script.as_bytes())?;
         let path = folder.join(file::EVENTS);
         let events = File::options().append(true).create_new(true).open(&path)?;
+        resume::lock(&events)?;
         let spans = Segments::create(folder, file::SPANS, segment_bytes)?;
         let samples = Segments::create(folder, file::SAMPLES, segment_bytes)?;
         let minutes = Segments::create(folder, file::MINUTES, segment_bytes)?;
@@ -165,6 +167,44 @@ impl Recorder {
         let by_minute = Segments::create(folder, file::COUNTER_MINUTES, segment_bytes)?;
         let events = Events { last_seq: 0, manual: false, path, file: events };
         Self::over(events, [spans, samples, minutes, counters, by_minute], started, listener)
+    }
+
+    /// Goes on with a record that has no end: events after the last that is whole, spans and
+    /// samples in segments of their own. `started` is when the run's clock was zero, `last_seq` the
+    /// number of the last event, `samples` are those whose minute was not over.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn go_on(
+        reopened: Reopened,
+        last_seq: u64,
+        samples: impl Iterator<Item = Sample>,
+        started: Instant,
+        listener: Option<SyncSender<Arc<RunEvent>>>,
+    ) -> io::Result<Self> {
+        let segments = |kind| Segments::go_on(&reopened.folder, kind, SEGMENT_BYTES);
+        let segments = [
+            segments(file::SPANS)?,
+            segments(file::SAMPLES)?,
+            segments(file::MINUTES)?,
+            segments(file::COUNTERS)?,
+            segments(file::COUNTER_MINUTES)?,
+        ];
+        let Reopened { path, file, .. } = reopened;
+        let recorder = Self::over(
+            Events { last_seq, manual: false, path, file },
+            segments,
+            started,
+            listener,
+        )?;
+        let mut waiting = recorder.queue.lock();
+        for sample in samples {
+            if let Some(over) = waiting.open_minutes.add(&sample) {
+                waiting.add(&over, |waiting| &mut waiting.minutes);
+            }
+        }
+        drop(waiting);
+        Ok(recorder)
     }
 
     fn over(
@@ -175,8 +215,9 @@ impl Recorder {
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = Arc::clone(&queue);
+        let log = events.file.try_clone()?;
         let writer = thread::Builder::new().name("recorder".into());
-        let writer = writer.spawn(move || write(&theirs, segments))?;
+        let writer = writer.spawn(move || write(&theirs, segments, &log))?;
         Ok(Self {
             started,
             events: Mutex::new(events),
@@ -305,9 +346,10 @@ impl Events {
 }
 
 /// The writer's thread: writes what waits, each second or as soon as there is much of it.
-fn write(queue: &Queue, mut kinds: [Segments; KINDS]) {
+fn write(queue: &Queue, mut kinds: [Segments; KINDS], events: &File) {
     // Whatever ends this thread, nobody waits for it for ever.
     let _gone = Gone(queue);
+    let mut synced = Instant::now();
     loop {
         let (batches, flushes, stop) = next(queue);
         let mut lost = 0;
@@ -317,6 +359,10 @@ fn write(queue: &Queue, mut kinds: [Segments; KINDS]) {
                 lost += records;
                 queue.fail(why);
             }
+        }
+        if stop || synced.elapsed() >= WRITE_EVERY {
+            synced = Instant::now();
+            sync(queue, &mut kinds, events);
         }
         if stop {
             for segments in &mut kinds {
@@ -333,6 +379,18 @@ fn write(queue: &Queue, mut kinds: [Segments; KINDS]) {
         if stop {
             return;
         }
+    }
+}
+
+/// Brings everything that was written to the disk.
+fn sync(queue: &Queue, kinds: &mut [Segments; KINDS], events: &File) {
+    for segments in kinds {
+        if let Err(why) = segments.sync() {
+            queue.fail(why);
+        }
+    }
+    if let Err(error) = writer::sync(events) {
+        queue.fail(format!("{} cannot be synced: {error}", file::EVENTS));
     }
 }
 

@@ -63,6 +63,8 @@ struct Inner {
     /// Attributes that spans share.
     pairs: Pairs,
     evicted: u64,
+    /// What arrived before this moment never was in memory.
+    began: RunTime,
     last_seq: u64,
     index: BTreeMap<Arc<str>, BTreeMap<NodeId, VecDeque<u64>>>,
     received: BTreeMap<NodeId, u64>,
@@ -124,6 +126,19 @@ impl SpanStore {
             version: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Goes on after `last_seq` spans of the same run, which came before `began` and are only in
+    /// its record.
+    pub fn go_on(&self, began: RunTime, last_seq: u64) {
+        let mut inner = self.lock();
+        (inner.began, inner.last_seq) = (began, last_seq);
+    }
+
+    /// What arrived before this moment never was in memory: the run was gone on with then. Zero
+    /// for a run in one part.
+    pub fn began(&self) -> RunTime {
+        self.lock().began
     }
 
     /// Hands every span that arrives from now on to `sink`, in order, while the store is locked:
@@ -241,7 +256,7 @@ impl SpanStore {
         let inner = self.lock();
         // Spans are evicted in order of arrival, and none arrives before it happened.
         let oldest = inner.spans.front().map(|kept| kept.arrived);
-        inner.evicted == 0 || oldest.is_some_and(|oldest| oldest < since)
+        since >= inner.began && (inner.evicted == 0 || oldest.is_some_and(|oldest| oldest < since))
     }
 
     /// Names that are in memory, with how often.

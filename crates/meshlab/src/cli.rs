@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Give a prompt on the mesh of a run that was started with `--keep`
     Attach(PromptArguments),
     /// Say what is wrong with scenarios, without starting a node
@@ -50,6 +50,18 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
     Profile(ProfileArguments),
+    /// Hold a finished run against ceilings and earlier runs; for CI
+    Gate(crate::gate::GateArguments),
+    /// Write down what several runs of a scenario came to, for `meshlab gate --baseline`
+    Baseline(crate::gate::BaselineArguments),
+    /// Say what a change did: finished runs of two programs beside each other
+    Compare(crate::compare::CompareArguments),
+    /// Run two programs in rounds of one scenario, interleaved, and say what the change did
+    Ab(crate::ab::AbArguments),
+    /// Show what runs of a scenario came to over time, and where it changed
+    History(crate::history::HistoryArguments),
+    /// Find the commit with which a scenario became red, however rarely it is
+    Bisect(crate::bisect::BisectArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Remove what a killed harness left on this host: processes and control groups
@@ -70,8 +82,14 @@ pub(crate) struct HelpArguments {
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Scenarios, Lua files; several are run one after the other, and the worst exit code counts
-    #[arg(value_name = "SCENARIO", required = true)]
+    #[arg(value_name = "SCENARIO", required_unless_present = "resume")]
     pub(crate) scenarios: Vec<PathBuf>,
+    /// Go on with a run whose harness was killed, with what was left of its plan: its folder or its
+    /// name, such as chaos-soak/latest. All that was said of it then holds; SCENARIO only says
+    /// where the same file lies now
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["tag", "set", "seed", "network",
+        "node_env", "duration", "time_scale", "nodes", "keep", "repeat", "profile", "output"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Of these scenarios, run only those with this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
@@ -135,6 +153,7 @@ impl RunArguments {
     pub(crate) fn plain(scenario: PathBuf, network: Network, output: PathBuf) -> Self {
         Self {
             scenarios: vec![scenario],
+            resume: None,
             tag: None,
             set: Vec::new(),
             seed: None,
@@ -409,19 +428,19 @@ pub(crate) fn moment(text: &str) -> Result<RunTime, String> {
     Ok(RunTime { micros: (seconds * 1e6).round() as u64 })
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     let share = number.map(|percent| percent / 100.0);
     let share = share.filter(|share| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "it is a share with a percent sign, for example `5%`".to_owned())
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
+pub(crate) fn time_scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale| (0.001..=1000.0).contains(scale));
     scale.ok_or_else(|| "it is a number from 0.001 to 1000, for example 0.1".to_owned())
 }
 
-fn set(text: &str) -> Result<(String, String), String> {
+pub(crate) fn set(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if name.is_empty() {
         return Err("write NAME=VALUE".to_owned());
@@ -429,7 +448,7 @@ fn set(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

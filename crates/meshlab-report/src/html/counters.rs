@@ -10,7 +10,7 @@ pub(super) fn section(view: &RunView, measured: &Measured) -> Markup {
     let counted = &measured.counted;
     html! { @if !counted.values.is_empty() {
         h2 { "Counters" }
-        @for (title, curves) in counted.curves() { h3 { (title) } (plot(curves, view)) }
+        @for (title, curves) in counted.curves() { h3 { (title) } (plot(curves, view, 1.0)) }
         h3 { "Last value of each, and the greatest where it is another" }
         div class="scroll" { table {
             tr { th { "name" } @for id in view.nodes.keys() { th { (id) } } }

@@ -44,7 +44,8 @@ pub(crate) fn page(
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy"
-                    content="default-src 'none'; style-src 'unsafe-inline'";
+                    content=(format!("default-src 'none'; style-src 'unsafe-inline'; script-src \
+                        '{}'", plots::SCRIPT_HASH));
                 title { (view.verdict().word()) " - " (manifest.scenario) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
@@ -106,6 +107,8 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
     html! {
         h1 { (manifest.scenario) ": " (word(&verdict)) }
         @if let Some(why) = verdict.reason() { p { (clean(why)) } }
+        @if let Some(told) = crate::ending::unfinished(record) { p { (clean(&told)) } }
+        @for gap in &view.gaps { p { b { "Gap" } " " (clean(&gap.told())) } }
         @let damage = record.all_damage();
         @if !damage.is_empty() {
             p class="v broken" { "The record is damaged" }
