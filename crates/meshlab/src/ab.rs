@@ -124,7 +124,7 @@ pub(crate) fn ab(arguments: &AbArguments) -> Result<ExitCode> {
         println!("\nround {} of {}, {}", round + 1, arguments.rounds, names[turn]);
         // Both runs of a round have the same seed: the same schedule of faults.
         let one = arguments.run.with(&arguments.scenario, program, seed + u64::from(round));
-        let (code, folder) = run::execute(&arguments.scenario, &one, None)?;
+        let (code, folder) = run::execute(&arguments.scenario, &one, run::Settled::default())?;
         let says_something =
             matches!(code, ExitCode::Passed | ExitCode::ClaimFailed | ExitCode::Inconclusive);
         let (true, Some(folder)) = (says_something, folder) else {

@@ -119,7 +119,7 @@ fn look(
         println!("\n{}, run {} of at most {}", builder.title(commit), number + 1, arguments.times);
         // The same seeds for all commits.
         let one = arguments.run.with(&arguments.scenario, &program, seed + u64::from(number));
-        let (code, _) = run::execute(&arguments.scenario, &one, None)
+        let (code, _) = run::execute(&arguments.scenario, &one, run::Settled::default())
             .with_context(|| format!("failed to run {commit}"))?;
         let red = match code {
             ExitCode::Passed => false,
