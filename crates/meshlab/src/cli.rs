@@ -134,6 +134,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "5%",
         requires = "repeat")]
     pub(crate) flaky_above: f64,
+    /// Judge CPU and time also on a host that is noisy; else what is measured there stays undecided
+    #[arg(long)]
+    pub(crate) ignore_noise: bool,
     /// Take a profile of every node from its start to its end; `cpu` needs `perf`
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) profile: Option<ProfileKind>,
@@ -167,6 +170,7 @@ impl RunArguments {
             repeat: None,
             flaky_below: 0.01,
             flaky_above: 0.05,
+            ignore_noise: false,
             profile: None,
             profile_hz: 99,
             watch: WatchArguments::default(),
