@@ -1,21 +1,21 @@
 //! The engine of one run: what it holds, how it begins, how it ends.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use meshlab_fleet::Fleet;
 use meshlab_lab::Lab;
 use meshlab_model::{
-    ByteSize, ChaosId, EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, RunEventKind, RunTime,
-    SampleSource, SourceLine,
+    ByteSize, ChaosId, EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind,
+    RunTime, SampleSource, SourceLine,
 };
 use meshlab_sampler::Sampler;
-use meshlab_spans::{RunClock, SpanStore};
+use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -24,8 +24,10 @@ use crate::{
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    live::Live,
+    logs::Logs,
     profiles::Profiles,
-    results::{Recorder, RunFolder, disk},
+    results::{Recorder, RunFolder, disk, file},
     resume::Carried,
     state::State,
     usage::Samples,
@@ -62,6 +64,12 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
+    pub(crate) logs: Logs,
+    pub(crate) live: Live,
+    /// Where spans are sent on to, if anywhere.
+    pub(crate) forward: OnceLock<Arc<Forward>>,
+    /// Nodes of which it was told that they count more than is kept.
+    pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
@@ -69,7 +77,7 @@ pub(crate) struct Shared {
     pub(crate) began: RunTime,
     /// Schedules that are gone on with.
     pub(crate) carried: BTreeMap<ChaosId, Carried>,
-    ticks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) ticks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -78,11 +86,18 @@ impl Shared {
     }
 
     pub(crate) fn event(&self, kind: RunEventKind) -> RunTime {
-        self.recorder.event(kind, None)
+        self.tell(kind, None)
     }
 
     pub(crate) fn event_at(&self, kind: RunEventKind, at: SourceLine) -> RunTime {
-        self.recorder.event(kind, Some(at))
+        self.tell(kind, Some(at))
+    }
+
+    fn tell(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        let copy = kind.clone();
+        let at = self.recorder.event(kind, source);
+        self.live.event(self, at, &copy);
+        at
     }
 
     pub(crate) fn warn(&self, text: String) {
@@ -120,6 +135,7 @@ impl Engine {
             }
             NetworkMode::Host => None,
         };
+        let logs = Logs::new(folder.results.join(file::LOGS));
         let shared = Arc::new(Shared {
             runtime,
             folder,
@@ -134,6 +150,10 @@ impl Engine {
             state: Mutex::new(state),
             captures: Mutex::default(),
             profiles: Mutex::default(),
+            told_counters: Mutex::default(),
+            logs,
+            live: Live::default(),
+            forward: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -155,7 +175,16 @@ impl Engine {
         self.shared.store.set_sink(Box::new(move |span| {
             if let Some(shared) = weak.upgrade() {
                 shared.recorder.span(span);
+                if let Some(forward) = shared.forward.get() {
+                    forward.offer(span);
+                }
                 lock(&shared.views).apply(span);
+            }
+        }));
+        let weak = Arc::downgrade(&self.shared);
+        self.shared.store.set_log_sink(Box::new(move |node, lines| {
+            if let Some(shared) = weak.upgrade() {
+                shared.logs.write(node, lines, jiff::Timestamp::now());
             }
         }));
         lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());
@@ -195,6 +224,10 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        // What nodes sent as they ended.
+        crate::counters::record(&self.shared, self.shared.clock.now());
+        crate::counters::tell_refused(&self.shared);
+        crate::forward::finish(&self.shared).await;
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -320,7 +353,8 @@ async fn sample_tick(shared: Arc<Shared>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
-        let round = lock(&shared.sampler).sample(shared.clock.now());
+        let at = shared.clock.now();
+        let round = lock(&shared.sampler).sample(at);
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {
@@ -330,6 +364,8 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        shared.live.round(&round.samples);
+        crate::counters::record(&shared, at);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }

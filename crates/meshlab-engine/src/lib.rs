@@ -21,19 +21,24 @@ mod claims;
 mod clean;
 mod commands;
 mod config;
+mod counters;
 mod engine;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod forward;
 mod host;
 mod keep;
 mod kept;
 mod limits;
+mod live;
+mod logs;
 mod nodes;
 mod operator;
 mod packets;
 mod places;
 mod profiles;
+mod prometheus;
 mod relay;
 mod replay;
 mod resume;
@@ -49,6 +54,7 @@ pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, Limits, NODE_BINARY, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
+pub use forward::forward_record;
 pub use host::{
     Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw,
     FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured, MeshOptions,
@@ -60,7 +66,7 @@ pub use meshlab_faults::{
 };
 /// The results format, from its crate.
 pub use meshlab_results as results;
-pub use meshlab_spans::Condition;
+pub use meshlab_spans::{Collector, Condition, ForwardError};
 pub use replay::{Replay, ReplayError};
 pub use resume::{Resume, ResumeError};
 

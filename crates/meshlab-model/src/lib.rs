@@ -27,5 +27,8 @@ pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
-pub use record::{Sample, SampleMinute, SampleSource, SpanRecord, Spread, TelemetryCount};
+pub use record::{
+    CounterMinute, CounterSample, Sample, SampleMinute, SampleSource, SpanRecord, Spread,
+    TelemetryCount,
+};
 pub use verdict::{ExitCode, Verdict};

@@ -169,8 +169,13 @@ fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
         })
         .collect();
     let use_of = measured.usage(Some(id));
+    let counters = measured.counted.values.iter().filter_map(|(name, of)| {
+        let value = of.iter().find(|(node, _)| node.as_str() == id)?.1;
+        Some((name.clone(), json!({ "last": value.last, "max": value.max })))
+    });
     json!({ "node": id, "mesh": node.mesh, "role": node.role, "lives": lives,
         "telemetry": telemetry,
+        "counters": Value::Object(counters.collect()),
         "resources": use_of.map(|usage| json!({ "cpu_mean": usage.cpu_mean,
             "cpu_max": usage.cpu_max, "rss_last_bytes": usage.rss_last,
             "rss_max_bytes": usage.rss_max, "open_files_max": usage.files_max,

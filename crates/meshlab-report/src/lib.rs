@@ -6,12 +6,14 @@
 //! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
 //! starts nothing and measures nothing.
 
+mod counted;
 mod ending;
 mod exports;
 #[doc(hidden)]
 pub mod fixture;
 mod html;
 mod measured;
+mod perfetto;
 mod render;
 mod terminal;
 mod text;
@@ -19,6 +21,7 @@ mod verdict;
 mod view;
 
 pub use ending::unfinished;
+pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{

@@ -82,6 +82,10 @@ pub mod file {
     pub const SAMPLES: &str = "samples";
     /// Folder of segments with [`SampleMinute`](meshlab_model::SampleMinute)s.
     pub const MINUTES: &str = "minutes";
+    /// Folder of segments with [`CounterSample`](meshlab_model::CounterSample)s.
+    pub const COUNTERS: &str = "counters";
+    /// Folder of segments with [`CounterMinute`](meshlab_model::CounterMinute)s.
+    pub const COUNTER_MINUTES: &str = "counter_minutes";
     /// Folder with one `<node>.log` for each node: its stdout and stderr.
     pub const LOGS: &str = "logs";
     /// Folder with a pcapng file for each of the first faults that went wrong: the packets before.

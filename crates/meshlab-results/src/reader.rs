@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meshlab_model::{MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SampleMinute, SpanRecord};
+use meshlab_model::{
+    CounterMinute, CounterSample, MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SampleMinute,
+    SpanRecord,
+};
 
 use crate::{Record, Recorded, checked, file};
 
@@ -70,6 +73,10 @@ pub struct RunRecord {
     /// The same by the minute. A minute is written when it is over, so a run that was killed lacks
     /// its last one; schema 1 has none.
     pub minutes: Recorded<SampleMinute>,
+    /// Numbers of the nodes themselves, where they changed; runs before they were kept have none.
+    pub counters: Recorded<CounterSample>,
+    /// The same by the minute.
+    pub counter_minutes: Recorded<CounterMinute>,
     /// What could not be read, a sentence each. A run that was killed ends in half a line.
     pub damage: Vec<String>,
 }
@@ -78,7 +85,13 @@ impl RunRecord {
     /// [`RunRecord::damage`], and what was found since in spans and samples that were read.
     pub fn all_damage(&self) -> Vec<String> {
         let mut all = self.damage.clone();
-        let found = [self.spans.damage(), self.samples.damage(), self.minutes.damage()];
+        let found = [
+            self.spans.damage(),
+            self.samples.damage(),
+            self.minutes.damage(),
+            self.counters.damage(),
+            self.counter_minutes.damage(),
+        ];
         for found in found.into_iter().flatten() {
             if !all.contains(&found) {
                 all.push(found);
@@ -110,6 +123,8 @@ pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
         spans: records(folder, old, &mut damage),
         samples: records(folder, old, &mut damage),
         minutes: if old { Recorded::default() } else { records(folder, old, &mut damage) },
+        counters: later(folder, &mut damage),
+        counter_minutes: later(folder, &mut damage),
         manifest,
         damage,
     })
@@ -117,6 +132,14 @@ pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
 
 fn records<T: Record>(folder: &Path, old: bool, damage: &mut Vec<String>) -> Recorded<T> {
     if old { Recorded::in_lines(folder, damage) } else { Recorded::in_segments(folder, damage) }
+}
+
+/// Records of a kind that runs did not have at first: without their folder there are none.
+fn later<T: Record>(folder: &Path, damage: &mut Vec<String>) -> Recorded<T> {
+    match folder.join(T::FOLDER).is_dir() {
+        true => Recorded::in_segments(folder, damage),
+        false => Recorded::default(),
+    }
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshlab_model::RunTime;
 
+use crate::{export::ExportArguments, watch::WatchArguments};
+
 /// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
 #[derive(Debug, Parser)]
 #[command(
@@ -36,12 +38,14 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
-    /// Ask a run's record in SQL: tables events, spans, samples, span_counts
+    /// Ask a run's record in SQL: tables events, spans, samples, counters, span_counts
     Query(QueryArguments),
     /// Show spans of a run, by name, node, attribute and time
     Spans(SpansArguments),
     /// Show the lines of a node's log around a moment
     Logs(LogsArguments),
+    /// Write a run's record in forms that other tools open: a Perfetto trace, OTLP to a collector
+    Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
@@ -125,6 +129,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) profile_hz: u32,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Folder in which results/, reports/ and profiles/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -151,6 +157,7 @@ impl RunArguments {
             flaky_above: 0.05,
             profile: None,
             profile_hz: 99,
+            watch: WatchArguments::default(),
             output,
         }
     }
@@ -395,7 +402,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A moment of a run: a length of time since its start, or `[H:]MM:SS[.mmm]`.
-fn moment(text: &str) -> Result<RunTime, String> {
+pub(crate) fn moment(text: &str) -> Result<RunTime, String> {
     if !text.contains(':') {
         return duration(text).map(RunTime::from_duration);
     }

@@ -8,6 +8,7 @@ mod check;
 mod clean;
 mod cli;
 mod doctor;
+mod export;
 mod help;
 mod list;
 mod profile;
@@ -21,6 +22,7 @@ mod resume;
 mod run;
 mod signals;
 mod start;
+mod watch;
 
 use std::process;
 
@@ -45,6 +47,7 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     attach, check,
     cli::{Network, RunArguments},
-    programs, repeat, repository, resume, signals,
+    programs, repeat, repository, resume, signals, watch,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
@@ -176,6 +176,7 @@ pub(crate) fn execute(
             return Ok((ExitCode::ScriptError, None));
         }
     };
+    let watch = watch::open(&arguments.watch)?;
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
     let before = resume.as_ref().map(|resume| resume.events().to_vec()).unwrap_or_default();
     let view = show(events, &script, &before);
@@ -195,6 +196,7 @@ pub(crate) fn execute(
     let folder = {
         let engine = Engine::start(config, runtime.handle().clone()).context("failed to begin")?;
         let folder = engine.folder().clone();
+        watch::begin(&engine, &arguments.watch, watch)?;
         runtime.block_on(drive(engine, scripts));
         folder
     };

@@ -74,6 +74,8 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         host: meshlab_model::HostFacts::default(),
     };
     RunRecord {
+        counters: Vec::new().into(),
+        counter_minutes: Vec::new().into(),
         folder: "results/x/1".into(),
         manifest,
         script,

@@ -5,6 +5,7 @@
 mod chaos;
 mod charts;
 mod comparison;
+mod counters;
 mod hands;
 mod lanes;
 mod packets;
@@ -62,6 +63,10 @@ pub(crate) fn page(
                 (hands::section(view))
                 h2 { "Resources" } (limits(view)) (resources(view, measured))
                 (plots::plots(view, measured))
+                (counters::section(view, measured))
+                @if !measured.memory.is_empty() || !measured.counted.values.is_empty() {
+                    (plots::script())
+                }
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))
                 }

@@ -34,9 +34,13 @@ pub(super) fn plots(view: &RunView, measured: &Measured) -> Markup {
         @if any {
             h3 { "Open files" } (plot(&measured.files, view, 1.0))
             h3 { "Threads" } (plot(&measured.threads, view, 1.0))
-            script { (PreEscaped(SCRIPT)) }
         }
     }
+}
+
+/// What makes the charts above it closer to look at.
+pub(super) fn script() -> Markup {
+    html! { script { (PreEscaped(SCRIPT)) } }
 }
 
 /// What the script draws a chart from; values are kept in `unit`s.
@@ -65,7 +69,7 @@ fn numbers(series: &Series<'_>, view: &RunView, unit: f64) -> String {
 /// Names and points of the curves, in the order in which they are drawn.
 type Series<'a> = BTreeMap<(bool, NodeId), (&'a str, &'a Curve)>;
 
-fn plot(curves: &BTreeMap<String, Curve>, view: &RunView, unit: f64) -> Markup {
+pub(super) fn plot(curves: &BTreeMap<String, Curve>, view: &RunView, unit: f64) -> Markup {
     let series: Series<'_> = curves
         .iter()
         .map(|(of, curve)| {

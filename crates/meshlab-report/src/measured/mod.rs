@@ -10,8 +10,11 @@ use meshlab_engine::results::{HARNESS, RunRecord};
 use meshlab_model::{NodeId, Sample, SampleSource, SpanRecord};
 use meshlab_wire::span;
 
-pub(crate) use self::{curve::Curve, long::Long};
-use crate::view::RunView;
+pub(crate) use self::{
+    curve::{Curve, stretches},
+    long::Long,
+};
+use crate::{counted::Counted, view::RunView};
 
 /// Spans of a run that are read whole.
 const SPANS_WHOLE: u64 = 300_000;
@@ -60,6 +63,8 @@ pub(crate) struct Measured {
     pub(crate) edges: BTreeSet<(NodeId, NodeId)>,
     /// Digests by who heard them and whose they were.
     pub(crate) heard: BTreeMap<(NodeId, NodeId), u64>,
+    /// What nodes count themselves.
+    pub(crate) counted: Counted,
 }
 
 /// The first [`TICKS_MAX`] ticks of a node, and how many more there were.
@@ -101,6 +106,8 @@ pub(crate) struct Usage {
     pub(crate) files_max: u32,
     /// Most threads.
     pub(crate) threads_max: u32,
+    /// When it was sampled last, in seconds.
+    last_at: f64,
     cpu_sum: f64,
     cpu_count: u32,
 }
@@ -130,6 +137,8 @@ impl Measured {
                 measured.sample(&sample);
             }
         }
+        let until = measured.usage.iter().map(|(of, usage)| (of.clone(), usage.last_at));
+        measured.counted = Counted::of(record, &until.collect(), view.last.as_secs_f64());
         measured
     }
 
@@ -178,6 +187,7 @@ impl Measured {
         usage.files_max = usage.files_max.max(sample.open_files);
         usage.threads_max = usage.threads_max.max(sample.threads);
         let at = sample.at.as_secs_f64();
+        usage.last_at = at;
         if let Some(cpu) = sample.cpu {
             usage.add_cpu(cpu, cpu, 1);
             self.curve(of, |all| &mut all.cpu).add(at, cpu * 100.0);
