@@ -6,8 +6,10 @@
 //! It does no I/O, reads no clock and knows no runtime: everything here is a value that can be
 //! written to `results/<run>/` and read back years later.
 
+mod baseline;
 mod comparison;
 mod event;
+mod host;
 mod ids;
 mod limits;
 mod manifest;
@@ -15,14 +17,16 @@ mod quantity;
 mod record;
 mod verdict;
 
+pub use baseline::{BASELINE_SCHEMA, Baseline, BaselineFigure, Conditions, FigureKey};
 pub use comparison::{Measure, Round};
 pub use event::{
     ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
     Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
     TrafficMeasure,
 };
+pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
-pub use limits::{Ceilings, Resource, Trend, Trends};
+pub use limits::{Bound, Ceilings, Phase, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };

@@ -1,24 +1,26 @@
 //! What nodes count themselves: a fold over their numbers that keeps curves of a few families and
 //! the last and greatest value of every name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use meshlab_engine::results::{Filter, RunRecord};
-use meshlab_model::{CounterMinute, CounterSample, NodeId};
+use meshlab_engine::results::RunRecord;
+use meshlab_model::{CounterMinute, CounterSample, NodeId, RunTime, Spread};
 
-use crate::measured::{Curve, stretches};
+use crate::measured::Curve;
+
+/// Lines of a run's numbers that are read whole; of more than these the minutes are read.
+const SAMPLES_WHOLE: u64 = 150_000;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Names that are listed; a node has at most 256.
 const NAMES_MAX: usize = 64;
 
-/// Numbers of a run that are read one by one; of more than these the minutes are read.
-const NUMBERS_WHOLE: u64 = 150_000;
-
 /// A curve: its title, what it is, and what is taken away from that.
-type Family = (&'static str, &'static str, Option<&'static str>);
+pub(crate) type Family = (&'static str, &'static str, Option<&'static str>);
 
 /// What says something of most nodes. Names that a program does not have make no curve.
-const FAMILIES: &[Family] = &[
+pub(crate) const FAMILIES: &[Family] = &[
     ("Connections open", "connections.opened", Some("connections.closed")),
     ("Gossip connections", "gossip.connections", None),
     ("Handshakes completed", "connections.opened", None),
@@ -38,7 +40,8 @@ pub(crate) struct Counted {
     heard: BTreeMap<NodeId, f64>,
     /// Names that are not in `values`.
     pub(crate) left_out: usize,
-    /// Stretches of time that a curve tells apart.
+    /// Length of the run in seconds, and into how many stretches a curve divides it.
+    end: f64,
     stretches: usize,
 }
 
@@ -52,18 +55,28 @@ pub(crate) struct Value {
 impl Counted {
     /// Reads the numbers of all nodes, once. `until` is when each node was last seen, in seconds,
     /// and `end` the length of the run: a number holds until its node is gone.
-    pub(crate) fn of(record: &RunRecord, until: &BTreeMap<String, f64>, end: f64) -> Self {
-        let mut counted =
-            Self { curves: FAMILIES.iter().map(|_| BTreeMap::new()).collect(), ..Self::default() };
-        counted.stretches = stretches(until.len());
-        for sample in numbers(record) {
-            counted.add(sample, end);
+    pub(crate) fn of(
+        record: &RunRecord,
+        until: &BTreeMap<String, f64>,
+        end: f64,
+        stretches: usize,
+    ) -> Self {
+        let curves = FAMILIES.iter().map(|_| BTreeMap::new()).collect();
+        let mut counted = Self { curves, end, stretches, ..Self::default() };
+        if record.counters.len() > SAMPLES_WHOLE && !record.counter_minutes.is_empty() {
+            for sample in record.counter_minutes.iter().flat_map(both_ends) {
+                counted.add(sample);
+            }
+        } else {
+            for sample in &record.counters {
+                counted.add(sample);
+            }
         }
         let heard = std::mem::take(&mut counted.heard);
         for (node, heard) in heard {
             let gone = until.get(node.as_str()).copied().unwrap_or(end).max(heard);
             for place in 0..FAMILIES.len() {
-                counted.draw(place, &node, gone, end);
+                counted.draw(place, &node, gone);
             }
         }
         counted.left_out = counted.values.len().saturating_sub(NAMES_MAX);
@@ -79,7 +92,7 @@ impl Counted {
         with_title.filter(|(_, curves)| !curves.is_empty())
     }
 
-    fn add(&mut self, sample: CounterSample, end: f64) {
+    fn add(&mut self, sample: CounterSample) {
         let CounterSample { at, node, values } = sample;
         let moved: Vec<usize> = (0..FAMILIES.len())
             .filter(|place| {
@@ -94,36 +107,34 @@ impl Counted {
             *known = Value { last: value, max: known.max.max(value) };
         }
         for place in moved {
-            self.draw(place, &node, at.as_secs_f64(), end);
+            self.draw(place, &node, at.as_secs_f64());
         }
     }
 
     /// Draws on from what a family is now.
-    fn draw(&mut self, place: usize, node: &NodeId, at: f64, end: f64) {
+    fn draw(&mut self, place: usize, node: &NodeId, at: f64) {
         let last = |name: &str| Some(self.values.get(name)?.get(node)?.last);
         let (_, plus, minus) = FAMILIES[place];
         let Some(value) = last(plus) else { return };
         let value = value - minus.and_then(last).unwrap_or(0.0);
-        let stretches = self.stretches;
+        let (end, stretches) = (self.end, self.stretches);
         let curve = self.curves[place].entry(node.as_str().to_owned());
         curve.or_insert_with(|| Curve::new(end, stretches)).add(at, value);
     }
 }
 
-/// The numbers as they were sent; of a long run the greatest of each minute, and as they were sent
-/// from the last minute on.
-fn numbers(record: &RunRecord) -> Box<dyn Iterator<Item = CounterSample>> {
-    if record.counters.len() <= NUMBERS_WHOLE || record.counter_minutes.is_empty() {
-        return Box::new(record.counters.iter());
-    }
-    let greatest = |minute: CounterMinute| CounterSample {
-        at: minute.at,
-        node: minute.node,
-        values: minute.values.into_iter().map(|(name, spread)| (name, spread.max)).collect(),
+/// A minute as its least values at its beginning and its greatest at its end, which is exact for
+/// what only grows, and loses no peak of the rest.
+fn both_ends(minute: CounterMinute) -> [CounterSample; 2] {
+    let CounterMinute { at, node, values } = minute;
+    let of = |end: fn(&Spread) -> f64| {
+        values.iter().map(|(name, spread)| (name.clone(), end(spread))).collect()
     };
-    let since = record.counter_minutes.last().map(|(at, _)| at);
-    let tail = record.counters.select(Filter { since, ..Filter::default() });
-    Box::new(record.counter_minutes.iter().map(greatest).chain(tail))
+    let later = RunTime::from_duration(at.as_duration() + MINUTE);
+    [
+        CounterSample { at, node: node.clone(), values: of(|spread| spread.min) },
+        CounterSample { at: later, node, values: of(|spread| spread.max) },
+    ]
 }
 
 #[cfg(test)]
@@ -149,7 +160,7 @@ mod tests {
         ]
         .into();
         let until = BTreeMap::from([("a".to_owned(), 20.0)]);
-        let counted = Counted::of(&record, &until, 30.0);
+        let counted = Counted::of(&record, &until, 30.0, 100);
         let curves: BTreeMap<&str, Vec<(f64, f64)>> =
             counted.curves().map(|(title, curves)| (title, curves["a"].points())).collect();
         let open = vec![(1.0, 2.0), (5.0, 0.0), (20.0, 0.0)];
@@ -159,5 +170,15 @@ mod tests {
         assert_eq!(curves, wanted);
         let other = counted.values["other"][&"a".into()];
         assert_eq!((other.last, other.max), (4.0, 9.0));
+    }
+
+    #[test]
+    fn a_minute_is_what_it_began_and_what_it_ended_with() {
+        let spread = Spread { min: 2.0, mean: 3.0, max: 9.0 };
+        let at = RunTime { micros: 60_000_000 };
+        let values = BTreeMap::from([("tasks.spawned".to_owned(), spread)]);
+        let [first, last] = both_ends(CounterMinute { at, node: "a".into(), values });
+        assert_eq!((first.at, first.values["tasks.spawned"]), (at, 2.0));
+        assert_eq!((last.at.micros, last.values["tasks.spawned"]), (120_000_000, 9.0));
     }
 }

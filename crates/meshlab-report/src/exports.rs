@@ -94,6 +94,9 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,
+        "host_noise": view.noise().map(|noise| {
+            json!({ "noisy": noise.is_noisy(), "line": noise.line(), "why": noise.why })
+        }),
         "by_hand": view.by_hand.iter().map(|(at, test, line)| {
             json!({ "at": at, "test": test, "line": line })
         }).collect::<Vec<_>>(),
@@ -183,13 +186,15 @@ fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
 }
 
 /// Text in Markdown: no markup of its own, no new lines.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for c in clean(text).chars() {
         match c {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            // Nobody is called by the name of a node.
+            '@' => safe.push_str("&#64;"),
             '|' | '*' | '_' | '`' | '[' | ']' | '\\' => safe.extend(['\\', c]),
             c => safe.push(c),
         }
@@ -292,7 +297,7 @@ pub(crate) fn junit(record: &RunRecord, view: &RunView) -> String {
     report.to_string().unwrap_or_else(|error| format!("<!-- cannot be written: {error} -->"))
 }
 
-fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
+pub(crate) fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
     let mut status = match verdict {
         Verdict::Passed => return TestCaseStatus::success(),
         Verdict::Skipped(_) => TestCaseStatus::skipped(),

@@ -1,5 +1,7 @@
 //! A made-up run for tests and for the example that draws a page. No part of the interface.
 
+pub mod steady;
+
 use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;

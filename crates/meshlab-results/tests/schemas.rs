@@ -4,14 +4,14 @@
 use std::{fs, path::Path};
 
 use meshlab_model::{
-    CounterMinute, CounterSample, Manifest, RunEvent, Sample, SampleMinute, SpanRecord,
+    Baseline, CounterMinute, CounterSample, Manifest, RunEvent, Sample, SampleMinute, SpanRecord,
 };
 use schemars::{Schema, schema_for};
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema");
-    let schemas: [(&str, Schema); 7] = [
+    let schemas: [(&str, Schema); 8] = [
         ("manifest", schema_for!(Manifest)),
         ("event", schema_for!(RunEvent)),
         ("span", schema_for!(SpanRecord)),
@@ -19,6 +19,7 @@ fn the_schemas_are_those_of_the_types() {
         ("sample-minute", schema_for!(SampleMinute)),
         ("counter", schema_for!(CounterSample)),
         ("counter-minute", schema_for!(CounterMinute)),
+        ("baseline", schema_for!(Baseline)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Give a prompt on the mesh of a run that was started with `--keep`
     Attach(PromptArguments),
     /// Say what is wrong with scenarios, without starting a node
@@ -50,6 +50,18 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
     Profile(ProfileArguments),
+    /// Hold a finished run against ceilings and earlier runs; for CI
+    Gate(crate::gate::GateArguments),
+    /// Write down what several runs of a scenario came to, for `meshlab gate --baseline`
+    Baseline(crate::gate::BaselineArguments),
+    /// Say what a change did: finished runs of two programs beside each other
+    Compare(crate::compare::CompareArguments),
+    /// Run two programs in rounds of one scenario, interleaved, and say what the change did
+    Ab(crate::ab::AbArguments),
+    /// Show what runs of a scenario came to over time, and where it changed
+    History(crate::history::HistoryArguments),
+    /// Find the commit with which a scenario became red, however rarely it is
+    Bisect(crate::bisect::BisectArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Remove what a killed harness left on this host: processes and control groups
@@ -122,6 +134,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "5%",
         requires = "repeat")]
     pub(crate) flaky_above: f64,
+    /// Judge CPU and time also on a host that is noisy; else what is measured there stays undecided
+    #[arg(long)]
+    pub(crate) ignore_noise: bool,
     /// Take a profile of every node from its start to its end; `cpu` needs `perf`
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) profile: Option<ProfileKind>,
@@ -155,6 +170,7 @@ impl RunArguments {
             repeat: None,
             flaky_below: 0.01,
             flaky_above: 0.05,
+            ignore_noise: false,
             profile: None,
             profile_hz: 99,
             watch: WatchArguments::default(),
@@ -416,19 +432,19 @@ pub(crate) fn moment(text: &str) -> Result<RunTime, String> {
     Ok(RunTime { micros: (seconds * 1e6).round() as u64 })
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     let share = number.map(|percent| percent / 100.0);
     let share = share.filter(|share| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "it is a share with a percent sign, for example `5%`".to_owned())
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
+pub(crate) fn time_scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale| (0.001..=1000.0).contains(scale));
     scale.ok_or_else(|| "it is a number from 0.001 to 1000, for example 0.1".to_owned())
 }
 
-fn set(text: &str) -> Result<(String, String), String> {
+pub(crate) fn set(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if name.is_empty() {
         return Err("write NAME=VALUE".to_owned());
@@ -436,7 +452,7 @@ fn set(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

@@ -2,14 +2,20 @@
 //! contents. How anything works is the business of the crates below.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
+mod ab;
 mod attach;
 mod bench;
+mod bisect;
 mod check;
 mod clean;
 mod cli;
+mod compare;
 mod doctor;
 mod export;
+mod finished;
+mod gate;
 mod help;
+mod history;
 mod list;
 mod profile;
 mod programs;
@@ -19,6 +25,7 @@ mod replay;
 mod report;
 mod repository;
 mod resume;
+mod revisions;
 mod run;
 mod signals;
 mod start;
@@ -50,6 +57,12 @@ fn main() {
         Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
+        Command::Gate(arguments) => gate::gate_run(&arguments),
+        Command::Baseline(arguments) => gate::baseline(&arguments),
+        Command::Compare(arguments) => compare::compare_runs(&arguments),
+        Command::Ab(arguments) => ab::ab(&arguments),
+        Command::History(arguments) => history::history(&arguments),
+        Command::Bisect(arguments) => bisect::bisect(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use meshlab_engine::{Engine, Replay, Resume, RunConfig, results::RunFolder};
-use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, RunEvent};
+use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
 use tokio::sync::{mpsc, oneshot};
@@ -361,9 +361,14 @@ fn config(
         keep: arguments.keep,
         params: declaration.params.clone(),
         ceilings: declaration.ceilings.clone(),
+        bounds: declaration.bounds.clone(),
         trends: declaration.trends.clone(),
         replay: None,
         resume: None,
+        noise: match arguments.ignore_noise {
+            true => NoiseLimits::NONE,
+            false => NoiseLimits::USUAL,
+        },
         profile_hz: arguments.profile.map(|_| arguments.profile_hz),
         commit: repository::commit(),
         listener: Some(listener),
@@ -371,7 +376,7 @@ fn config(
 }
 
 /// A seed that is short enough to type again.
-fn draw_seed() -> Result<u64> {
+pub(crate) fn draw_seed() -> Result<u64> {
     let mut bytes = [0_u8; 4];
     // SAFETY: the kernel writes at most `len` bytes to a buffer of that length.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

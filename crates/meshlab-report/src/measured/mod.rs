@@ -10,10 +10,7 @@ use meshlab_engine::results::{HARNESS, RunRecord};
 use meshlab_model::{NodeId, Sample, SampleSource, SpanRecord};
 use meshlab_wire::span;
 
-pub(crate) use self::{
-    curve::{Curve, stretches},
-    long::Long,
-};
+pub(crate) use self::{curve::Curve, long::Long};
 use crate::{counted::Counted, view::RunView};
 
 /// Spans of a run that are read whole.
@@ -138,7 +135,8 @@ impl Measured {
             }
         }
         let until = measured.usage.iter().map(|(of, usage)| (of.clone(), usage.last_at));
-        measured.counted = Counted::of(record, &until.collect(), view.last.as_secs_f64());
+        measured.counted =
+            Counted::of(record, &until.collect(), view.last.as_secs_f64(), stretches);
         measured
     }
 
