@@ -53,8 +53,8 @@ pub(crate) struct Gates {
 
 impl Gates {
     /// Takes in what nodes used before the run was gone on with: each process is a slope of its
-    /// own, so nothing is joined over the gap. How many peers had gone at each sample is not told by
-    /// the samples: growth by peers is that of the part from now on.
+    /// own, so nothing is joined over the gap. How many peers had gone at each sample is not told
+    /// by the samples: growth by peers is that of the part from now on.
     pub(crate) fn remember(&mut self, samples: impl Iterator<Item = Sample>) {
         for sample in samples {
             let SampleSource::Node(node) = &sample.of else { continue };
