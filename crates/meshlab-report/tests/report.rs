@@ -142,7 +142,7 @@ fn the_files_escape_what_nodes_say() {
         assert!(!read(name).contains("<script>alert"), "{name}");
     }
     let page = read("index.html");
-    // Its own, which its policy knows by its hash, and the numbers of seven charts.
+    // Its own, which its policy knows by its hash, and the numbers of its charts.
     let count = |mark: &str| page.matches(mark).count();
     assert_eq!((count("<script"), count("</script>"), count("script-src 'sha256-")), (8, 8, 1));
     assert_eq!(count("<script type=\"application/json\">"), 7);
