@@ -137,8 +137,11 @@ fn main() {
     let seconds = length.as_secs();
     println!("simulated {} in {}", format_duration(length), folder.display());
     let spans = arguments.next().map_or(SPANS_A_SECOND, |spans| spans.parse().unwrap());
-    let drawing = cost_of_drawing(spans);
-    write(&folder, seconds, spans, drawing);
+    // One that is there already is only asked.
+    if !folder.join(file::MANIFEST).exists() {
+        let drawing = cost_of_drawing(spans);
+        write(&folder, seconds, spans, drawing);
+    }
     ask(&folder, seconds);
     println!("memory at its highest: {} KiB", status("VmHWM"));
 }
@@ -252,14 +255,21 @@ fn ask(folder: &Path, seconds: u64) {
         "SELECT node, max(rss_max), max(cpu_max) FROM sample_minutes GROUP BY node LIMIT 3".into(),
         "SELECT count(*), max(rss_bytes) FROM samples".to_owned(),
         "SELECT count(*) FROM spans WHERE name = 'node.state_inferred'".to_owned(),
+        // Those of docs/results-format.md.
+        "SELECT at, node, attributes ->> 'state' AS state FROM spans WHERE name = \
+         'node.state_inferred' AND at > 60"
+            .to_owned(),
+        "SELECT node, max(rss_max) FROM sample_minutes GROUP BY node".to_owned(),
+        "SELECT at, data ->> 'fault' FROM events WHERE event = 'fault_planned'".to_owned(),
     ];
     for sql in questions {
-        let began = Instant::now();
+        let (began, spent) = (Instant::now(), cpu());
         let mut out = Vec::new();
         let mut writer = write_answer(&mut out, Format::Csv);
         query(read_run(folder).unwrap(), &sql, &mut writer).unwrap();
         writer.finish().unwrap();
-        println!("{:.3} s: {sql}", began.elapsed().as_secs_f64());
+        let (wall, spent) = (began.elapsed().as_secs_f64(), cpu() - spent);
+        println!("{wall:.3} s, {spent:.3} s of CPU: {sql}");
         let text = String::from_utf8_lossy(&out);
         text.lines().skip(1).take(3).for_each(|line| println!("    {line}"));
     }

@@ -64,6 +64,9 @@ pub(crate) fn page(
                 h2 { "Resources" } (limits(view)) (resources(view, measured))
                 (plots::plots(view, measured))
                 (counters::section(view, measured))
+                @if !measured.memory.is_empty() || !measured.counted.values.is_empty() {
+                    (plots::script())
+                }
                 @if !view.profiles.is_empty() {
                     h2 { "Profiles" } (profiles(view, results))
                 }

@@ -88,9 +88,11 @@ for (const box of document.querySelectorAll(".zoom")) {
       pen.beginPath();
       let before = null;
       for (const c of all) {
-        if (before && !gapBetween(before.at, c.at)) pen.lineTo(c.px, y(c.low));
-        else pen.moveTo(c.px, y(c.low));
+        const middle = y((c.low + c.high) / 2);
+        if (before && !gapBetween(before.at, c.at)) pen.lineTo(c.px, middle);
+        pen.moveTo(c.px, y(c.low));
         pen.lineTo(c.px, y(c.high));
+        pen.moveTo(c.px, middle);
         before = c;
       }
       pen.stroke();

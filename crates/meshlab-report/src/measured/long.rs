@@ -109,6 +109,7 @@ pub(super) fn minutes(measured: &mut Measured, record: &RunRecord) {
         let of = process(&minute.of).to_owned();
         let usage = entry(&mut measured.usage, &of);
         usage.rss_last = minute.rss_bytes.mean as u64;
+        usage.last_at = minute.at.as_secs_f64() + MINUTE.as_secs_f64();
         usage.rss_max = usage.rss_max.max(minute.rss_bytes.max as u64);
         usage.files_max = usage.files_max.max(minute.open_files.max as u32);
         usage.threads_max = usage.threads_max.max(minute.threads.max as u32);
@@ -138,7 +139,9 @@ pub(super) fn minutes(measured: &mut Measured, record: &RunRecord) {
         if sample.at >= over {
             measured.sample(&sample);
         } else {
-            entry(&mut measured.usage, process(&sample.of)).rss_last = sample.rss_bytes;
+            let usage = entry(&mut measured.usage, process(&sample.of));
+            usage.rss_last = sample.rss_bytes;
+            usage.last_at = sample.at.as_secs_f64();
         }
     }
 }
