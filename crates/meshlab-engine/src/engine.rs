@@ -198,6 +198,7 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        self.read_heaps().await;
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);

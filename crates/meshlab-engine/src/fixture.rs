@@ -127,7 +127,7 @@ impl Bench {
             ceilings: Limits::default(),
             trends: Limits::default(),
             replay: None,
-            profile_hz: None,
+            profile: crate::Profiling::default(),
             commit: None,
             listener: Some(listener),
         };

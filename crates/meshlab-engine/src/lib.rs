@@ -44,14 +44,14 @@ mod views;
 pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use claims::Temporal;
 pub use clean::{Leftover, leftovers, unfinished_runs};
-pub use config::{EngineError, Limits, NODE_BINARY, RELAY_BINARY, RunConfig};
+pub use config::{EngineError, Limits, NODE_BINARY, Profiling, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use host::{
-    Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw,
-    FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured, MeshOptions,
-    MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery, TrafficCall, Usage,
-    Via,
+    Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions,
+    CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured,
+    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery,
+    TrafficCall, Usage, Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,

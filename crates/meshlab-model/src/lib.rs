@@ -11,6 +11,7 @@ mod event;
 mod ids;
 mod limits;
 mod manifest;
+mod profile;
 mod quantity;
 mod record;
 mod verdict;
@@ -26,6 +27,7 @@ pub use limits::{Ceilings, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };
+pub use profile::{HeapAmount, HeapGain, HeapGrowth, HeapSnapshot};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
 pub use record::{Sample, SampleMinute, SampleSource, SpanRecord, Spread, TelemetryCount};
 pub use verdict::{ExitCode, Verdict};

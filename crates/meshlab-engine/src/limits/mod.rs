@@ -80,10 +80,31 @@ impl Engine {
             let text = format!("{resource} of the nodes grows by less than {most}");
             let at = declared(&config.trends.at);
             let claim = self.start_claim("trends", text, Severity::Check, Duration::ZERO, at)?;
+            if let Some(why) = self.distorted(*resource) {
+                self.finish_limit(
+                    claim,
+                    self.shared.clock.now(),
+                    Verdict::Inconclusive(why),
+                    ClaimEvidence::default(),
+                );
+                continue;
+            }
             let opened = self.shared.clock.now();
             lock(&self.shared.gates).trends.push((claim, opened, *resource, *trend));
         }
         Ok(())
+    }
+
+    /// Why this run says nothing of a resource: the nodes keep book of their heap, and the book
+    /// takes CPU time and memory of its own.
+    fn distorted(&self, resource: Resource) -> Option<String> {
+        let takes = matches!(resource, Resource::Cpu | Resource::Rss);
+        (takes && self.shared.config.profile.heap).then(|| {
+            format!(
+                "{resource} is not judged where the heap is recorded: the recording itself takes \
+                 CPU time and memory; run without `--profile heap`"
+            )
+        })
     }
 
     /// Whether those for all nodes are open.
@@ -103,6 +124,11 @@ impl Engine {
             let at = at.clone();
             let claim = self.start_claim("ceilings", text, Severity::Check, Duration::ZERO, at)?;
             let opened = self.shared.clock.now();
+            if let Some(why) = self.distorted(*resource) {
+                let verdict = Verdict::Inconclusive(why);
+                self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
+                continue;
+            }
             let ceiling = Ceiling::new(*resource, *limit, self.shared.config.sample_every);
             let gate = Gate { claim, opened, mesh: mesh.cloned(), ceiling };
             lock(&self.shared.gates).ceilings.push(gate);
@@ -123,7 +149,7 @@ impl Engine {
                 let Some(own) = limited(&state, node) else { continue };
                 for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
                     if let Some(why) = gate.ceiling.look(node, sample) {
-                        broken.push((gate.claim, gate.opened, why));
+                        broken.push((gate.claim, gate.opened, why, node.clone()));
                     }
                 }
                 if !gates.trends.is_empty() {
@@ -143,20 +169,22 @@ impl Engine {
                 for gate in gates.ceilings.iter().filter(|gate| gate.mesh == own) {
                     let why =
                         format!("{node} runs and cannot be sampled, {missed} times now: {error}");
-                    broken.push((gate.claim, gate.opened, why));
+                    broken.push((gate.claim, gate.opened, why, node.clone()));
                 }
             }
             // A limit is broken once, by the first that was found above it.
             let mut told = BTreeSet::new();
-            broken.retain(|(claim, ..): &(ClaimId, RunTime, String)| told.insert(*claim));
+            broken.retain(|(claim, ..): &(ClaimId, RunTime, String, NodeId)| told.insert(*claim));
             gates.ceilings.retain(|gate| !told.contains(&gate.claim));
         }
-        let stop = !broken.is_empty();
-        for (claim, opened, why) in broken {
+        let culprit = broken.first().map(|(claim, .., node)| (*claim, node.clone()));
+        for (claim, opened, why, _) in broken {
             let evidence = ClaimEvidence { notes: self.happening(), ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, Verdict::Failed(why), evidence);
         }
-        if stop {
+        if let Some(culprit) = culprit {
+            // Before its test ends, while it still does what broke the limit.
+            lock(&self.shared.profiles).to_explain.push(culprit);
             self.shared.cancel.stop(EndReason::CeilingBroken);
         }
     }
@@ -187,19 +215,25 @@ impl Engine {
         let _ = self.finish_claim(claim, verdict, took, evidence, Severity::Check, took);
     }
 
-    /// Judges what is left of the limits: the test is about to end.
-    pub(crate) fn close_limits(&self) {
+    /// Judges what is left of the limits: the test is about to end. Says which trends failed, each
+    /// with the node that grew most.
+    pub(crate) fn close_limits(&self) -> Vec<(ClaimId, NodeId)> {
         let nodes: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
         self.miss(&nodes);
         let Gates { ceilings, trends, series, .. } = std::mem::take(&mut *lock(&self.shared.gates));
         for gate in ceilings {
             self.close_gate(gate);
         }
+        let mut failed = Vec::new();
         for (claim, opened, resource, trend) in trends {
             let (verdict, notes) = trends::judge(resource, trend, &series);
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
+            if matches!(verdict, Verdict::Failed(_)) {
+                failed.extend(trends::worst_node(resource, &series).map(|node| (claim, node)));
+            }
             self.finish_limit(claim, opened, verdict, evidence);
         }
+        failed
     }
 
     /// Judges the limits of meshes that are about to end, all but those of `stay`.

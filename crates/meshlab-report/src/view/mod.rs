@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use meshlab_model::{
     ChaosId, ChaosPlace, ClaimEvidence, ClaimId, ComparisonId, DeclaredTest, EndReason, FaultId,
-    FaultStage, NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine, StepId,
-    TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
+    FaultStage, HeapSnapshot, NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine,
+    StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 pub(crate) use self::recovery::percentiles;
@@ -50,6 +50,8 @@ pub struct RunView {
     pub acts: Vec<ActView>,
     /// Profiles that were drawn, that of all nodes first.
     pub profiles: Vec<ProfileView>,
+    /// What heaps held, in the order of the looks.
+    pub heaps: Vec<(RunTime, HeapSnapshot)>,
     /// Workloads that were driven, in order.
     pub traffic: Vec<(RunTime, TrafficMeasure)>,
     /// What a person should know that decides nothing.
@@ -89,6 +91,10 @@ pub struct ProfileView {
     pub samples: u64,
     /// Samples in a second of CPU time.
     pub hz: u32,
+    /// What took them.
+    pub sampler: Option<String>,
+    /// The claim that failed and that it was taken for.
+    pub claim: Option<ClaimId>,
 }
 
 /// Something that a node was asked to do.
@@ -520,13 +526,18 @@ impl RunView {
                     FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
-            K::ProfileTaken { node, kind, file, samples, hz } => self.profiles.push(ProfileView {
-                node: node.clone(),
-                kind: kind.clone(),
-                file: file.clone(),
-                samples: *samples,
-                hz: *hz,
-            }),
+            K::HeapTaken(snapshot) => self.heaps.push((event.at, snapshot.clone())),
+            K::ProfileTaken { node, kind, file, samples, hz, sampler, claim } => {
+                self.profiles.push(ProfileView {
+                    node: node.clone(),
+                    kind: kind.clone(),
+                    file: file.clone(),
+                    samples: *samples,
+                    hz: *hz,
+                    sampler: sampler.clone(),
+                    claim: *claim,
+                });
+            }
             K::FaultCaptured { fault, file, packets, .. } => match self.faults.get_mut(fault) {
                 Some(view) => view.capture = Some((file.clone(), *packets)),
                 None => self.orphan(event, format!("fault {fault} was captured without a plan")),
