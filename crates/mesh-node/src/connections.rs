@@ -9,6 +9,11 @@
 //! So this node keeps book itself. A gossip connection whose peer is no neighbour is closed after
 //! [`UNNEEDED`]; all connections to a peer that is held to be dead are closed at once; and those to
 //! the former process of a peer that came back are closed when it says that it is new.
+//!
+//! After a partition two nodes may disagree: one holds the other for its neighbour and dials it for
+//! each message, the other does not, and closes what it does not need. The gossip of the first
+//! never notices, because the next connection is there before the last one ends. So a neighbour
+//! with [`STORM`] connections loses all of them at once: gossip then finds it gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +36,10 @@ pub(crate) const UNNEEDED: Duration = Duration::from_secs(3);
 
 /// Connections to one neighbour that are left alone: both sides may have dialled at once.
 const PER_NEIGHBOR: usize = 2;
+
+/// So many connections to one neighbour for so long are no accident of two sides that dial at once.
+const STORM: usize = 4;
+const STORM_AFTER: Duration = Duration::from_millis(1500);
 
 /// Live connections in both directions. Cheap to clone; it keeps none of them alive.
 #[derive(Debug, Clone, Default)]
@@ -105,9 +114,13 @@ impl Connections {
     pub(crate) fn next_tidy(&self, neighbors: &BTreeSet<PublicKey>) -> Option<Instant> {
         let peers = self.lock();
         let unneeded = peers.iter().flat_map(|(peer, entries)| {
-            surplus(entries, neighbors.contains(peer)).map(|entry| entry.since)
+            surplus(entries, neighbors.contains(peer)).map(|entry| entry.since + UNNEEDED)
         });
-        unneeded.min().map(|since| since + UNNEEDED)
+        let storms = peers
+            .iter()
+            .filter(|(peer, _)| neighbors.contains(*peer))
+            .filter_map(|(_, entries)| storm_due(gossip_opened(entries)));
+        unneeded.chain(storms).min()
     }
 
     /// Closes the gossip connections that nobody needs; says whose they were, one for each.
@@ -116,8 +129,11 @@ impl Connections {
         let mut peers = self.lock();
         self.prune(&mut peers);
         for (peer, entries) in peers.iter() {
-            for entry in surplus(entries, neighbors.contains(peer)) {
-                if now.duration_since(entry.since) >= UNNEEDED
+            let neighbor = neighbors.contains(peer);
+            let storm = neighbor && storm_due(gossip_opened(entries)).is_some_and(|due| due <= now);
+            // In a storm none of them is needed, however young.
+            for entry in surplus(entries, neighbor && !storm) {
+                if (storm || now.duration_since(entry.since) >= UNNEEDED)
                     && let Some(connection) = is_open(&entry.handle)
                 {
                     connection.close(0_u32.into(), b"not a neighbour");
@@ -184,6 +200,15 @@ fn surplus(entries: &[Entry], neighbor: bool) -> impl Iterator<Item = &Entry> {
     entries.iter().rev().filter(|entry| entry.gossip).skip(needed)
 }
 
+fn gossip_opened(entries: &[Entry]) -> impl DoubleEndedIterator<Item = Instant> {
+    entries.iter().filter(|entry| entry.gossip).map(|entry| entry.opened)
+}
+
+/// From when on these connections to a neighbour, oldest first, are a storm.
+fn storm_due(opened: impl DoubleEndedIterator<Item = Instant>) -> Option<Instant> {
+    opened.rev().nth(STORM - 1).map(|oldest| oldest + STORM_AFTER)
+}
+
 fn is_open(handle: &WeakConnectionHandle) -> Option<Connection> {
     handle.upgrade().filter(|connection| connection.close_reason().is_none())
 }
@@ -192,5 +217,26 @@ impl EndpointHooks for Connections {
     async fn after_handshake<'a>(&'a self, connection: &'a Connection) -> AfterHandshakeOutcome {
         self.opened(connection);
         AfterHandshakeOutcome::accept()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sides_that_dial_at_once_are_no_storm_and_a_dial_for_each_message_is() {
+        let start = Instant::now();
+        let after = |ms: &[u64]| {
+            let opened: Vec<Instant> =
+                ms.iter().map(|ms| start + Duration::from_millis(*ms)).collect();
+            storm_due(opened.into_iter()).map(|due| due - start)
+        };
+        assert_eq!(after(&[0, 1, 2]), None);
+        assert_eq!(after(&[0, 500, 1000, 1500]), Some(STORM_AFTER));
+        assert_eq!(
+            after(&[0, 500, 1000, 1500, 2000]),
+            Some(STORM_AFTER + Duration::from_millis(500))
+        );
     }
 }

@@ -8,7 +8,7 @@ use meshlab_model::{
     BinaryRecord, Ceilings, DeclaredTest, NetworkMode, ParamValue, RunEvent, SourceLine, Trends,
 };
 
-use crate::Replay;
+use crate::{Replay, Resume};
 
 /// Name of the program that `mesh` starts unless told otherwise.
 pub const NODE_BINARY: &str = "mesh-node";
@@ -60,6 +60,8 @@ pub struct RunConfig {
     /// Schedules of faults of another run, to be carried out in the place of those that would be
     /// drawn.
     pub replay: Option<Replay>,
+    /// The run that is gone on with, in the place of a new one.
+    pub resume: Option<Resume>,
     /// What is profiled of every node.
     pub profile: Profiling,
     /// Commit of the working tree.

@@ -1,28 +1,34 @@
 //! The engine of one run: what it holds, how it begins, how it ends.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use meshlab_fleet::Fleet;
 use meshlab_lab::Lab;
 use meshlab_model::{
-    EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, RunEventKind, RunTime, SampleSource,
-    SourceLine,
+    ByteSize, ChaosId, EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind,
+    RunTime, SampleSource, SourceLine,
 };
 use meshlab_sampler::Sampler;
-use meshlab_spans::{RunClock, SpanStore};
+use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
-    EngineError, NODE_BINARY, RunConfig,
+    EngineError, NODE_BINARY, Resume, RunConfig,
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
     limits::Gates,
+    live::Live,
+    logs::Logs,
     profiles::Profiles,
-    results::{Recorder, RunFolder, disk},
+    results::{Recorder, RunFolder, disk, file},
+    resume::Carried,
     state::State,
     usage::Samples,
     views::Views,
@@ -58,10 +64,20 @@ pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) captures: Mutex<Captures>,
     pub(crate) profiles: Mutex<Profiles>,
+    pub(crate) logs: Logs,
+    pub(crate) live: Live,
+    /// Where spans are sent on to, if anywhere.
+    pub(crate) forward: OnceLock<Arc<Forward>>,
+    /// Nodes of which it was told that they count more than is kept.
+    pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
-    ticks: Mutex<Vec<JoinHandle<()>>>,
+    /// When this part of the run began: its start, or where it was gone on with.
+    pub(crate) began: RunTime,
+    /// Schedules that are gone on with.
+    pub(crate) carried: BTreeMap<ChaosId, Carried>,
+    pub(crate) ticks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -70,11 +86,18 @@ impl Shared {
     }
 
     pub(crate) fn event(&self, kind: RunEventKind) -> RunTime {
-        self.recorder.event(kind, None)
+        self.tell(kind, None)
     }
 
     pub(crate) fn event_at(&self, kind: RunEventKind, at: SourceLine) -> RunTime {
-        self.recorder.event(kind, Some(at))
+        self.tell(kind, Some(at))
+    }
+
+    fn tell(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        let copy = kind.clone();
+        let at = self.recorder.event(kind, source);
+        self.live.event(self, at, &copy);
+        at
     }
 
     pub(crate) fn warn(&self, text: String) {
@@ -93,26 +116,17 @@ impl Engine {
     ///
     /// # Errors
     /// The record cannot be written, or the lab cannot be made. No node has been started.
-    pub fn start(config: RunConfig, runtime: Handle) -> Result<Self, EngineError> {
+    pub fn start(mut config: RunConfig, runtime: Handle) -> Result<Self, EngineError> {
         if config.binaries.is_empty() {
             return Err(EngineError::NoBinary(NODE_BINARY));
         }
-        let record = |error| EngineError::Record { path: config.output.clone(), error };
-        let (clock, now) = start_clock();
-        let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)
-            .map_err(record)?;
-        if let Some(why) = disk::free(&folder.results).ok().and_then(disk::too_little) {
-            return Err(record(std::io::Error::new(std::io::ErrorKind::StorageFull, why)));
-        }
-        let manifest = manifest(&config, &folder, &clock);
-        let recorder = Recorder::create(
-            &folder.results,
-            &manifest,
-            &config.script,
-            clock.started,
-            config.listener.clone(),
-        )
-        .map_err(record)?;
+        let path = config.output.clone();
+        let record = |error| EngineError::Record { path: path.clone(), error };
+        let Begun { clock, folder, recorder, store, event, state, gates, carried } =
+            match config.resume.take() {
+                None => begin_anew(&config).map_err(record)?,
+                Some(resume) => go_on(resume, &config).map_err(record)?,
+            };
         let fleet = Fleet::new(runtime.clone()).map_err(EngineError::Threads)?;
         let lab = match config.network {
             NetworkMode::Lab => {
@@ -121,31 +135,34 @@ impl Engine {
             }
             NetworkMode::Host => None,
         };
+        let logs = Logs::new(folder.results.join(file::LOGS));
         let shared = Arc::new(Shared {
             runtime,
             folder,
             recorder,
-            store: SpanStore::new(clock, SPANS_IN_MEMORY),
+            store,
             views: Mutex::default(),
             sampler: Mutex::new(Sampler::new()),
             samples: Mutex::default(),
-            gates: Mutex::default(),
+            gates: Mutex::new(gates),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
-            state: Mutex::default(),
+            state: Mutex::new(state),
             captures: Mutex::default(),
             profiles: Mutex::default(),
+            told_counters: Mutex::default(),
+            logs,
+            live: Live::default(),
+            forward: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
+            began: clock.now(),
+            carried,
             ticks: Mutex::default(),
             config,
         });
-        shared.event(RunEventKind::RunStarted {
-            run: shared.folder.name.clone(),
-            seed: shared.config.seed,
-            replays: shared.config.replay.as_ref().map(|replay| replay.run.clone()),
-        });
+        shared.event(event);
         let engine = Self { shared };
         engine.begin();
         Ok(engine)
@@ -158,7 +175,16 @@ impl Engine {
         self.shared.store.set_sink(Box::new(move |span| {
             if let Some(shared) = weak.upgrade() {
                 shared.recorder.span(span);
+                if let Some(forward) = shared.forward.get() {
+                    forward.offer(span);
+                }
                 lock(&shared.views).apply(span);
+            }
+        }));
+        let weak = Arc::downgrade(&self.shared);
+        self.shared.store.set_log_sink(Box::new(move |node, lines| {
+            if let Some(shared) = weak.upgrade() {
+                shared.logs.write(node, lines, jiff::Timestamp::now());
             }
         }));
         lock(&self.shared.sampler).track(SampleSource::Harness, std::process::id());
@@ -199,6 +225,10 @@ impl Engine {
             tick.abort();
         }
         self.read_heaps().await;
+        // What nodes sent as they ended.
+        crate::counters::record(&self.shared, self.shared.clock.now());
+        crate::counters::tell_refused(&self.shared);
+        crate::forward::finish(&self.shared).await;
         crate::profiles::finish(&self.shared).await;
         let checked = self.close_and_audit().await;
         self.shared.event(checked);
@@ -217,6 +247,73 @@ impl Engine {
         self.forget_operator();
         self.shared.recorder.failure()
     }
+}
+
+/// What a run begins with, or is gone on with.
+struct Begun {
+    clock: RunClock,
+    folder: RunFolder,
+    recorder: Recorder,
+    store: SpanStore,
+    /// Its first event.
+    event: RunEventKind,
+    state: State,
+    gates: Gates,
+    carried: BTreeMap<ChaosId, Carried>,
+}
+
+/// Why nothing can be written on the disk of that folder, if so.
+fn has_room(folder: &Path) -> io::Result<()> {
+    match disk::free(folder).ok().and_then(disk::too_little) {
+        Some(why) => Err(io::Error::new(io::ErrorKind::StorageFull, why)),
+        None => Ok(()),
+    }
+}
+
+fn begin_anew(config: &RunConfig) -> io::Result<Begun> {
+    let (clock, now) = start_clock();
+    let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)?;
+    has_room(&folder.results)?;
+    let manifest = manifest(config, &folder, &clock);
+    let (script, listener) = (&config.script, config.listener.clone());
+    let recorder = Recorder::create(&folder.results, &manifest, script, clock.started, listener)?;
+    let event = RunEventKind::RunStarted {
+        run: folder.name.clone(),
+        seed: config.seed,
+        replays: config.replay.as_ref().map(|replay| replay.run.clone()),
+    };
+    let (state, gates, carried) = (State::default(), Gates::default(), BTreeMap::new());
+    let store = SpanStore::new(clock, SPANS_IN_MEMORY);
+    Ok(Begun { clock, folder, recorder, store, event, state, gates, carried })
+}
+
+fn go_on(resume: Resume, config: &RunConfig) -> io::Result<Begun> {
+    has_room(&resume.folder.results)?;
+    // Nodes are started anew: what those before them had on their disks is kept beside.
+    let (data, part) = (resume.folder.results.join("data"), resume.left.part);
+    match fs::rename(&data, data.with_extension(format!("before-part-{part}"))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut gates = Gates::default();
+    if !config.trends.of.is_empty() {
+        gates.remember(resume.samples_of_test());
+    }
+    let (clock, state) = (resume.clock(), resume.state());
+    let Resume { reopened, folder, left, last_seq, last_span, from, samples, .. } = resume;
+    let store = SpanStore::new(clock, SPANS_IN_MEMORY);
+    store.go_on(clock.now(), last_span);
+    let (samples, listener) = (samples.into_iter(), config.listener.clone());
+    let recorder = Recorder::go_on(reopened, last_seq, samples, clock.started, listener)?;
+    let (test, spent) = left.interrupted.map(|(test, _, spent)| (test, spent)).unzip();
+    let spent_micros = spent.unwrap_or_default().as_micros();
+    let event = RunEventKind::RunResumed {
+        part: left.part,
+        from,
+        test,
+        spent_micros: u64::try_from(spent_micros).unwrap_or(u64::MAX),
+    };
+    Ok(Begun { clock, folder, recorder, store, event, state, gates, carried: left.chaos })
 }
 
 fn start_clock() -> (RunClock, jiff::Timestamp) {
@@ -257,7 +354,8 @@ async fn sample_tick(shared: Arc<Shared>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
-        let round = lock(&shared.sampler).sample(shared.clock.now());
+        let at = shared.clock.now();
+        let round = lock(&shared.sampler).sample(at);
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {
@@ -267,6 +365,8 @@ async fn sample_tick(shared: Arc<Shared>) {
         }
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
+        shared.live.round(&round.samples);
+        crate::counters::record(&shared, at);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }
@@ -275,7 +375,7 @@ async fn sample_tick(shared: Arc<Shared>) {
 async fn record_tick(shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let forecast = |so_far| {
-        let elapsed = shared.clock.now().as_duration();
+        let elapsed = shared.clock.now().since(shared.began);
         let remaining = shared.config.timeout.saturating_sub(elapsed);
         let free = disk::free(&shared.folder.results).ok();
         if let Some(told) = free.and_then(|free| disk::forecast(free, remaining, so_far)) {
@@ -283,6 +383,7 @@ async fn record_tick(shared: Arc<Shared>) {
         }
     };
     forecast(None);
+    let before = shared.recorder.written();
     let mut measured = false;
     loop {
         tick.tick().await;
@@ -300,10 +401,11 @@ async fn record_tick(shared: Arc<Shared>) {
             shared.cancel.stop(EndReason::HarnessFailed);
             return;
         }
-        let elapsed = shared.clock.now().as_duration();
+        let elapsed = shared.clock.now().since(shared.began);
         if !measured && elapsed >= MEASURED_AFTER {
             measured = true;
-            forecast(Some((shared.recorder.written(), elapsed)));
+            let written = ByteSize(shared.recorder.written().0.saturating_sub(before.0));
+            forecast(Some((written, elapsed)));
         }
     }
 }

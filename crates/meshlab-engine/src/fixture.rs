@@ -127,6 +127,7 @@ impl Bench {
             ceilings: Limits::default(),
             trends: Limits::default(),
             replay: None,
+            resume: None,
             profile: crate::Profiling::default(),
             commit: None,
             listener: Some(listener),

@@ -4,7 +4,8 @@
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
 //! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
-//! in `replay.rs`; `rounds.rs` compares two programs, `limits/` holds nodes to what they may use;
+//! in `replay.rs`; `resume.rs` is what is left of a run whose harness was killed; `rounds.rs`
+//! compares two programs, `limits/` holds nodes to what they may use;
 //! `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh for whoever
 //! attaches.
 //!
@@ -20,21 +21,27 @@ mod claims;
 mod clean;
 mod commands;
 mod config;
+mod counters;
 mod engine;
 mod faults;
 #[cfg(test)]
 mod fixture;
+mod forward;
 mod host;
 mod keep;
 mod kept;
 mod limits;
+mod live;
+mod logs;
 mod nodes;
 mod operator;
 mod packets;
 mod places;
 mod profiles;
+mod prometheus;
 mod relay;
 mod replay;
+mod resume;
 mod rounds;
 mod state;
 mod subject;
@@ -47,6 +54,7 @@ pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, Limits, NODE_BINARY, Profiling, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
+pub use forward::forward_record;
 pub use host::{
     Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions,
     CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured,
@@ -58,8 +66,9 @@ pub use meshlab_faults::{
 };
 /// The results format, from its crate.
 pub use meshlab_results as results;
-pub use meshlab_spans::Condition;
+pub use meshlab_spans::{Collector, Condition, ForwardError};
 pub use replay::{Replay, ReplayError};
+pub use resume::{Resume, ResumeError};
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.
 pub fn fault_needs_lab(name: &str) -> bool {

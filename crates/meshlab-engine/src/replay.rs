@@ -7,7 +7,8 @@ use std::{
 };
 
 use meshlab_model::{
-    ChaosFault, ChaosId, ChaosPlace, FaultId, FaultStage, Manifest, Realised, RunEventKind, RunTime,
+    ChaosFault, ChaosId, ChaosPlace, FaultId, FaultStage, Manifest, Realised, RunEvent,
+    RunEventKind, RunTime,
 };
 
 use crate::{
@@ -92,6 +93,13 @@ impl Replay {
         if !last.is_some_and(|last| matches!(last.kind, RunEventKind::RunFinished { .. })) {
             let events = record.events.len();
             return Err(incomplete(format!("the run's end is not among its {events} events")));
+        }
+        let resumed = |event: &&RunEvent| matches!(event.kind, RunEventKind::RunResumed { .. });
+        if let Some(gap) = record.events.iter().find(resumed) {
+            let at = gap.at;
+            return Err(incomplete(format!(
+                "its harness was killed, and it was gone on with at {at}"
+            )));
         }
         let schedules = schedules(record).map_err(incomplete)?;
         if schedules.is_empty() {

@@ -225,6 +225,11 @@ impl State {
         self.nodes.get(id).is_some_and(Node::runs)
     }
 
+    /// How often a node was started, if there is such a node.
+    pub(crate) fn incarnation(&self, id: &NodeId) -> Option<u32> {
+        Some(self.nodes.get(id)?.incarnation)
+    }
+
     /// Nodes of the mesh that run now, in the order they were started.
     pub(crate) fn live(&self, mesh: &MeshId) -> Vec<NodeId> {
         let nodes = self.meshes.get(mesh).map(|mesh| mesh.nodes.as_slice()).unwrap_or_default();

@@ -61,6 +61,21 @@ pub enum RunEventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replays: Option<String>,
     },
+    /// The harness had ended before the run did, and another one goes on with what was left of its
+    /// plan. Between [`RunEventKind::RunResumed::from`] and the time of this event nothing is
+    /// known, and no node ran at its end.
+    RunResumed {
+        /// Which part of the run begins: 2 at first.
+        part: u32,
+        /// The last moment of which anything is in the record.
+        from: RunTime,
+        /// The test that was interrupted, and is run again for what is left of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test: Option<TestId>,
+        /// How long it had run, in all parts together, in microseconds.
+        #[serde(default, skip_serializing_if = "is_zero_micros")]
+        spent_micros: u64,
+    },
     /// A test begins.
     TestStarted {
         /// Which.
@@ -284,6 +299,9 @@ pub enum RunEventKind {
         on: Vec<NodeId>,
         /// The faults, in order.
         plan: Vec<ChaosFault>,
+        /// How long the schedule is, in microseconds; of one that is gone on with, all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        length_micros: Option<u64>,
     },
     /// A fault of a schedule was not applied, because nobody was fit for it.
     ChaosSkipped {
@@ -663,6 +681,10 @@ pub enum EndReason {
 
 fn is_false(truth: &bool) -> bool {
     !truth
+}
+
+fn is_zero_micros(number: &u64) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u32) -> bool {

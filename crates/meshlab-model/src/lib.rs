@@ -6,6 +6,7 @@
 //! It does no I/O, reads no clock and knows no runtime: everything here is a value that can be
 //! written to `results/<run>/` and read back years later.
 
+mod baseline;
 mod comparison;
 mod event;
 mod ids;
@@ -16,6 +17,7 @@ mod quantity;
 mod record;
 mod verdict;
 
+pub use baseline::{BASELINE_SCHEMA, Baseline, BaselineFigure, Conditions, FigureKey};
 pub use comparison::{Measure, Round};
 pub use event::{
     ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
@@ -29,5 +31,8 @@ pub use manifest::{
 };
 pub use profile::{HeapAmount, HeapGain, HeapGrowth, HeapSnapshot};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
-pub use record::{Sample, SampleMinute, SampleSource, SpanRecord, Spread, TelemetryCount};
+pub use record::{
+    CounterMinute, CounterSample, Sample, SampleMinute, SampleSource, SpanRecord, Spread,
+    TelemetryCount,
+};
 pub use verdict::{ExitCode, Verdict};

@@ -94,6 +94,30 @@ pub struct SampleMinute {
     pub threads: Spread,
 }
 
+/// Numbers of a node itself, as it sent them over OTLP: its connections, its tasks. A line of a
+/// segment in `counters/`. Only what changed is there, so a value holds until the next one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CounterSample {
+    /// When the harness looked, with the samples of CPU and memory. Of several values that came
+    /// since it looked before, the last one counts.
+    pub at: RunTime,
+    /// Whose they are.
+    pub node: NodeId,
+    /// By name, such as `connections.opened` or `requests{kind=echo}`; finite, above 2^53 rounded.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// The same within one minute of the run. A line of a segment in `counter_minutes/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CounterMinute {
+    /// When the minute began: a whole number of minutes after the run started.
+    pub at: RunTime,
+    /// Whose they are.
+    pub node: NodeId,
+    /// By name; a number that did not change in that minute is absent.
+    pub values: BTreeMap<String, Spread>,
+}
+
 /// Least, mean and greatest of some values: a spike of one second stays visible in `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {

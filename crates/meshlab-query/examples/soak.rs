@@ -1,9 +1,11 @@
 //! Writes a stretch of a simulated soak, 18 nodes with 500 spans and 19 samples a second, and asks
 //! it: what it costs in bytes, CPU and memory, and how long answers take.
 //!
-//!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER]
+//!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER [SPANS]]
 //!
-//! `4d` is a whole soak: 173 million spans, 9 GB, half an hour or so. Ids, times and values are
+//! `4d` is a whole soak: 173 million spans, 9 GB, half an hour or so. What it leaves in FOLDER is a run
+//! like any other: `meshlab report FOLDER` draws it, `cargo run --release -p meshlab-report --example
+//! draw -- FOLDER` says how long that takes. Ids, times and values are
 //! drawn, so they compress no better than real ones; names, nodes and attributes are as the nodes
 //! of `scenarios/chaos-soak.lua` send them, in those shares.
 #![allow(
@@ -20,12 +22,14 @@ use std::{
 };
 
 use meshlab_model::{
-    Manifest, NodeId, RunTime, Sample, SampleSource, SpanRecord, format_duration, parse_duration,
+    EndReason, Manifest, NodeId, RunEventKind, RunTime, Sample, SampleSource, SpanRecord, TestId,
+    TestOutcome, format_duration, parse_duration,
 };
 use meshlab_query::{Format, query, write_answer};
-use meshlab_results::{Recorder, file, read_run};
+use meshlab_results::{Recorder, Reopened, file, read_run};
 
 const NODES: u64 = 18;
+/// Spans a second, where SPANS does not say: as 18 nodes send them under chaos.
 const SPANS_A_SECOND: u64 = 500;
 const STARTED: u64 = 1_800_000_000_000_000_000;
 
@@ -53,16 +57,17 @@ struct Simulation {
     seq: u64,
     cpu: Vec<u64>,
     rss: Vec<u64>,
+    spans_a_second: u64,
 }
 
 impl Simulation {
-    fn new() -> Self {
+    fn new(spans_a_second: u64) -> Self {
         let mut random = Random(42);
         let mut key = || (0..4).map(|_| format!("{:016x}", random.next())).collect::<String>();
         let keys = (0..NODES).map(|_| key()).collect();
         let ids = (1..=NODES).map(|n| NodeId(format!("node-{n}"))).collect();
         let (cpu, rss) = (vec![0; NODES as usize + 1], vec![40 << 20; NODES as usize + 1]);
-        Self { random, keys, ids, seq: 0, cpu, rss }
+        Self { random, keys, ids, seq: 0, cpu, rss, spans_a_second }
     }
 
     fn span(&mut self, second: u64, place: u64) -> SpanRecord {
@@ -78,7 +83,7 @@ impl Simulation {
             901..=6_000 => "gossip.digest_sent",
             _ => "gossip.digest_received",
         };
-        let micros = second * 1_000_000 + place * 1_000_000 / SPANS_A_SECOND;
+        let micros = second * 1_000_000 + place * 1_000_000 / self.spans_a_second;
         let start = STARTED + micros * 1000 - 50_000_000 - random.below(50_000_000);
         let key = &self.keys[peer];
         SpanRecord {
@@ -131,23 +136,24 @@ fn main() {
     fs::create_dir_all(&folder).unwrap();
     let seconds = length.as_secs();
     println!("simulated {} in {}", format_duration(length), folder.display());
-    let drawing = cost_of_drawing();
-    write(&folder, seconds, drawing);
+    let spans = arguments.next().map_or(SPANS_A_SECOND, |spans| spans.parse().unwrap());
+    let drawing = cost_of_drawing(spans);
+    write(&folder, seconds, spans, drawing);
     ask(&folder, seconds);
     println!("memory at its highest: {} KiB", status("VmHWM"));
 }
 
 /// CPU seconds that drawing a second's records takes, without writing them.
-fn cost_of_drawing() -> f64 {
-    let (mut simulation, before) = (Simulation::new(), cpu());
+fn cost_of_drawing(spans: u64) -> f64 {
+    let (mut simulation, before) = (Simulation::new(spans), cpu());
     for second in 0..200 {
-        (0..SPANS_A_SECOND).for_each(|place| drop(simulation.span(second, place)));
+        (0..spans).for_each(|place| drop(simulation.span(second, place)));
         simulation.samples(second);
     }
     (cpu() - before) / 200.0
 }
 
-fn write(folder: &Path, seconds: u64, drawing: f64) {
+fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
     let manifest: Manifest = serde_json::from_value(serde_json::json!({
         "schema": meshlab_model::MANIFEST_SCHEMA, "meshlab": "0", "run": "soak/simulated",
         "scenario": "soak", "script_path": "soak.lua", "script_sha256": "", "arguments": [],
@@ -157,10 +163,11 @@ fn write(folder: &Path, seconds: u64, drawing: f64) {
     }))
     .unwrap();
     let recorder = Recorder::create(folder, &manifest, "", Instant::now(), None).unwrap();
-    let mut simulation = Simulation::new();
+    let mut simulation = Simulation::new(spans_a_second);
+    begin(&recorder, &simulation);
     let (began, spent) = (Instant::now(), cpu());
     for second in 0..seconds {
-        (0..SPANS_A_SECOND).for_each(|place| recorder.span(&simulation.span(second, place)));
+        (0..spans_a_second).for_each(|place| recorder.span(&simulation.span(second, place)));
         recorder.samples(&simulation.samples(second));
         recorder.flush();
         if (second + 1) % (seconds / 4).max(1) == 0 {
@@ -169,8 +176,9 @@ fn write(folder: &Path, seconds: u64, drawing: f64) {
     }
     assert_eq!((recorder.failure(), recorder.lost()), (None, 0));
     drop(recorder);
+    end(folder, seconds);
     let wall = began.elapsed();
-    let (spans, samples) = (seconds * SPANS_A_SECOND, seconds * (NODES + 1));
+    let (spans, samples) = (seconds * spans_a_second, seconds * (NODES + 1));
     let all = cpu() - spent;
     let writing = all - drawing * seconds as f64;
     println!(
@@ -179,7 +187,7 @@ fn write(folder: &Path, seconds: u64, drawing: f64) {
     );
     println!("CPU: {:.2} us a record", writing * 1e6 / (spans + samples) as f64);
     for (kind, records, a_day) in [
-        (file::SPANS, spans, SPANS_A_SECOND * 86_400),
+        (file::SPANS, spans, spans_a_second * 86_400),
         (file::SAMPLES, samples, (NODES + 1) * 86_400),
         (file::MINUTES, samples, (NODES + 1) * 86_400),
     ] {
@@ -188,6 +196,41 @@ fn write(folder: &Path, seconds: u64, drawing: f64) {
         let day = each * a_day as f64 / 1e6;
         println!("{kind}: {bytes} bytes, {each:.1} a record, {day:.0} MB a day");
     }
+}
+
+/// The events with which the run begins.
+fn begin(recorder: &Recorder, simulation: &Simulation) {
+    let kind = RunEventKind::RunStarted { run: "soak/simulated".into(), seed: 42, replays: None };
+    recorder.event(kind, None);
+    recorder.event(RunEventKind::TestStarted { test: TestId(0), title: "soak".into() }, None);
+    for (place, (node, key)) in simulation.ids.iter().zip(&simulation.keys).enumerate() {
+        let spawned = RunEventKind::NodeSpawned {
+            node: node.clone(),
+            mesh: "mesh1".into(),
+            role: "worker".into(),
+            binary: "mesh-node".into(),
+            pid: 1000 + place as u32,
+            incarnation: 1,
+            address: String::new(),
+            host: String::new(),
+        };
+        recorder.event(spawned, None);
+        let (node, public_key) = (node.clone(), key.clone());
+        let name = format!("mesh1.worker.{}", &key[..6]);
+        recorder.event(RunEventKind::NodeReady { node, name, public_key, took_micros: 1 }, None);
+    }
+}
+
+/// Those with which it ends, at the end of the time that was simulated.
+fn end(folder: &Path, seconds: u64) {
+    let reopened = Reopened::open(folder).unwrap();
+    let last = read_run(folder).unwrap().events.last().map_or(0, |last| last.seq);
+    let started = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+    let none = std::iter::empty();
+    let recorder = Recorder::go_on(reopened, last, none, started, None).unwrap();
+    let outcome = TestOutcome::Completed;
+    recorder.event(RunEventKind::TestFinished { test: TestId(0), outcome }, None);
+    recorder.event(RunEventKind::RunFinished { reason: EndReason::Completed }, None);
 }
 
 fn size(folder: &Path) -> u64 {

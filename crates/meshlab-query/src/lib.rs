@@ -5,6 +5,7 @@
 //! and node decides which of them are opened at all. A query reads; it cannot write, attach a
 //! file or load code. It knows the results format, and neither the engine nor the command line.
 
+mod numbers;
 mod output;
 mod tables;
 

@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, ffi::CStr, ffi::c_int, marker::PhantomData, sync::Arc};
 
-use meshlab_model::{RunEvent, RunTime, Sample, SampleMinute, SpanRecord, Spread};
+use meshlab_model::{
+    CounterMinute, CounterSample, RunEvent, RunTime, Sample, SampleMinute, SpanRecord, Spread,
+};
 use meshlab_results::{Filter, Record, Records, RunRecord};
 use rusqlite::{
     Connection, Error, Result, ffi,
@@ -12,6 +14,8 @@ use rusqlite::{
         VTabConnection, VTabCursor,
     },
 };
+
+use crate::numbers::{Number, Numbers, numbers};
 
 /// A table: what it is called, its columns, and which of them the record can be searched by.
 struct Shape {
@@ -25,7 +29,7 @@ struct Shape {
 /// No column.
 const NONE: c_int = -1;
 
-const SHAPES: [Shape; 5] = [
+const SHAPES: [Shape; 7] = [
     Shape {
         name: c"events",
         declared: c"CREATE TABLE x(seq INTEGER, at REAL, event TEXT, line TEXT, data TEXT)",
@@ -65,6 +69,20 @@ const SHAPES: [Shape; 5] = [
         at: NONE,
         named: NONE,
         node: NONE,
+    },
+    Shape {
+        name: c"counters",
+        declared: c"CREATE TABLE x(at REAL, node TEXT, name TEXT, value REAL)",
+        at: 0,
+        named: NONE,
+        node: 1,
+    },
+    Shape {
+        name: c"counter_minutes",
+        declared: c"CREATE TABLE x(at REAL, node TEXT, name TEXT, min REAL, mean REAL, max REAL)",
+        at: 0,
+        named: NONE,
+        node: 1,
     },
 ];
 
@@ -202,6 +220,8 @@ enum Rows {
     Samples(Box<Records<Sample>>),
     Minutes(Box<Records<SampleMinute>>),
     Counts(std::vec::IntoIter<(String, String, u64)>),
+    Counters(Box<Numbers<CounterSample>>),
+    CounterMinutes(Box<Numbers<CounterMinute>>),
 }
 
 enum Row {
@@ -210,6 +230,7 @@ enum Row {
     Sample(Box<Sample>),
     Minute(Box<SampleMinute>),
     Count(String, String, u64),
+    Number(Number),
 }
 
 impl Cursor<'_> {
@@ -227,6 +248,8 @@ impl Cursor<'_> {
             Rows::Counts(counts) => {
                 counts.next().map(|(name, node, spans)| Row::Count(name, node, spans))
             }
+            Rows::Counters(numbers) => numbers.next().map(Row::Number),
+            Rows::CounterMinutes(numbers) => numbers.next().map(Row::Number),
         };
         self.number += 1;
     }
@@ -252,6 +275,10 @@ unsafe impl VTabCursor for Cursor<'_> {
             (1, Some(filter)) => Rows::Spans(Box::new(self.record.spans.select(filter))),
             (2, Some(filter)) => Rows::Samples(Box::new(self.record.samples.select(filter))),
             (3, Some(filter)) => Rows::Minutes(Box::new(self.record.minutes.select(filter))),
+            (5, Some(filter)) => Rows::Counters(numbers(self.record.counters.select(filter))),
+            (6, Some(filter)) => {
+                Rows::CounterMinutes(numbers(self.record.counter_minutes.select(filter)))
+            }
             _ => Rows::Counts(self.counts().into_iter()),
         };
         self.number = 0;
@@ -281,6 +308,14 @@ unsafe impl VTabCursor for Cursor<'_> {
                 0 => name.clone().into(),
                 1 => node.clone().into(),
                 _ => whole(*spans),
+            },
+            Some(Row::Number(number)) => match column {
+                0 => number.at.as_secs_f64().into(),
+                1 => number.node.as_str().to_owned().into(),
+                2 => number.name.clone().into(),
+                3 => number.spread.min.into(),
+                4 => number.spread.mean.into(),
+                _ => number.spread.max.into(),
             },
         };
         context.set_result(value)

@@ -1,7 +1,8 @@
 //! Questions to a run of schema 1 that is kept as an example of it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
+use meshlab_model::{CounterMinute, CounterSample, RunTime, Spread};
 use meshlab_results::read_run;
 
 use super::*;
@@ -76,6 +77,35 @@ fn what_is_searched_for_is_what_a_look_at_everything_finds() {
             plain.replace("SELECT +at", "SELECT at").replace("+name = 'PEER", "name = 'PEER");
         assert_eq!(count(condition), count(&plain), "{condition}");
     }
+}
+
+#[test]
+fn numbers_of_nodes_have_a_row_each() {
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../meshlab-results/tests/schema-1");
+    let mut record = read_run(&run).unwrap();
+    let at = |second: u64| RunTime { micros: second * 1_000_000 };
+    let sample = |second, node: &str, tasks: f64| CounterSample {
+        at: at(second),
+        node: node.into(),
+        values: BTreeMap::from([("dials".to_owned(), 1.0), ("tasks".to_owned(), tasks)]),
+    };
+    record.counters = vec![sample(1, "a", 3.0), sample(2, "b", 5.0), sample(9, "a", 4.5)].into();
+    let spread = Spread { min: 3.0, mean: 3.75, max: 4.5 };
+    let values = BTreeMap::from([("tasks".to_owned(), spread)]);
+    record.counter_minutes = vec![CounterMinute { at: at(0), node: "a".into(), values }].into();
+    let ask = |sql: &str| {
+        let mut out = Vec::new();
+        let mut writer = write_answer(&mut out, Format::Csv);
+        query(record.clone(), sql, &mut writer).unwrap();
+        writer.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let tasks = ask("SELECT * FROM counters WHERE name = 'tasks' AND node = 'a' AND at > 0.5");
+    assert_eq!(tasks, "at,node,name,value\r\n1,a,tasks,3\r\n9,a,tasks,4.5\r\n");
+    let late = ask("SELECT node, name FROM counters WHERE at >= 2 AND at < 9");
+    assert_eq!(late, "node,name\r\nb,dials\r\nb,tasks\r\n");
+    let minutes = ask("SELECT * FROM counter_minutes");
+    assert_eq!(minutes, "at,node,name,min,mean,max\r\n0,a,tasks,3,3.75,4.5\r\n");
 }
 
 #[test]

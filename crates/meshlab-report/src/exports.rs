@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::{
     measured::Measured,
     text::{clean, tallies, took},
-    view::{ComparisonView, Deviation, NodeView, Recovery, RecoveryTimes, RunView, percentiles},
+    view::{
+        ComparisonView, Deviation, Gap, NodeView, Recovery, RecoveryTimes, RunView, percentiles,
+    },
 };
 
 /// Version of `summary.json`.
@@ -75,6 +77,11 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         "commit": record.manifest.commit,
         "seed": record.manifest.seed,
         "verdict": view.verdict(),
+        "record": crate::ending::json(record),
+        "gaps": view.gaps.iter().map(|gap| {
+            json!({ "from": gap.from, "to": gap.to, "part": gap.part, "test": gap.test,
+                "spent_micros": u64::try_from(gap.spent.as_micros()).unwrap_or(u64::MAX) })
+        }).collect::<Vec<_>>(),
         "exit_code": view.exit_code() as u8,
         "duration_micros": view.last.micros,
         "tests": tests,
@@ -162,8 +169,13 @@ fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
         })
         .collect();
     let use_of = measured.usage(Some(id));
+    let counters = measured.counted.values.iter().filter_map(|(name, of)| {
+        let value = of.iter().find(|(node, _)| node.as_str() == id)?.1;
+        Some((name.clone(), json!({ "last": value.last, "max": value.max })))
+    });
     json!({ "node": id, "mesh": node.mesh, "role": node.role, "lives": lives,
         "telemetry": telemetry,
+        "counters": Value::Object(counters.collect()),
         "resources": use_of.map(|usage| json!({ "cpu_mean": usage.cpu_mean,
             "cpu_max": usage.cpu_max, "rss_last_bytes": usage.rss_last,
             "rss_max_bytes": usage.rss_max, "open_files_max": usage.files_max,
@@ -171,13 +183,15 @@ fn node_json(measured: &Measured, id: &str, node: &NodeView) -> Value {
 }
 
 /// Text in Markdown: no markup of its own, no new lines.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut safe = String::new();
     for c in clean(text).chars() {
         match c {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            // Nobody is called by the name of a node.
+            '@' => safe.push_str("&#64;"),
             '|' | '*' | '_' | '`' | '[' | ']' | '\\' => safe.extend(['\\', c]),
             c => safe.push(c),
         }
@@ -198,6 +212,9 @@ pub(crate) fn markdown(record: &RunRecord, view: &RunView) -> String {
         view.exit_code() as u8,
         crate::text::meaning(view.exit_code()),
     );
+    for told in about_the_record(record, view) {
+        text.push_str(&format!("{}\n\n", plain(&told)));
+    }
     text.push_str("| Verdict | Test | Reason |\n|---|---|---|\n");
     for (id, test) in &view.tests {
         let verdict = view.test_verdict(*id);
@@ -248,6 +265,11 @@ fn recovery_markdown(recovery: &Recovery) -> String {
     text
 }
 
+/// What a reader must know of the record itself: that it breaks off, and its gaps.
+fn about_the_record(record: &RunRecord, view: &RunView) -> Vec<String> {
+    crate::ending::unfinished(record).into_iter().chain(view.gaps.iter().map(Gap::told)).collect()
+}
+
 /// `junit.xml`: a case for each test and one for the run as a whole, so that a run that broke
 /// outside its tests is not read as a success.
 pub(crate) fn junit(record: &RunRecord, view: &RunView) -> String {
@@ -261,14 +283,18 @@ pub(crate) fn junit(record: &RunRecord, view: &RunView) -> String {
         }
         suite.add_test_case(case);
     }
-    let whole = TestCase::new("the run as a whole", status(&view.verdict(), ""));
+    let about = clean(&about_the_record(record, view).join("\n"));
+    let mut whole = TestCase::new("the run as a whole", status(&view.verdict(), &about));
+    if view.verdict().is_passed() && !about.is_empty() {
+        whole.set_system_out(about);
+    }
     suite.add_test_case(whole);
     let mut report = Report::new(clean(&record.manifest.run));
     report.add_test_suite(suite);
     report.to_string().unwrap_or_else(|error| format!("<!-- cannot be written: {error} -->"))
 }
 
-fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
+pub(crate) fn status(verdict: &Verdict, details: &str) -> TestCaseStatus {
     let mut status = match verdict {
         Verdict::Passed => return TestCaseStatus::success(),
         Verdict::Skipped(_) => TestCaseStatus::skipped(),

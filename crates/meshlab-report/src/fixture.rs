@@ -1,14 +1,16 @@
 //! A made-up run for tests and for the example that draws a page. No part of the interface.
 
+pub mod steady;
+
 use std::{collections::BTreeMap, path::Path};
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{
     ChaosFault, ChaosId, ChaosPlace, ChaosTally, ClaimEvidence, ClaimId, ComparisonId,
-    DeclaredTest, EndReason, FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA, Manifest, Measure,
-    NetworkMode, NodeExit, NodeId, Realised, Round, RunEvent, RunEventKind as K, RunTime, Sample,
-    SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId, TestOutcome,
-    TrafficMeasure, Verdict,
+    CounterSample, DeclaredTest, EndReason, FaultId, FaultStage, HostFacts, MANIFEST_SCHEMA,
+    Manifest, Measure, NetworkMode, NodeExit, NodeId, Realised, Round, RunEvent, RunEventKind as K,
+    RunTime, Sample, SampleSource, Severity, SourceLine, SpanRecord, Tally, TelemetryCount, TestId,
+    TestOutcome, TrafficMeasure, Verdict,
 };
 
 /// Text that must come out escaped everywhere.
@@ -59,7 +61,17 @@ fn schedule(test: TestId) -> Vec<(u64, K)> {
     let place = ChaosPlace { chaos, place: 1 };
     let tally = ChaosTally { planned: 2, detected: 1, skipped: 1, ..ChaosTally::default() };
     vec![
-        (950, K::ChaosPlanned { chaos, test, seed: 42, on: vec![node(1), node(4)], plan }),
+        (
+            950,
+            K::ChaosPlanned {
+                chaos,
+                test,
+                seed: 42,
+                on: vec![node(1), node(4)],
+                plan,
+                length_micros: None,
+            },
+        ),
         (5110, K::ChaosSkipped { place, why: HOSTILE.into() }),
         (5120, K::ChaosFinished { chaos, tally, early: Some(HOSTILE.into()) }),
     ]
@@ -214,6 +226,8 @@ pub fn run(folder: &Path) -> RunRecord {
         spans,
         samples,
         minutes: Vec::new().into(),
+        counters: counters().into(),
+        counter_minutes: Vec::new().into(),
         damage: Vec::new(),
     }
 }
@@ -315,6 +329,22 @@ fn spans() -> Vec<SpanRecord> {
         }
     }
     spans
+}
+
+/// What nodes count, where it changed.
+fn counters() -> Vec<CounterSample> {
+    let one = |n: u32, second: u64| CounterSample {
+        at: RunTime { micros: second * 1_000_000 },
+        node: node(n),
+        values: BTreeMap::from([
+            ("connections.opened".to_owned(), (second / 2 + u64::from(n)) as f64),
+            ("connections.closed".to_owned(), (second / 4) as f64),
+            ("tasks.spawned".to_owned(), second as f64),
+            ("tasks.finished".to_owned(), (second - 1) as f64),
+            (format!("{HOSTILE}{{to={HOSTILE}}}"), second as f64),
+        ]),
+    };
+    (1..=4).flat_map(|n| (1..4).map(move |ten| one(n, ten * 10))).collect()
 }
 
 fn samples() -> Vec<Sample> {

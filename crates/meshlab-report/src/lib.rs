@@ -6,20 +6,36 @@
 //! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
 //! starts nothing and measures nothing.
 
+mod compare;
+mod counted;
+mod ending;
 mod exports;
+mod figures;
 #[doc(hidden)]
 pub mod fixture;
+mod gate;
+mod history;
 mod html;
 mod measured;
+mod perfetto;
 mod render;
 mod terminal;
 mod text;
 mod verdict;
 mod view;
 
+pub use compare::{CompareLatency, CompareOptions, CompareReport, CompareRow, Replicate, compare};
+pub use ending::unfinished;
+pub use figures::{Figure, NodeFigures, RunFigures};
+pub use gate::{
+    Annotations, BaselineError, COMMENT_BYTES_MAX, GateLimits, GateReport, GateRow, Quantile,
+    SUMMARY_BYTES_MAX, baseline_terminal, gate, make_baseline, read_baseline,
+};
+pub use history::{History, HistoryPoint, histories, history_overview};
+pub use perfetto::{Traced, write_perfetto};
 pub use render::{Rendered, ReportError, draw, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
-    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Life, MeasureView, NodeView,
-    ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
+    ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Gap, Life, MeasureView,
+    NodeView, ProblemView, Recovery, RecoveryTimes, RoundView, RunView, StepView, TestView,
 };

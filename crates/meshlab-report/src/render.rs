@@ -25,6 +25,8 @@ pub struct Rendered {
     pub html: PathBuf,
     /// The run's seed.
     pub seed: u64,
+    /// Where the record breaks off, if the run has no end.
+    pub unfinished: Option<String>,
 }
 
 /// Why a report cannot be drawn. Completes "failed to draw the report: ...".
@@ -83,7 +85,8 @@ pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, Report
         fs::write(&path, text).map_err(|error| failed(&path, error))?;
     }
     let (verdict, exit_code) = (view.verdict(), view.exit_code());
-    Ok(Rendered { verdict, exit_code, html: page, seed: record.manifest.seed })
+    let (seed, unfinished) = (record.manifest.seed, crate::ending::unfinished(record));
+    Ok(Rendered { verdict, exit_code, html: page, seed, unfinished })
 }
 
 /// The way from one folder to another.

@@ -62,6 +62,13 @@ impl<W: Write> Terminal<W> {
         Self { out, style, script, view: RunView::new(tests), status: false }
     }
 
+    /// Takes in what happened in earlier parts of a run that is gone on with, and writes nothing.
+    pub fn knowing(&mut self, events: &[RunEvent]) {
+        for event in events {
+            self.view.apply(event);
+        }
+    }
+
     /// What is known so far.
     pub fn view(&self) -> &RunView {
         &self.view
@@ -78,6 +85,11 @@ impl<W: Write> Terminal<W> {
         self.clear_status()?;
         let at = event.at;
         match &event.kind {
+            K::RunResumed { .. } => {
+                if let Some(gap) = self.view.gaps.last() {
+                    writeln!(self.out, "{at}  gap      {}", gap.told())?;
+                }
+            }
             K::TestStarted { title, .. } => writeln!(self.out, "{at}  test     {}", clean(title))?,
             K::TestFinished { test, .. } => {
                 let verdict = self.view.test_verdict(*test);
@@ -294,6 +306,9 @@ impl<W: Write> Terminal<W> {
         self.limits()?;
         if let Some(replay) = crate::text::replay(&self.view) {
             writeln!(self.out, "\nreplay {replay}")?;
+        }
+        for gap in &self.view.gaps {
+            writeln!(self.out, "\ngap    {}", gap.told())?;
         }
         let passed = self.view.claims.values().filter(|claim| claim.judged().is_passed()).count();
         let (claims, nodes) = (self.view.claims.len(), self.view.nodes.len());

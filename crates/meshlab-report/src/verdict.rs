@@ -2,12 +2,15 @@
 
 use meshlab_model::{EndReason, ExitCode, TestId, TestOutcome, Verdict};
 
-use crate::view::{ClaimView, FaultView, RunView};
+use crate::view::{ClaimView, FaultView, RunView, interrupted};
 
 impl ClaimView {
     /// How it came out; a claim that was begun and not judged is inconclusive.
     pub fn judged(&self) -> Verdict {
-        let unjudged = || Verdict::Inconclusive("it was begun and never judged".into());
+        let unjudged = || match self.interrupted {
+            Some(at) => interrupted(at),
+            None => Verdict::Inconclusive("it was begun and never judged".into()),
+        };
         self.verdict.clone().unwrap_or_else(unjudged)
     }
 }
@@ -17,7 +20,10 @@ impl FaultView {
     pub fn judged(&self) -> Verdict {
         match &self.verdict {
             Some((_, verdict)) => verdict.clone(),
-            None => Verdict::Inconclusive("it was planned and never judged".into()),
+            None => match self.interrupted {
+                Some(at) => interrupted(at),
+                None => Verdict::Inconclusive("it was planned and never judged".into()),
+            },
         }
     }
 }
@@ -48,13 +54,15 @@ impl RunView {
             return Verdict::Inconclusive("never reached".into());
         }
         let mut verdict = Verdict::Passed;
-        for claim in self.claims.values().filter(|claim| claim.test == test) {
+        let counts = |claim: &&ClaimView| !self.claim_was_asked_again(claim);
+        for claim in self.claims.values().filter(|claim| claim.test == test).filter(counts) {
             verdict = verdict.worse(match claim.judged() {
                 Verdict::Failed(why) => Verdict::Failed(format!("{}: {why}", claim.call)),
                 other => other,
             });
         }
-        for fault in self.faults.values().filter(|fault| fault.test == test) {
+        let counts = |fault: &&FaultView| !self.fault_was_applied_again(fault);
+        for fault in self.faults.values().filter(|fault| fault.test == test).filter(counts) {
             verdict = verdict.worse(match fault.judged() {
                 // What a schedule drew may go wrong as often as its budget says, and the claims
                 // of the schedule hold it to that. A broken fault is the harness's, and no flake.
@@ -149,8 +157,9 @@ impl RunView {
                 Verdict::Passed
             }
             None => Verdict::Broken(format!(
-                "incomplete: the record ends at {}; the harness was killed or the host stopped",
-                self.last
+                "incomplete: the record ends with event {} at {}; the harness was killed, the host \
+                 stopped, or the run still goes on",
+                self.events, self.last
             )),
         }
     }

@@ -14,6 +14,11 @@ pub(crate) fn seal(mut object: Vec<u8>) -> Vec<u8> {
     object
 }
 
+/// Whether the text says that it has a checksum; before there was one, nothing did.
+pub(crate) fn is_sealed(text: &[u8]) -> bool {
+    text.len().checked_sub(TAIL).and_then(|at| text.get(at..)).is_some_and(|t| t.starts_with(MARK))
+}
+
 /// The same text, if its checksum holds. The member stays in it, and readers pass it by.
 pub(crate) fn open(sealed: &[u8]) -> Option<&[u8]> {
     let (body, tail) = sealed.split_at(sealed.len().checked_sub(TAIL)?);

@@ -54,6 +54,30 @@ impl RunFolder {
     }
 }
 
+impl RunFolder {
+    /// The folders of a run that is there already, by that of its record. One that does not lie
+    /// under `results/` has its report and profiles inside itself.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn of(results: &Path, name: &str) -> io::Result<Self> {
+        let results = results.canonicalize()?;
+        let output = || {
+            let all = results.parent()?.parent()?;
+            let scenario = results.parent()?.file_name()?;
+            let own = Path::new(scenario).join(results.file_name()?);
+            (all.file_name()? == "results").then_some((all.parent()?.to_owned(), own))
+        };
+        let (reports, profiles) = match output() {
+            Some((output, own)) => {
+                (output.join("reports").join(&own), output.join("profiles").join(own))
+            }
+            None => (results.join("report"), results.join("profiles")),
+        };
+        Ok(Self { name: name.to_owned(), results, reports, profiles })
+    }
+}
+
 /// Points `<family>/latest` at `leaf`, replacing an older link in one step.
 ///
 /// # Errors
@@ -82,5 +106,13 @@ mod tests {
         assert_eq!(second.name, "swarm/20270115T080000Z-s7-2");
         let latest = fs::read_link(output.path().join("results/swarm/latest")).unwrap();
         assert_eq!(latest, Path::new("20270115T080000Z-s7-2"));
+        let found =
+            RunFolder::of(&output.path().join("results/swarm/latest"), &second.name).unwrap();
+        let real = output.path().canonicalize().unwrap();
+        assert_eq!(found.reports, real.join("reports/swarm/20270115T080000Z-s7-2"));
+        assert_eq!(found.name, second.name);
+        let copied = output.path().join("copy");
+        fs::create_dir(&copied).unwrap();
+        assert_eq!(RunFolder::of(&copied, "swarm/x").unwrap().reports, real.join("copy/report"));
     }
 }

@@ -54,6 +54,7 @@ mod minutes;
 mod reader;
 mod record;
 mod recorder;
+mod resume;
 mod stream;
 mod writer;
 
@@ -64,6 +65,7 @@ pub use fuzz::fuzz_segment;
 pub use reader::{ResultsError, RunRecord, read_run};
 pub use record::{Filter, HARNESS, Record};
 pub use recorder::Recorder;
+pub use resume::Reopened;
 pub use stream::{Recorded, Records};
 
 /// Names of the files in a run's folder.
@@ -80,6 +82,10 @@ pub mod file {
     pub const SAMPLES: &str = "samples";
     /// Folder of segments with [`SampleMinute`](meshlab_model::SampleMinute)s.
     pub const MINUTES: &str = "minutes";
+    /// Folder of segments with [`CounterSample`](meshlab_model::CounterSample)s.
+    pub const COUNTERS: &str = "counters";
+    /// Folder of segments with [`CounterMinute`](meshlab_model::CounterMinute)s.
+    pub const COUNTER_MINUTES: &str = "counter_minutes";
     /// Folder with one `<node>.log` for each node: its stdout and stderr.
     pub const LOGS: &str = "logs";
     /// Folder with a pcapng file for each of the first faults that went wrong: the packets before.

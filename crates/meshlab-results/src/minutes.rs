@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use meshlab_model::{RunTime, Sample, SampleMinute, SampleSource, Spread};
+use meshlab_model::{
+    CounterMinute, CounterSample, NodeId, RunTime, Sample, SampleMinute, SampleSource, Spread,
+};
 
 const MINUTE_MICROS: u64 = 60_000_000;
 
@@ -86,9 +88,70 @@ impl Open {
     }
 }
 
+/// The minutes of nodes' own numbers that are not over yet, one for each node. A node has so many
+/// names at most as the receiver lets in.
+#[derive(Debug, Default)]
+pub(crate) struct CounterMinutes {
+    open: BTreeMap<NodeId, (u64, BTreeMap<String, Values>)>,
+}
+
+impl CounterMinutes {
+    /// Counts a sample in; the minute of its node that is over by it, if one is.
+    pub(crate) fn add(&mut self, sample: &CounterSample) -> Option<CounterMinute> {
+        let minute = sample.at.micros / MINUTE_MICROS;
+        let over = match self.open.get(&sample.node) {
+            Some((open, _)) if *open != minute => self.open.remove(&sample.node),
+            _ => None,
+        };
+        let open = self.open.entry(sample.node.clone()).or_default();
+        open.0 = minute;
+        for (name, value) in &sample.values {
+            match open.1.get_mut(name) {
+                Some(values) => values.add(*value),
+                None => open.1.entry(name.clone()).or_default().add(*value),
+            }
+        }
+        over.map(|over| counters(sample.node.clone(), over))
+    }
+
+    /// All that are open: the run is over.
+    pub(crate) fn close(&mut self) -> Vec<CounterMinute> {
+        let open = std::mem::take(&mut self.open).into_iter();
+        open.map(|(node, open)| counters(node, open)).collect()
+    }
+}
+
+fn counters(node: NodeId, (minute, open): (u64, BTreeMap<String, Values>)) -> CounterMinute {
+    let values = open.into_iter().map(|(name, values)| (name, values.spread())).collect();
+    CounterMinute { at: RunTime { micros: minute * MINUTE_MICROS }, node, values }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_a_node_are_in_the_minute_in_which_they_changed() {
+        let mut minutes = CounterMinutes::default();
+        let mut over = Vec::new();
+        for (second, tasks) in [(1, 4.0), (30, 900.0), (59, 5.0), (61, 6.0), (130, 7.0)] {
+            over.extend(minutes.add(&CounterSample {
+                at: RunTime { micros: second * 1_000_000 },
+                node: "node-1".into(),
+                values: BTreeMap::from([("tasks".to_owned(), tasks)]),
+            }));
+        }
+        over.extend(minutes.close());
+        let seen: Vec<(u64, f64, f64, f64)> = over
+            .iter()
+            .map(|minute| {
+                let tasks = minute.values["tasks"];
+                (minute.at.micros / MINUTE_MICROS, tasks.min, tasks.mean, tasks.max)
+            })
+            .collect();
+        assert_eq!(seen, [(0, 4.0, 303.0, 900.0), (1, 6.0, 6.0, 6.0), (2, 7.0, 7.0, 7.0)]);
+        assert!(minutes.close().is_empty());
+    }
 
     #[test]
     fn a_spike_of_a_second_stays_in_its_minute() {

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meshlab_model::{MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SampleMinute, SpanRecord};
+use meshlab_model::{
+    CounterMinute, CounterSample, MANIFEST_SCHEMA, Manifest, RunEvent, Sample, SampleMinute,
+    SpanRecord,
+};
 
 use crate::{Record, Recorded, checked, file};
 
@@ -36,6 +39,10 @@ pub enum ResultsError {
         /// What the parser said.
         error: serde_json::Error,
     },
+    /// The manifest is not what was written.
+    #[error("{} is damaged: its checksum does not hold, so it is not what was written; take it \
+        from a copy of the run, for without it nothing says what was run", .0.display())]
+    Checksum(PathBuf),
     /// Written by a harness with another format.
     #[error("{} has schema {found}, this meshlab reads schemas {OLDEST_SCHEMA} to \
         {MANIFEST_SCHEMA}; use the version of meshlab that wrote it, or a newer one",
@@ -66,6 +73,10 @@ pub struct RunRecord {
     /// The same by the minute. A minute is written when it is over, so a run that was killed lacks
     /// its last one; schema 1 has none.
     pub minutes: Recorded<SampleMinute>,
+    /// Numbers of the nodes themselves, where they changed; runs before they were kept have none.
+    pub counters: Recorded<CounterSample>,
+    /// The same by the minute.
+    pub counter_minutes: Recorded<CounterMinute>,
     /// What could not be read, a sentence each. A run that was killed ends in half a line.
     pub damage: Vec<String>,
 }
@@ -74,7 +85,13 @@ impl RunRecord {
     /// [`RunRecord::damage`], and what was found since in spans and samples that were read.
     pub fn all_damage(&self) -> Vec<String> {
         let mut all = self.damage.clone();
-        let found = [self.spans.damage(), self.samples.damage(), self.minutes.damage()];
+        let found = [
+            self.spans.damage(),
+            self.samples.damage(),
+            self.minutes.damage(),
+            self.counters.damage(),
+            self.counter_minutes.damage(),
+        ];
         for found in found.into_iter().flatten() {
             if !all.contains(&found) {
                 all.push(found);
@@ -106,6 +123,8 @@ pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
         spans: records(folder, old, &mut damage),
         samples: records(folder, old, &mut damage),
         minutes: if old { Recorded::default() } else { records(folder, old, &mut damage) },
+        counters: later(folder, &mut damage),
+        counter_minutes: later(folder, &mut damage),
         manifest,
         damage,
     })
@@ -113,6 +132,14 @@ pub fn read_run(folder: &Path) -> Result<RunRecord, ResultsError> {
 
 fn records<T: Record>(folder: &Path, old: bool, damage: &mut Vec<String>) -> Recorded<T> {
     if old { Recorded::in_lines(folder, damage) } else { Recorded::in_segments(folder, damage) }
+}
+
+/// Records of a kind that runs did not have at first: without their folder there are none.
+fn later<T: Record>(folder: &Path, damage: &mut Vec<String>) -> Recorded<T> {
+    match folder.join(T::FOLDER).is_dir() {
+        true => Recorded::in_segments(folder, damage),
+        false => Recorded::default(),
+    }
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {
@@ -126,6 +153,11 @@ fn read_manifest(folder: &Path) -> Result<Manifest, ResultsError> {
     };
     let damaged = |error| ResultsError::Manifest { path: path.clone(), error };
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    // Manifests of the first runs have no checksum.
+    let text = bytes.trim_ascii_end();
+    if checked::is_sealed(text) && checked::open(text).is_none() {
+        return Err(ResultsError::Checksum(path));
+    }
     let known = u64::from(OLDEST_SCHEMA)..=u64::from(MANIFEST_SCHEMA);
     match value.get("schema").and_then(serde_json::Value::as_u64) {
         Some(found) if !known.contains(&found) => {
@@ -236,5 +268,22 @@ mod tests {
         assert!(error.to_string().contains("has schema 99"), "{error}");
         write("{\"schema\": 1");
         assert!(read_run(folder.path()).unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[test]
+    fn a_manifest_that_was_changed_is_refused_and_one_without_a_checksum_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file::MANIFEST);
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schema-1/manifest.json");
+        let plain = std::fs::read(source).unwrap();
+        std::fs::write(&path, &plain).unwrap();
+        let read = read_run(folder.path()).unwrap().manifest;
+        let sealed = checked::seal(serde_json::to_vec_pretty(&read).unwrap());
+        std::fs::write(&path, &sealed).unwrap();
+        assert_eq!(read_run(folder.path()).unwrap().manifest, read);
+        let changed = String::from_utf8(sealed).unwrap().replace("\"seed\": ", "\"seed\": 1");
+        std::fs::write(&path, changed).unwrap();
+        let told = read_run(folder.path()).unwrap_err().to_string();
+        assert!(told.contains("manifest.json is damaged: its checksum does not hold"), "{told}");
     }
 }

@@ -1,6 +1,8 @@
 //! What spans and samples have in common: a moment, a name, a node.
 
-use meshlab_model::{RunTime, Sample, SampleMinute, SampleSource, SpanRecord};
+use meshlab_model::{
+    CounterMinute, CounterSample, RunTime, Sample, SampleMinute, SampleSource, SpanRecord,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::file;
@@ -86,6 +88,36 @@ impl Record for SampleMinute {
         None
     }
 }
+
+macro_rules! of_a_node {
+    ($record:ty, $folder:expr, $name:literal) => {
+        impl Record for $record {
+            const FOLDER: &'static str = $folder;
+            const FILE_OF_SCHEMA_1: &'static str = concat!($name, ".jsonl");
+
+            fn moment(&self) -> RunTime {
+                self.at
+            }
+
+            /// The same for all: with a name for each number, what is counted would be larger than
+            /// what is kept.
+            fn name(&self) -> &str {
+                $name
+            }
+
+            fn node(&self) -> &str {
+                self.node.as_str()
+            }
+
+            fn needle(_name: &str) -> Option<String> {
+                None
+            }
+        }
+    };
+}
+
+of_a_node!(CounterSample, file::COUNTERS, "counters");
+of_a_node!(CounterMinute, file::COUNTER_MINUTES, "counter_minutes");
 
 fn process(of: &SampleSource) -> &str {
     match of {

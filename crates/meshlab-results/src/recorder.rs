@@ -20,14 +20,16 @@ use std::{
 };
 
 use meshlab_model::{
-    ByteSize, Manifest, RunEvent, RunEventKind, RunTime, Sample, SourceLine, SpanRecord,
+    ByteSize, CounterSample, Manifest, RunEvent, RunEventKind, RunTime, Sample, SourceLine,
+    SpanRecord,
 };
 
 use crate::{
     checked, file,
-    minutes::Minutes,
+    minutes::{CounterMinutes, Minutes},
     record::Record,
-    writer::{Batch, SEGMENT_BYTES, Segments},
+    resume::{self, Reopened},
+    writer::{self, Batch, SEGMENT_BYTES, Segments},
 };
 
 /// How often spans and samples are written, so that a killed run loses little.
@@ -38,6 +40,9 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of lines that are written without waiting for the second to end.
 const WAITING_BYTES_MANY: usize = 1 << 20;
+
+/// Kinds of records that are kept in segments.
+const KINDS: usize = 5;
 
 /// Writes events, spans and samples.
 pub struct Recorder {
@@ -71,8 +76,11 @@ struct Waiting {
     spans: Batch,
     samples: Batch,
     minutes: Batch,
+    counters: Batch,
+    counter_minutes: Batch,
     /// Minutes that are not over yet.
     open_minutes: Minutes,
+    open_counters: CounterMinutes,
     /// The first write that failed: from then on the record is not whole.
     failed: Option<String>,
     /// Records that were not written.
@@ -96,7 +104,8 @@ impl Queue {
 
 impl Waiting {
     fn bytes(&self) -> usize {
-        self.spans.bytes + self.samples.bytes + self.minutes.bytes
+        let counters = self.counters.bytes + self.counter_minutes.bytes;
+        self.spans.bytes + self.samples.bytes + self.minutes.bytes + counters
     }
 
     fn add<T: Record>(&mut self, record: &T, batch: impl Fn(&mut Self) -> &mut Batch) {
@@ -145,28 +154,70 @@ impl Recorder {
         listener: Option<SyncSender<Arc<RunEvent>>>,
         segment_bytes: u64,
     ) -> io::Result<Self> {
-        let text = serde_json::to_vec_pretty(manifest)?;
+        let text = checked::seal(serde_json::to_vec_pretty(manifest)?);
         write_synced(&folder.join(file::MANIFEST), &text)?;
         write_synced(&folder.join(file::SCRIPT), script.as_bytes())?;
         let path = folder.join(file::EVENTS);
         let events = File::options().append(true).create_new(true).open(&path)?;
+        resume::lock(&events)?;
         let spans = Segments::create(folder, file::SPANS, segment_bytes)?;
         let samples = Segments::create(folder, file::SAMPLES, segment_bytes)?;
         let minutes = Segments::create(folder, file::MINUTES, segment_bytes)?;
+        let counters = Segments::create(folder, file::COUNTERS, segment_bytes)?;
+        let by_minute = Segments::create(folder, file::COUNTER_MINUTES, segment_bytes)?;
         let events = Events { last_seq: 0, manual: false, path, file: events };
-        Self::over(events, [spans, samples, minutes], started, listener)
+        Self::over(events, [spans, samples, minutes, counters, by_minute], started, listener)
+    }
+
+    /// Goes on with a record that has no end: events after the last that is whole, spans and
+    /// samples in segments of their own. `started` is when the run's clock was zero, `last_seq` the
+    /// number of the last event, `samples` are those whose minute was not over.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn go_on(
+        reopened: Reopened,
+        last_seq: u64,
+        samples: impl Iterator<Item = Sample>,
+        started: Instant,
+        listener: Option<SyncSender<Arc<RunEvent>>>,
+    ) -> io::Result<Self> {
+        let segments = |kind| Segments::go_on(&reopened.folder, kind, SEGMENT_BYTES);
+        let segments = [
+            segments(file::SPANS)?,
+            segments(file::SAMPLES)?,
+            segments(file::MINUTES)?,
+            segments(file::COUNTERS)?,
+            segments(file::COUNTER_MINUTES)?,
+        ];
+        let Reopened { path, file, .. } = reopened;
+        let recorder = Self::over(
+            Events { last_seq, manual: false, path, file },
+            segments,
+            started,
+            listener,
+        )?;
+        let mut waiting = recorder.queue.lock();
+        for sample in samples {
+            if let Some(over) = waiting.open_minutes.add(&sample) {
+                waiting.add(&over, |waiting| &mut waiting.minutes);
+            }
+        }
+        drop(waiting);
+        Ok(recorder)
     }
 
     fn over(
         events: Events,
-        segments: [Segments; 3],
+        segments: [Segments; KINDS],
         started: Instant,
         listener: Option<SyncSender<Arc<RunEvent>>>,
     ) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = Arc::clone(&queue);
+        let log = events.file.try_clone()?;
         let writer = thread::Builder::new().name("recorder".into());
-        let writer = writer.spawn(move || write(&theirs, segments))?;
+        let writer = writer.spawn(move || write(&theirs, segments, &log))?;
         Ok(Self {
             started,
             events: Mutex::new(events),
@@ -231,6 +282,17 @@ impl Recorder {
         }
     }
 
+    /// Records numbers of nodes themselves, of one moment.
+    pub fn counters(&self, samples: &[CounterSample]) {
+        let mut waiting = self.queue.lock();
+        for sample in samples {
+            waiting.add(sample, |waiting| &mut waiting.counters);
+            if let Some(over) = waiting.open_counters.add(sample) {
+                waiting.add(&over, |waiting| &mut waiting.counter_minutes);
+            }
+        }
+    }
+
     /// Waits until everything that was recorded before is in the files.
     pub fn flush(&self) {
         let mut waiting = self.queue.lock();
@@ -284,9 +346,10 @@ impl Events {
 }
 
 /// The writer's thread: writes what waits, each second or as soon as there is much of it.
-fn write(queue: &Queue, mut kinds: [Segments; 3]) {
+fn write(queue: &Queue, mut kinds: [Segments; KINDS], events: &File) {
     // Whatever ends this thread, nobody waits for it for ever.
     let _gone = Gone(queue);
+    let mut synced = Instant::now();
     loop {
         let (batches, flushes, stop) = next(queue);
         let mut lost = 0;
@@ -296,6 +359,10 @@ fn write(queue: &Queue, mut kinds: [Segments; 3]) {
                 lost += records;
                 queue.fail(why);
             }
+        }
+        if stop || synced.elapsed() >= WRITE_EVERY {
+            synced = Instant::now();
+            sync(queue, &mut kinds, events);
         }
         if stop {
             for segments in &mut kinds {
@@ -315,8 +382,20 @@ fn write(queue: &Queue, mut kinds: [Segments; 3]) {
     }
 }
 
+/// Brings everything that was written to the disk.
+fn sync(queue: &Queue, kinds: &mut [Segments; KINDS], events: &File) {
+    for segments in kinds {
+        if let Err(why) = segments.sync() {
+            queue.fail(why);
+        }
+    }
+    if let Err(error) = writer::sync(events) {
+        queue.fail(format!("{} cannot be synced: {error}", file::EVENTS));
+    }
+}
+
 /// Waits for something to write; what there is, and how many flushes it answers.
-fn next(queue: &Queue) -> ([Batch; 3], u64, bool) {
+fn next(queue: &Queue) -> ([Batch; KINDS], u64, bool) {
     let deadline = Instant::now() + WRITE_EVERY;
     let mut waiting = queue.lock();
     loop {
@@ -328,9 +407,13 @@ fn next(queue: &Queue) -> ([Batch; 3], u64, bool) {
                 for over in waiting.open_minutes.close() {
                     waiting.add(&over, |waiting| &mut waiting.minutes);
                 }
+                for over in waiting.open_counters.close() {
+                    waiting.add(&over, |waiting| &mut waiting.counter_minutes);
+                }
             }
-            let Waiting { spans, samples, minutes, .. } = &mut *waiting;
-            let batches = [spans, samples, minutes].map(std::mem::take);
+            let Waiting { spans, samples, minutes, counters, counter_minutes, .. } = &mut *waiting;
+            let batches = [spans, samples, minutes, counters, counter_minutes];
+            let batches = batches.map(std::mem::take);
             return (batches, waiting.flushes_asked, waiting.stop);
         }
         let woken = queue.wake.wait_timeout(waiting, left);
@@ -386,7 +469,8 @@ mod tests {
         let open = |path: &str| File::options().write(true).open(path).unwrap();
         let events = Events { last_seq: 0, manual: false, path: events.into(), file: open(events) };
         let segment = || Segments::to(Path::new(segments), open(segments));
-        Recorder::over(events, [segment(), segment(), segment()], Instant::now(), listener).unwrap()
+        let segments = std::array::from_fn(|_| segment());
+        Recorder::over(events, segments, Instant::now(), listener).unwrap()
     }
 
     fn note(recorder: &Recorder) {

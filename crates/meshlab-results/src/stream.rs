@@ -9,6 +9,7 @@ use std::{
 };
 
 use memchr::memmem;
+use meshlab_model::RunTime;
 
 use crate::{
     Counts, Filter, Record,
@@ -111,6 +112,26 @@ impl<T: Record> Recorded<T> {
                 segments.iter().fold(0, |sum, each| sum.saturating_add(each.index.records))
             }
         }
+    }
+
+    /// The time of the last one, and the segment that it is in: `spans/000003.jsonl.zst`.
+    /// Known without reading them; `None` if there are none, or of schema 1.
+    pub fn last(&self) -> Option<(RunTime, String)> {
+        let Source::Segments(segments) = &self.source else { return None };
+        let held = segments.iter().filter(|segment| segment.index.records > 0);
+        let last = held.max_by_key(|segment| segment.index.until)?;
+        Some((RunTime { micros: last.index.until }, shown(&last.path)))
+    }
+
+    /// Frames that may have records of that name, and are read where it is asked for.
+    pub fn frames_with(&self, name: &str) -> u64 {
+        let Source::Segments(segments) = &self.source else { return 0 };
+        let named = |counts: &Counts| counts.contains_key(name);
+        let may = segments.iter().filter(|each| each.index.counts.as_ref().is_none_or(named));
+        let frames = |each: &Segment| {
+            (0..each.index.frames.len()).filter(|frame| each.index.may_name(*frame, name)).count()
+        };
+        may.map(|each| frames(each) as u64).sum()
     }
 
     /// Whether there are none.

@@ -89,6 +89,8 @@ pub(crate) struct Segments {
     sealed: u64,
     /// A write failed: the end of the file is not known any more, so nothing follows it.
     broken: bool,
+    /// Whether something was written that is not on the disk for sure.
+    dirty: bool,
 }
 
 /// The file of a segment.
@@ -106,6 +108,27 @@ impl Segments {
         Self::with(folder, path, file, segment_bytes)
     }
 
+    /// Begins a segment after those that are there: what a killed harness left stays as it is.
+    pub(crate) fn go_on(run: &Path, folder: &str, segment_bytes: u64) -> io::Result<Self> {
+        let folder = run.join(folder);
+        let (mut last, mut sealed) = (0, 0);
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number =
+                name.to_str().and_then(|name| name.strip_suffix(".jsonl.zst")?.parse().ok());
+            if let Some(number) = number {
+                last = last.max(number);
+                sealed += entry.metadata()?.len();
+            }
+        }
+        let number = last + 1;
+        let path = segment_path(&folder, number);
+        let file = create(&path)?;
+        let segments = Self::with(folder, path, file, segment_bytes)?;
+        Ok(Self { number, sealed, ..segments })
+    }
+
     fn with(folder: PathBuf, path: PathBuf, file: File, segment_bytes: u64) -> io::Result<Self> {
         Ok(Self {
             folder,
@@ -119,6 +142,7 @@ impl Segments {
             frame: Vec::new(),
             sealed: 0,
             broken: false,
+            dirty: false,
         })
     }
 
@@ -154,6 +178,7 @@ impl Segments {
         }
         self.encoder.encode(&chunk.lines, &mut chunk.head, &mut self.frame)?;
         self.file.write_all(&self.frame)?;
+        self.dirty = true;
         let head_bytes = self.frame.len() as u32 - chunk.head.bytes;
         self.index.add(&Place { offset: self.length, head_bytes, head: chunk.head });
         self.length += self.frame.len() as u64;
@@ -166,6 +191,18 @@ impl Segments {
             (self.length, self.index) = (0, SegmentIndex::default());
         }
         Ok(())
+    }
+
+    /// Brings what was written to the disk, so that a host that loses its power loses little.
+    ///
+    /// # Errors
+    /// The file that cannot be synced, and why.
+    pub(crate) fn sync(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.dirty) || self.broken {
+            return Ok(());
+        }
+        sync(&self.file)
+            .map_err(|error| format!("{} cannot be synced: {error}", self.path.display()))
     }
 
     /// Seals the last segment.
@@ -181,12 +218,24 @@ impl Segments {
 
     /// Brings the segment to the disk and writes its index beside it.
     fn seal(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        sync(&self.file)?;
+        self.dirty = false;
         self.index.bytes = self.length;
         self.index.write(&self.path)
     }
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    File::options().append(true).create_new(true).open(path)
+    let file = File::options().append(true).create_new(true).open(path)?;
+    // Its name too is to be there after the host lost its power.
+    path.parent().map_or(Ok(()), |folder| sync(&File::open(folder)?))?;
+    Ok(file)
+}
+
+/// Brings a file's data to the disk; what is no file on a disk has none to bring.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    match file.sync_data() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
 }

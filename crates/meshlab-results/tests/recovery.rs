@@ -197,38 +197,116 @@ fn a_filter_finds_the_same_as_looking_at_everything() {
     }
 }
 
+/// Lengths of all files after each second, in the order in which a second is written.
+fn written_second_by_second() -> (tempfile::TempDir, Vec<BTreeMap<PathBuf, u64>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let mut lengths = Vec::new();
+    for each in 0..FRAMES {
+        second(&recorder, each);
+        let of = |path: PathBuf| {
+            let length = fs::metadata(&path).unwrap().len();
+            (path.strip_prefix(folder.path()).unwrap().to_owned(), length)
+        };
+        lengths.push(files(folder.path()).into_iter().map(of).collect());
+    }
+    // What comes at the end of a run was not there yet when it was killed.
+    drop(recorder);
+    (folder, lengths)
+}
+
+/// Makes the run what it was when its harness was killed `cut` bytes into the writing of the second
+/// after `before`; the files that were torn or not begun.
+fn kill(
+    whole: &Path,
+    killed: &Path,
+    before: &BTreeMap<PathBuf, u64>,
+    after: &BTreeMap<PathBuf, u64>,
+    mut cut: u64,
+) -> Vec<PathBuf> {
+    let mut short = Vec::new();
+    for (name, end) in after {
+        let from = before.get(name).copied().unwrap_or(0);
+        let written = cut.min(end - from);
+        cut -= written;
+        if written < end - from {
+            short.push(name.clone());
+        }
+        let target = killed.join(name);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        if before.contains_key(name) || written > 0 {
+            let bytes = fs::read(whole.join(name)).unwrap();
+            fs::write(target, &bytes[..(from + written) as usize]).unwrap();
+        }
+    }
+    for name in [file::MANIFEST, file::SCRIPT] {
+        fs::copy(whole.join(name), killed.join(name)).unwrap();
+    }
+    fs::create_dir_all(killed.join(file::MINUTES)).unwrap();
+    short
+}
+
+/// What was written a second before is all there. A harness writes each second, so a kill costs
+/// the second that it was writing and the one that was waiting: two at most.
 #[test]
-fn a_run_that_was_killed_at_a_thousand_random_bytes_loses_a_frame_of_a_file_and_stays_readable() {
+fn a_run_that_was_killed_at_a_thousand_random_bytes_loses_two_seconds_at_most() {
+    let (folder, lengths) = written_second_by_second();
+    let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut torn = 0;
+    for _ in 0..1000 {
+        let second = random.random_range(0..lengths.len() - 1);
+        let (before, after) = (&lengths[second], &lengths[second + 1]);
+        let sum = |lengths: &BTreeMap<PathBuf, u64>| lengths.values().sum::<u64>();
+        let cut = random.random_range(0..=sum(after) - sum(before));
+        let killed = tempfile::tempdir().unwrap();
+        let short = kill(folder.path(), killed.path(), before, after, cut);
+        let got = read(killed.path());
+        let seconds = second as u64 + 1;
+        assert!(got.events.iter().copied().eq(1..=got.events.len() as u64));
+        assert!(got.spans.iter().copied().eq(1..=got.spans.len() as u64));
+        assert!(got.events.len() as u64 >= seconds, "{seconds} s, {} events", got.events.len());
+        assert!(got.spans.len() as u64 >= seconds * PER_FRAME, "{seconds} s: {:?}", got.spans);
+        assert!(got.samples.len() as u64 >= seconds, "{seconds} s: {:?}", got.samples);
+        torn += usize::from(!got.damage.is_empty());
+        for told in &got.damage {
+            let named = |name: &PathBuf| told.starts_with(&name.display().to_string());
+            assert!(short.iter().any(named), "{told} is of none of {short:?}");
+        }
+    }
+    assert!(torn > 500, "most kills are in the middle of something: {torn}");
+}
+
+/// Of each file, by itself: what is before the cut is read.
+#[test]
+fn any_file_may_be_cut_at_any_byte() {
     let folder = written();
     let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let last_of = |kind: &str| {
-        let of = files(folder.path())
-            .into_iter()
-            .filter(|path| path.starts_with(folder.path().join(kind)));
-        of.filter(|path| path.extension().is_some_and(|extension| extension == "zst"))
-            .max()
-            .unwrap()
-    };
-    for target in [folder.path().join(file::EVENTS), last_of(file::SPANS), last_of(file::SAMPLES)] {
-        let whole = fs::read(&target).unwrap();
-        let killed = tempfile::tempdir().unwrap();
-        copy(folder.path(), killed.path());
+    let targets = files(folder.path());
+    let killed = tempfile::tempdir().unwrap();
+    copy(folder.path(), killed.path());
+    let whole = read(folder.path());
+    for _ in 0..1000 {
+        let target = &targets[random.random_range(0..targets.len())];
         let name = target.strip_prefix(folder.path()).unwrap();
-        // Each cut is followed by the loss of at most what the last frame held: it is the second
-        // before. What was whole is still read.
-        let mut before: Vec<(usize, usize)> = Vec::new();
-        for _ in 0..1000 {
-            let cut = random.random_range(0..=whole.len());
-            fs::write(killed.path().join(name), &whole[..cut]).unwrap();
-            let got = read(killed.path());
-            let shown = name.display().to_string();
-            let edge = cut == 0 || cut == whole.len() || got.damage.is_empty();
-            let told = got.damage.iter().all(|told| told.starts_with(&shown));
-            assert!(edge || (told && got.damage.len() == 1), "{shown} at {cut}: {:?}", got.damage);
-            before.push((cut, got.events.len() + got.spans.len() + got.samples.len()));
-        }
-        before.sort_unstable();
-        assert!(before.windows(2).all(|pair| pair[0].1 <= pair[1].1), "more bytes, more records");
+        let bytes = fs::read(target).unwrap();
+        let cut = random.random_range(0..=bytes.len());
+        fs::write(killed.path().join(name), &bytes[..cut]).unwrap();
+        let got = read(killed.path());
+        fs::write(killed.path().join(name), &bytes).unwrap();
+        let shown = name.display().to_string();
+        let derived = shown.ends_with(".index.json");
+        let all = |read: &Read| read.events.len() + read.spans.len() + read.samples.len();
+        assert!(!derived || all(&got) == all(&whole), "{shown} at {cut}: an index is derived");
+        let told = got.damage.iter().all(|told| told.starts_with(&shown));
+        assert!(told && got.damage.len() <= 1, "{shown} at {cut}: {:?}", got.damage);
+    }
+    // Without its manifest nothing says what was run; it is synced before the first node.
+    let manifest = fs::read(folder.path().join(file::MANIFEST)).unwrap();
+    for _ in 0..100 {
+        let cut = random.random_range(0..manifest.len());
+        fs::write(killed.path().join(file::MANIFEST), &manifest[..cut]).unwrap();
+        let told = read_run(killed.path()).unwrap_err().to_string();
+        assert!(told.contains("manifest.json is damaged"), "{told}");
     }
 }
 

@@ -3,18 +3,23 @@
 
 use std::{fs, path::Path};
 
-use meshlab_model::{Manifest, RunEvent, Sample, SampleMinute, SpanRecord};
+use meshlab_model::{
+    Baseline, CounterMinute, CounterSample, Manifest, RunEvent, Sample, SampleMinute, SpanRecord,
+};
 use schemars::{Schema, schema_for};
 
 #[test]
 fn the_schemas_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema");
-    let schemas: [(&str, Schema); 5] = [
+    let schemas: [(&str, Schema); 8] = [
         ("manifest", schema_for!(Manifest)),
         ("event", schema_for!(RunEvent)),
         ("span", schema_for!(SpanRecord)),
         ("sample", schema_for!(Sample)),
         ("sample-minute", schema_for!(SampleMinute)),
+        ("counter", schema_for!(CounterSample)),
+        ("counter-minute", schema_for!(CounterMinute)),
+        ("baseline", schema_for!(Baseline)),
     ];
     for (name, schema) in schemas {
         let path = folder.join(format!("{name}.schema.json"));

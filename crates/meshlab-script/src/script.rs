@@ -1,7 +1,9 @@
 //! A scenario: loaded once, run once.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +16,7 @@ use crate::{
     api,
     console::Kept,
     context::Context,
-    declaration::{Declaration, Overrides},
+    declaration::{Declaration, Overrides, Program},
     error::{ErrorKind, ScriptError},
     library,
     locate::Line,
@@ -35,6 +37,8 @@ pub struct Script {
     pub(crate) bodies: Vec<Function>,
     pub(crate) lua: Lua,
     pub(crate) names: Names,
+    /// Which of its tests are run, by their places.
+    wanted: Range<u32>,
 }
 
 /// The names that a scenario's code can use.
@@ -90,7 +94,19 @@ impl Script {
             // It was not set before.
             let _ = context.plain_nodes.set(nodes);
         }
-        Ok(Self { path: path.to_owned(), name, context, declaration, bodies, lua, names })
+        let (path, wanted) = (path.to_owned(), 0..u32::MAX);
+        Ok(Self { path, name, context, declaration, bodies, lua, names, wanted })
+    }
+
+    /// The same, of whose tests only those at these places are run, from 0: the others have been.
+    #[must_use]
+    pub fn only(self, wanted: Range<u32>) -> Self {
+        Self { wanted, ..self }
+    }
+
+    /// The programs that it was given.
+    pub fn programs(&self) -> BTreeMap<String, Program> {
+        self.context.overrides.binaries.clone()
     }
 
     /// What it declared.
@@ -155,6 +171,9 @@ impl Script {
             if let Some(why) = host.cancelled() {
                 outcome.stopped = Some(why);
                 return None;
+            }
+            if !self.wanted.contains(&number) {
+                continue;
             }
             let id = TestId(number);
             let declared = Line::of_scenario(test.source.line);

@@ -1,7 +1,11 @@
-//! The gRPC door: `TraceService/Export` and `MetricsService/Export`.
+//! The gRPC door: `TraceService/Export`, `MetricsService/Export` and `LogsService/Export`.
 
 use meshlab_model::NodeId;
 use opentelemetry_proto::tonic::collector::{
+    logs::v1::{
+        ExportLogsServiceRequest, ExportLogsServiceResponse,
+        logs_service_server::{LogsService, LogsServiceServer},
+    },
     metrics::v1::{
         ExportMetricsServiceRequest, ExportMetricsServiceResponse,
         metrics_service_server::{MetricsService, MetricsServiceServer},
@@ -18,7 +22,7 @@ use tonic::{Request, Response, Status, codec::CompressionEncoding, transport::Se
 use crate::{
     SpanStore,
     http::{BODY_BYTES_MAX, take_spans},
-    metrics,
+    logs, metrics,
 };
 
 /// Requests of one connection that are worked on at a time.
@@ -52,12 +56,26 @@ impl MetricsService for Door {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Door {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.store.add_logs(&self.node, logs::lines(request.into_inner()));
+        Ok(Response::new(ExportLogsServiceResponse { partial_success: None }))
+    }
+}
+
 /// Takes in what comes to `listener` until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore) {
     let door = Door { node: node.clone(), store: store.clone() };
     let numbers = MetricsServiceServer::new(door.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(metrics::REQUEST_BYTES_MAX);
+    let lines = LogsServiceServer::new(door.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(logs::REQUEST_BYTES_MAX);
     let spans = TraceServiceServer::new(door)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(BODY_BYTES_MAX);
@@ -65,6 +83,7 @@ pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore)
         .concurrency_limit_per_connection(REQUESTS_AT_ONCE_MAX)
         .add_service(spans)
         .add_service(numbers)
+        .add_service(lines)
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await;
     if let Err(error) = served {

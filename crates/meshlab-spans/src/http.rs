@@ -1,4 +1,4 @@
-//! The http/protobuf door: `POST /v1/traces` and `POST /v1/metrics`.
+//! The http/protobuf door: `POST /v1/traces`, `POST /v1/metrics` and `POST /v1/logs`.
 
 use std::{convert::Infallible, io::Read, sync::Arc, time::Duration};
 
@@ -10,7 +10,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use meshlab_model::NodeId;
 use opentelemetry_proto::tonic::collector::{
-    metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
 };
 use prost::Message;
 use tokio::{
@@ -18,7 +19,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::{SpanStore, decode, metrics};
+use crate::{SpanStore, decode, logs, metrics};
 
 /// A batch of 512 spans at 299 bytes each is 150 KB.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -26,12 +27,28 @@ pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const UNPACKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A node has one exporter, perhaps a few; more is a leak or an attack.
 const CONNECTIONS_MAX: usize = 16;
-const HEADER_WITHIN: Duration = Duration::from_secs(30);
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time that a sender may take over a request's head, and over its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) head: Duration,
+    pub(crate) body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(30), body: Duration::from_secs(10) }
+    }
+}
+
 const RETRY_ACCEPT_AFTER: Duration = Duration::from_millis(50);
 
 /// Takes in what comes to `listener` until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    node: NodeId,
+    store: SpanStore,
+    patience: Patience,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -44,7 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore)
                     };
                     let (node, store) = (node.clone(), store.clone());
                     connections.spawn(async move {
-                        connection(stream, node, store).await;
+                        connection(stream, node, store, patience).await;
                         drop(slot);
                     });
                 }
@@ -56,14 +73,14 @@ pub(crate) async fn serve(listener: TcpListener, node: NodeId, store: SpanStore)
     }
 }
 
-async fn connection(stream: TcpStream, node: NodeId, store: SpanStore) {
+async fn connection(stream: TcpStream, node: NodeId, store: SpanStore, patience: Patience) {
     let service = service_fn(|request| {
         let (node, store) = (node.clone(), store.clone());
-        async move { Ok::<_, Infallible>(answer(request, &node, &store).await) }
+        async move { Ok::<_, Infallible>(answer(request, &node, &store, patience).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_WITHIN)
+        .header_read_timeout(patience.head)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served
@@ -84,6 +101,7 @@ async fn answer(
     request: Request<Incoming>,
     node: &NodeId,
     store: &SpanStore,
+    patience: Patience,
 ) -> Response<Full<Bytes>> {
     let say = |status: StatusCode, text: &str| {
         let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
@@ -94,20 +112,17 @@ async fn answer(
     let signal = match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/traces") => Signal::Traces,
         (&Method::POST, "/v1/metrics") => Signal::Metrics,
-        (&Method::POST, "/v1/logs") => {
-            ignored();
-            return say(StatusCode::OK, "");
-        }
-        (_, "/v1/traces" | "/v1/metrics") => {
+        (&Method::POST, "/v1/logs") => Signal::Logs,
+        (_, "/v1/traces" | "/v1/metrics" | "/v1/logs") => {
             return say(StatusCode::METHOD_NOT_ALLOWED, "use POST\n");
         }
         _ => {
             ignored();
-            let here = "POST /v1/traces and POST /v1/metrics are here\n";
+            let here = "POST /v1/traces, /v1/metrics and /v1/logs are here\n";
             return say(StatusCode::NOT_FOUND, here);
         }
     };
-    match take_in(signal, request, node, store).await {
+    match take_in(signal, request, node, store, patience).await {
         Ok(()) => say(StatusCode::OK, ""),
         Err(Refusal::TooLarge) => {
             store.note(node, |counters| counters.too_large += 1);
@@ -132,6 +147,7 @@ async fn answer(
 enum Signal {
     Traces,
     Metrics,
+    Logs,
 }
 
 impl Signal {
@@ -140,6 +156,7 @@ impl Signal {
         match self {
             Self::Traces => (BODY_BYTES_MAX, UNPACKED_BYTES_MAX),
             Self::Metrics => (metrics::REQUEST_BYTES_MAX, metrics::REQUEST_BYTES_MAX),
+            Self::Logs => (logs::REQUEST_BYTES_MAX, logs::REQUEST_BYTES_MAX),
         }
     }
 }
@@ -155,6 +172,7 @@ async fn take_in(
     request: Request<Incoming>,
     node: &NodeId,
     store: &SpanStore,
+    patience: Patience,
 ) -> Result<(), Refusal> {
     let headers = request.headers().clone();
     let content = text(&headers, header::CONTENT_TYPE);
@@ -163,7 +181,7 @@ async fn take_in(
     }
     let (packed_max, unpacked_max) = signal.limits();
     let body = Limited::new(request.into_body(), packed_max).collect();
-    let body = tokio::time::timeout(BODY_WITHIN, body)
+    let body = tokio::time::timeout(patience.body, body)
         .await
         .map_err(|_| Refusal::Malformed("the body did not come in time".to_owned()))?
         .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
@@ -186,6 +204,11 @@ async fn take_in(
             let request = ExportMetricsServiceRequest::decode(body);
             let request = request.map_err(|error| malformed("metrics", error))?;
             store.add_metrics(node, metrics::metrics(request));
+        }
+        Signal::Logs => {
+            let request = ExportLogsServiceRequest::decode(body);
+            let request = request.map_err(|error| malformed("logs", error))?;
+            store.add_logs(node, logs::lines(request));
         }
     }
     Ok(())

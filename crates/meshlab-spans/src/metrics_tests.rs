@@ -94,6 +94,36 @@ fn points_and_names_have_a_bound_and_the_rest_is_counted() {
     assert!(store.metrics(&"another".into()).is_empty());
 }
 
+#[test]
+fn what_changed_is_taken_once_and_no_number_never() {
+    let store =
+        SpanStore::new(RunClock { started: std::time::Instant::now(), started_unix_nanos: 0 }, 10);
+    let node = "n".into();
+    let send = |tasks: i64, load: f64| {
+        store.add_metrics(
+            &node,
+            metrics(request(vec![
+                metric("tasks", sum(false, vec![point(Number::AsInt(tasks))])),
+                metric("load", sum(false, vec![point(Number::AsDouble(load))])),
+            ])),
+        );
+    };
+    let taken = || {
+        let mut changed = store.take_changed_metrics();
+        let of_node = changed.remove(&node).unwrap_or_default();
+        assert!(changed.is_empty());
+        of_node.into_iter().collect::<Vec<_>>()
+    };
+    send(3, f64::NAN);
+    send(4, f64::INFINITY);
+    assert_eq!(taken(), [("tasks".to_owned(), 4.0)]);
+    assert!(taken().is_empty());
+    send(4, 0.5);
+    assert_eq!(taken(), [("load".to_owned(), 0.5)]);
+    send(4, 0.5);
+    assert!(taken().is_empty());
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_within_bounds_or_refused(

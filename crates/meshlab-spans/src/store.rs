@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{IncomingSpan, MetricValue, RunClock, Selector};
+use crate::{IncomingSpan, LogLine, LogSink, RunClock, Selector};
 
 mod kept;
 mod metrics;
@@ -41,7 +41,8 @@ struct Shared {
     capacity: usize,
     inner: Mutex<Inner>,
     /// The latest value of each metric.
-    metrics: Mutex<BTreeMap<NodeId, BTreeMap<String, MetricValue>>>,
+    metrics: Mutex<metrics::Metrics>,
+    log_sink: Mutex<Option<LogSink>>,
     version: watch::Sender<u64>,
 }
 
@@ -54,6 +55,8 @@ struct Inner {
     /// Attributes that spans share.
     pairs: Pairs,
     evicted: u64,
+    /// What arrived before this moment never was in memory.
+    began: RunTime,
     last_seq: u64,
     index: BTreeMap<Arc<str>, BTreeMap<NodeId, VecDeque<u64>>>,
     received: BTreeMap<NodeId, u64>,
@@ -78,7 +81,7 @@ pub struct ReceiverCounters {
     pub malformed: u64,
     /// Requests over a size limit.
     pub too_large: u64,
-    /// Requests for logs or anything else that is not kept, or in an encoding that is not read.
+    /// Requests for anything that is not kept, or in an encoding that is not read.
     pub ignored: u64,
     /// Spans and metrics whose name or attributes were cut to their limit.
     pub truncated: u64,
@@ -101,15 +104,45 @@ impl SpanStore {
             capacity: capacity.max(1),
             inner: Mutex::default(),
             metrics: Mutex::default(),
+            log_sink: Mutex::default(),
             version: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Goes on after `last_seq` spans of the same run, which came before `began` and are only in
+    /// its record.
+    pub fn go_on(&self, began: RunTime, last_seq: u64) {
+        let mut inner = self.lock();
+        (inner.began, inner.last_seq) = (began, last_seq);
+    }
+
+    /// What arrived before this moment never was in memory: the run was gone on with then. Zero
+    /// for a run in one part.
+    pub fn began(&self) -> RunTime {
+        self.lock().began
     }
 
     /// Hands every span that arrives from now on to `sink`, in order, while the store is locked:
     /// the sink must not ask the store anything.
     pub fn set_sink(&self, sink: Sink) {
         self.lock().sink = Some(sink);
+    }
+
+    /// Hands every line of a log that arrives from now on to `sink`. None is kept here.
+    pub fn set_log_sink(&self, sink: LogSink) {
+        *self.shared.log_sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+    }
+
+    /// Takes in lines of one node's log.
+    pub(crate) fn add_logs(&self, node: &NodeId, (lines, truncated): (Vec<LogLine>, u64)) {
+        if truncated > 0 {
+            self.note(node, |counters| counters.truncated += truncated);
+        }
+        let sink = self.shared.log_sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sink) = &*sink {
+            sink(node, &lines);
+        }
     }
 
     /// Takes in spans of one node.
@@ -198,7 +231,7 @@ impl SpanStore {
         let inner = self.lock();
         // Spans are evicted in order of arrival, and none arrives before it happened.
         let oldest = inner.spans.front().map(|kept| kept.arrived);
-        inner.evicted == 0 || oldest.is_some_and(|oldest| oldest < since)
+        since >= inner.began && (inner.evicted == 0 || oldest.is_some_and(|oldest| oldest < since))
     }
 
     /// Names that are in memory, with how often.
@@ -213,6 +246,11 @@ impl SpanStore {
     /// What else came through a node's doors.
     pub fn problems(&self, node: &NodeId) -> ReceiverCounters {
         self.lock().counters.get(node).cloned().unwrap_or_default()
+    }
+
+    /// The same for every node that something else than good spans came from.
+    pub fn all_problems(&self) -> BTreeMap<NodeId, ReceiverCounters> {
+        self.lock().counters.clone()
     }
 
     pub(crate) fn note(&self, node: &NodeId, change: impl FnOnce(&mut ReceiverCounters)) {

@@ -1,17 +1,21 @@
 //! Statistics of measurements: what a report prints beside a number so that it can be believed.
 //!
-//! Owns summaries of a few repeated measurements (`summary.rs`), latency histograms
-//! (`latency.rs`), rates with their interval (`proportion.rs`), comparisons of two programs
-//! (`paired.rs`), slopes of one node (`slope.rs`) and of many (`growth.rs`), and seeded random
-//! numbers (`stream.rs`). It has no I/O, no clock, no runtime, and decides nothing: limits and
-//! verdicts are elsewhere.
+//! Owns summaries of a few repeated measurements (`summary.rs`), quantiles of many
+//! (`distribution.rs`), latency histograms (`latency.rs`), rates with their interval
+//! (`proportion.rs`), one more measurement beside earlier ones (`prediction.rs`), comparisons of
+//! two programs (`paired.rs`), slopes of one node (`slope.rs`) and of many (`growth.rs`), changes
+//! over a history (`change.rs`), and seeded random numbers (`stream.rs`). It has no I/O, no clock,
+//! no runtime, and decides nothing: limits and verdicts are elsewhere.
 //!
 //! `cargo run --release -p meshlab-stats --example power` prints what the methods can see.
 
+mod change;
+mod distribution;
 mod growth;
 mod latency;
 pub mod noise;
 mod paired;
+mod prediction;
 mod proportion;
 mod sequential;
 mod signed_rank;
@@ -19,9 +23,12 @@ mod slope;
 mod stream;
 mod summary;
 
+pub use change::{Change, SEGMENT_MIN, SERIES_MAX, changes};
+pub use distribution::Distribution;
 pub use growth::{Growth, NODES_MIN, odd_one, warmup};
 pub use latency::Latency;
 pub use paired::{Paired, PairedError, Word, holm, words};
+pub use prediction::{PREDICTION_MIN, Prediction, spread};
 pub use proportion::Proportion;
 pub use sequential::{Decision, SequentialTest};
 pub use slope::{MinuteMedians, Slope};

@@ -24,7 +24,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode> {
     for _ in 0..arguments.rounds {
         let (scenario, output) = (arguments.scenario.clone(), arguments.output.clone());
         let round = RunArguments::plain(scenario, arguments.network, output);
-        let (code, folder) = run::execute(&arguments.scenario, &round, None)?;
+        let (code, folder) = run::execute(&arguments.scenario, &round, run::Settled::default())?;
         let (ExitCode::Passed, Some(folder)) = (code, folder) else {
             bail!("a round ended with exit code {}, so there are no figures", code as i32);
         };

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meshlab_model::RunTime;
 
+use crate::{export::ExportArguments, watch::WatchArguments};
+
 /// Test and measure peer-to-peer meshes of real processes, by scenarios in Lua.
 #[derive(Debug, Parser)]
 #[command(
@@ -23,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a scenario on real nodes; ends with a verdict and a report
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Give a prompt on the mesh of a run that was started with `--keep`
     Attach(PromptArguments),
     /// Say what is wrong with scenarios, without starting a node
@@ -36,16 +38,30 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Draw the report of a finished (or killed) run again, from its record alone
     Report(ReportArguments),
-    /// Ask a run's record in SQL: tables events, spans, samples, span_counts
+    /// Ask a run's record in SQL: tables events, spans, samples, counters, span_counts
     Query(QueryArguments),
     /// Show spans of a run, by name, node, attribute and time
     Spans(SpansArguments),
     /// Show the lines of a node's log around a moment
     Logs(LogsArguments),
+    /// Write a run's record in forms that other tools open: a Perfetto trace, OTLP to a collector
+    Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
     Profile(ProfileArguments),
+    /// Hold a finished run against ceilings and earlier runs; for CI
+    Gate(crate::gate::GateArguments),
+    /// Write down what several runs of a scenario came to, for `meshlab gate --baseline`
+    Baseline(crate::gate::BaselineArguments),
+    /// Say what a change did: finished runs of two programs beside each other
+    Compare(crate::compare::CompareArguments),
+    /// Run two programs in rounds of one scenario, interleaved, and say what the change did
+    Ab(crate::ab::AbArguments),
+    /// Show what runs of a scenario came to over time, and where it changed
+    History(crate::history::HistoryArguments),
+    /// Find the commit with which a scenario became red, however rarely it is
+    Bisect(crate::bisect::BisectArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
     /// Remove what a killed harness left on this host: processes and control groups
@@ -66,8 +82,14 @@ pub(crate) struct HelpArguments {
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Scenarios, Lua files; several are run one after the other, and the worst exit code counts
-    #[arg(value_name = "SCENARIO", required = true)]
+    #[arg(value_name = "SCENARIO", required_unless_present = "resume")]
     pub(crate) scenarios: Vec<PathBuf>,
+    /// Go on with a run whose harness was killed, with what was left of its plan: its folder or its
+    /// name, such as chaos-soak/latest. All that was said of it then holds; SCENARIO only says
+    /// where the same file lies now
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["tag", "set", "seed", "network",
+        "node_env", "duration", "time_scale", "nodes", "keep", "repeat", "profile", "output"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Of these scenarios, run only those with this tag
     #[arg(long)]
     pub(crate) tag: Option<String>,
@@ -125,6 +147,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) profile_hz: u32,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Folder in which results/, reports/ and profiles/ are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -135,6 +159,7 @@ impl RunArguments {
     pub(crate) fn plain(scenario: PathBuf, network: Network, output: PathBuf) -> Self {
         Self {
             scenarios: vec![scenario],
+            resume: None,
             tag: None,
             set: Vec::new(),
             seed: None,
@@ -151,6 +176,7 @@ impl RunArguments {
             profile: Vec::new(),
             heap_sample: None,
             profile_hz: 99,
+            watch: WatchArguments::default(),
             output,
         }
     }
@@ -408,7 +434,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A moment of a run: a length of time since its start, or `[H:]MM:SS[.mmm]`.
-fn moment(text: &str) -> Result<RunTime, String> {
+pub(crate) fn moment(text: &str) -> Result<RunTime, String> {
     if !text.contains(':') {
         return duration(text).map(RunTime::from_duration);
     }
@@ -422,19 +448,19 @@ fn moment(text: &str) -> Result<RunTime, String> {
     Ok(RunTime { micros: (seconds * 1e6).round() as u64 })
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     let share = number.map(|percent| percent / 100.0);
     let share = share.filter(|share| *share > 0.0 && *share < 1.0);
     share.ok_or_else(|| "it is a share with a percent sign, for example `5%`".to_owned())
 }
 
-fn time_scale(text: &str) -> Result<f64, String> {
+pub(crate) fn time_scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale| (0.001..=1000.0).contains(scale));
     scale.ok_or_else(|| "it is a number from 0.001 to 1000, for example 0.1".to_owned())
 }
 
-fn set(text: &str) -> Result<(String, String), String> {
+pub(crate) fn set(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if name.is_empty() {
         return Err("write NAME=VALUE".to_owned());
@@ -442,7 +468,7 @@ fn set(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))

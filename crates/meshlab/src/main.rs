@@ -2,13 +2,20 @@
 //! contents. How anything works is the business of the crates below.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
+mod ab;
 mod attach;
 mod bench;
+mod bisect;
 mod check;
 mod clean;
 mod cli;
+mod compare;
 mod doctor;
+mod export;
+mod finished;
+mod gate;
 mod help;
+mod history;
 mod list;
 mod profile;
 mod programs;
@@ -17,9 +24,12 @@ mod repeat;
 mod replay;
 mod report;
 mod repository;
+mod resume;
+mod revisions;
 mod run;
 mod signals;
 mod start;
+mod watch;
 
 use std::process;
 
@@ -44,8 +54,15 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
+        Command::Gate(arguments) => gate::gate_run(&arguments),
+        Command::Baseline(arguments) => gate::baseline(&arguments),
+        Command::Compare(arguments) => compare::compare_runs(&arguments),
+        Command::Ab(arguments) => ab::ab(&arguments),
+        Command::History(arguments) => history::history(&arguments),
+        Command::Bisect(arguments) => bisect::bisect(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),

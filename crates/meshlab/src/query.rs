@@ -210,6 +210,9 @@ fn done(written: io::Result<()>, record: &RunRecord) -> Result<ExitCode> {
         }
         _ => {}
     }
+    if let Some(told) = meshlab_report::unfinished(record) {
+        eprintln!("note: {told}");
+    }
     for damage in record.all_damage() {
         eprintln!("warning: the record is damaged, or still being written: {damage}");
     }

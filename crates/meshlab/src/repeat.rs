@@ -20,7 +20,7 @@ pub(crate) fn repeat(scenario: &Path, arguments: &RunArguments, times: u32) -> R
     let mut worst = ExitCode::Passed;
     for number in 1..=times {
         println!("\nrun {number} of at most {times}");
-        let (code, folder) = run::execute(scenario, arguments, None)?;
+        let (code, folder) = run::execute(scenario, arguments, run::Settled::default())?;
         let run = folder.map(|folder| format!(" ({})", folder.name)).unwrap_or_default();
         println!("run {number}: {}{run}", if code == ExitCode::Passed { "green" } else { "red" });
         worst = run::worse(worst, code);

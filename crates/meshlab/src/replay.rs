@@ -31,7 +31,7 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode> {
         }
     };
     println!("replays  {}, seed {}", record.manifest.run, record.manifest.seed);
-    run::execute(&scenario, &again, Some(settled)).map(|(code, _)| code)
+    run::execute(&scenario, &again, settled).map(|(code, _)| code)
 }
 
 /// The run that is to be, out of the record of the one that was.
@@ -67,14 +67,14 @@ fn prepare(
         ..RunArguments::plain(scenario.clone(), network, arguments.output.clone())
     };
     let binaries = binaries(manifest, &arguments.binary)?;
-    Ok((scenario, again, Settled { binaries, replay }))
+    Ok((scenario, again, Settled { binaries: Some(binaries), replay: Some(replay), resume: None }))
 }
 
-fn duration(seconds: f64) -> Result<Duration> {
+pub(crate) fn duration(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).context("its manifest has no duration that can be run")
 }
 
-fn node_env(manifest: &Manifest) -> Vec<(String, String, String)> {
+pub(crate) fn node_env(manifest: &Manifest) -> Vec<(String, String, String)> {
     let all = manifest.node_env.iter();
     let each = all.flat_map(|(node, set)| set.iter().map(move |(name, value)| (node, name, value)));
     each.map(|(node, name, value)| (node.clone(), name.clone(), value.clone())).collect()

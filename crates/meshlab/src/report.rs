@@ -12,8 +12,11 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let Some(run) = locate(&arguments.run) else { return Ok(ExitCode::Usage) };
     let rendered = render(&run, &beside(&run)).context("failed to draw the report")?;
     println!("{}", rendered.verdict);
+    if let Some(told) = rendered.unfinished {
+        println!("{told}");
+    }
     println!("report {}", rendered.html.display());
-    Ok(ExitCode::Passed)
+    Ok(rendered.exit_code)
 }
 
 /// The folder of a run, given by its path or by its name under `results/`; tells what is wrong

@@ -12,16 +12,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{Engine, Profiling, Replay, RunConfig, results::RunFolder};
-use meshlab_model::{BinaryRecord, DeclaredTest, EndReason, ExitCode, NetworkMode, RunEvent};
+use meshlab_engine::{Engine, Profiling, Replay, Resume, RunConfig, results::RunFolder};
+use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
-use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, Script};
+use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     attach, check,
     cli::{Network, ProfileKind, RunArguments},
-    programs, repeat, repository, signals,
+    programs, repeat, repository, resume, signals, watch,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
@@ -30,16 +30,21 @@ const EVENTS_BEHIND_MAX: usize = 8192;
 /// Questions to a prompt that wait for the one before them.
 const ASKS_MAX: usize = 16;
 
-/// What a replay settles that a run of its own works out: programs and schedules.
+/// What another run settles that a run of its own works out: programs, schedules, what is done.
+#[derive(Default)]
 pub(crate) struct Settled {
-    pub(crate) binaries: BTreeMap<String, BinaryRecord>,
-    pub(crate) replay: Replay,
+    pub(crate) binaries: Option<BTreeMap<String, BinaryRecord>>,
+    pub(crate) replay: Option<Replay>,
+    pub(crate) resume: Option<Resume>,
 }
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if let Some(wrong) = contradiction(arguments) {
         eprintln!("error: {wrong}");
         return Ok(ExitCode::Usage);
+    }
+    if let Some(run) = &arguments.resume {
+        return resume::resume(run, arguments);
     }
     let mut worst = None;
     for scenario in &arguments.scenarios {
@@ -48,7 +53,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         }
         let code = match arguments.repeat {
             Some(times) => repeat::repeat(scenario, arguments, times)?,
-            None => execute(scenario, arguments, None)?.0,
+            None => execute(scenario, arguments, Settled::default())?.0,
         };
         worst = Some(worst.map_or(code, |before| worse(before, code)));
         if code == ExitCode::Interrupted {
@@ -116,7 +121,7 @@ fn overrides(arguments: &RunArguments) -> Overrides {
 pub(crate) fn execute(
     scenario: &Path,
     arguments: &RunArguments,
-    settled: Option<Settled>,
+    settled: Settled,
 ) -> Result<(ExitCode, Option<RunFolder>)> {
     if let Some(nodes) = arguments.nodes
         // One that cannot be loaded is told below.
@@ -151,8 +156,9 @@ pub(crate) fn execute(
     if arguments.profile.contains(&ProfileKind::Cpu) {
         meshlab_profile::is_available().context("this host cannot take CPU profiles")?;
     }
-    let (binaries, replay) = match settled {
-        Some(Settled { binaries, replay }) => (binaries, Some(replay)),
+    let Settled { binaries, replay, resume } = settled;
+    let binaries = match binaries {
+        Some(binaries) => binaries,
         None => {
             if let Some(why) = programs::wrong(&script.declaration().binaries, &arguments.binary) {
                 eprintln!("error: {why}");
@@ -160,7 +166,7 @@ pub(crate) fn execute(
             }
             // What a rehearsal could not go through may need it.
             let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            (programs::take(&arguments.binary, node, heap)?, None)
+            programs::take(&arguments.binary, node, heap)?
         }
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
@@ -171,11 +177,19 @@ pub(crate) fn execute(
             return Ok((ExitCode::ScriptError, None));
         }
     };
+    let watch = watch::open(&arguments.watch)?;
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
-    let tests = script.declaration().tests.clone();
-    let source = script.source().to_owned();
-    let view = show(events, source, tests);
-    let config = RunConfig { replay, ..config(arguments, &script, binaries, listener)? };
+    let before = resume.as_ref().map(|resume| resume.events().to_vec()).unwrap_or_default();
+    let view = show(events, &script, &before);
+    let mut config = RunConfig { replay, ..config(arguments, &script, binaries, listener)? };
+    let scripts = match &resume {
+        None => vec![script],
+        Some(resume) => {
+            config.timeout = config.timeout.saturating_sub(resume.ran());
+            resume::parts(resume, script, overrides(arguments))?
+        }
+    };
+    config.resume = resume;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -183,7 +197,8 @@ pub(crate) fn execute(
     let folder = {
         let engine = Engine::start(config, runtime.handle().clone()).context("failed to begin")?;
         let folder = engine.folder().clone();
-        runtime.block_on(drive(engine, script));
+        watch::begin(&engine, &arguments.watch, watch)?;
+        runtime.block_on(drive(engine, scripts));
         folder
     };
     // Tasks that were told to end still hold on to the engine until the runtime is gone.
@@ -203,8 +218,9 @@ pub(crate) fn execute(
     Ok((rendered.exit_code, Some(folder)))
 }
 
-/// Runs the script on its own thread and ends the run.
-async fn drive(engine: Engine, script: Script) {
+/// Runs the script on its own thread and ends the run. Of a run that is gone on with there are two,
+/// the first of which runs what was interrupted.
+async fn drive(engine: Engine, scripts: Vec<Script>) {
     let signals = tokio::spawn(signals::watch(engine.clone()));
     let (done, finished) = oneshot::channel();
     let (over, script_over) = oneshot::channel::<()>();
@@ -212,12 +228,17 @@ async fn drive(engine: Engine, script: Script) {
     let host = engine.clone();
     let started = thread::Builder::new().name("script".into()).spawn(move || {
         let problems = host.clone();
-        let (outcome, kept) = script.run_keeping(Arc::new(host), &|error| {
-            let mistake = error.kind() == ErrorKind::Mistake;
-            let text = error.render(false);
-            let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
-            problems.problem(mistake, text, error.source_line());
-        });
+        let (mut outcome, mut kept) = (RunOutcome::default(), None);
+        for script in scripts {
+            let (one, stays) = script.run_keeping(Arc::new(host.clone()), &|error| {
+                let mistake = error.kind() == ErrorKind::Mistake;
+                let text = error.render(false);
+                let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
+                problems.problem(mistake, text, error.source_line());
+            });
+            outcome.errors.extend(one.errors);
+            kept = stays;
+        }
         // Nobody waits any more only if the process is about to end.
         let _ = done.send((outcome, kept.as_ref().map(Kept::console)));
         if let Some(kept) = kept {
@@ -281,14 +302,16 @@ async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console) {
 /// Shows events as they come, until the engine is gone.
 fn show(
     events: Receiver<Arc<RunEvent>>,
-    source: String,
-    tests: Vec<DeclaredTest>,
+    script: &Script,
+    before: &[RunEvent],
 ) -> thread::JoinHandle<Terminal<Box<dyn Write + Send>>> {
+    let stdout = std::io::stdout();
+    let style = TerminalStyle { tty: stdout.is_terminal(), color: color(&stdout), width: 100 };
+    let out: Box<dyn Write + Send> = Box::new(stdout);
+    let (source, tests) = (script.source().to_owned(), &script.declaration().tests);
+    let mut terminal = Terminal::new(out, style, source, tests);
+    terminal.knowing(before);
     thread::spawn(move || {
-        let stdout = std::io::stdout();
-        let style = TerminalStyle { tty: stdout.is_terminal(), color: color(&stdout), width: 100 };
-        let out: Box<dyn Write + Send> = Box::new(stdout);
-        let mut terminal = Terminal::new(out, style, source, &tests);
         let mut shown = true;
         for event in events {
             // A closed pipe ends the view, not the run: the record and the report are the result.
@@ -341,6 +364,7 @@ fn config(
         ceilings: declaration.ceilings.clone(),
         trends: declaration.trends.clone(),
         replay: None,
+        resume: None,
         profile: Profiling {
             cpu_hz: arguments.profile.contains(&ProfileKind::Cpu).then_some(arguments.profile_hz),
             heap: arguments.profile.contains(&ProfileKind::Heap),
@@ -353,7 +377,7 @@ fn config(
 }
 
 /// A seed that is short enough to type again.
-fn draw_seed() -> Result<u64> {
+pub(crate) fn draw_seed() -> Result<u64> {
     let mut bytes = [0_u8; 4];
     // SAFETY: the kernel writes at most `len` bytes to a buffer of that length.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

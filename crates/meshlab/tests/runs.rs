@@ -228,7 +228,7 @@ fn a_harness_that_is_killed_leaves_no_process_and_a_record_that_is_drawn() {
     assert!(until(soon(), || (!held()).then_some(())).is_some(), "a network namespace is held");
     let run = bench.latest("killed-harness");
     let report = bench.meshlab(&["report", run.to_str().unwrap()]);
-    assert_eq!(report.code, Some(0), "{}", report.all());
+    assert_eq!(report.code, Some(5), "{}", report.all());
     assert!(report.stdout.contains("incomplete"), "{}", report.all());
 }
 

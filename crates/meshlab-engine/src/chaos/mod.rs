@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     Aim, ChaosKind, ChaosOptions, Claim, Engine, FaultCall, HostError, Since, captures,
     faults::{collides, resolve},
+    resume::Carried,
     state::State,
 };
 
@@ -43,6 +44,8 @@ struct Storm {
     /// Whom each of them hurts. What the engine holds of a fault begins only when it has acted.
     hurting: Vec<(Id, Vec<NodeId>)>,
     tally: ChaosTally,
+    /// What of it is over, where it is gone on with.
+    carried: Carried,
     early: Option<String>,
 }
 
@@ -63,7 +66,7 @@ impl Engine {
         over: watch::Receiver<bool>,
         at: SourceLine,
     ) -> Result<ChaosTally, HostError> {
-        let length = self.check_chaos(&options)?;
+        let wanted = self.check_chaos(&options)?;
         let (chaos, test) = {
             let mut state = self.shared.state();
             let test = state.test.ok_or_else(|| {
@@ -75,13 +78,20 @@ impl Engine {
         let seed = self.shared.config.seed;
         let replayed = self.replayed(chaos);
         let again = replayed.is_some();
-        let plan = replayed.unwrap_or_else(|| plan::draw(seed, chaos, &options, length));
+        let carried = self.shared.carried.get(&chaos).cloned();
+        let (length, whole) = match &carried {
+            None => (wanted, wanted),
+            Some(carried) => (carried.left(wanted), carried.length(wanted)),
+        };
+        let plan = carried.as_ref().map(|carried| carried.plan.clone()).or(replayed);
+        let plan = plan.unwrap_or_else(|| plan::draw(seed, chaos, &options, length));
         let event = RunEventKind::ChaosPlanned {
             chaos,
             test,
             seed,
             on: options.on.clone(),
             plan: plan.clone(),
+            length_micros: u64::try_from(whole.as_micros()).ok(),
         };
         self.shared.event_at(event, at.clone());
         let mut storm = Storm {
@@ -91,7 +101,11 @@ impl Engine {
             at,
             acting: JoinSet::new(),
             hurting: Vec::new(),
-            tally: ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
+            tally: carried.as_ref().map_or_else(
+                || ChaosTally { planned: plan.len() as u64, ..ChaosTally::default() },
+                Carried::tally,
+            ),
+            carried: carried.unwrap_or_default(),
             early: None,
         };
         captures::keep(&self.shared);
@@ -126,7 +140,8 @@ impl Engine {
                 plan::FAULTS_MAX
             ));
         }
-        if turns == 0 && options.duration.is_some() {
+        // Of one that is gone on with, little may be left.
+        if turns == 0 && options.duration.is_some() && self.shared.carried.is_empty() {
             return misuse(format!(
                 "`chaos` over {} draws no fault at one each {}",
                 format_duration(length),
@@ -148,27 +163,36 @@ impl Storm {
         &mut self,
         plan: &[ChaosFault],
         length: Duration,
-        mut over: watch::Receiver<bool>,
+        mut ends: watch::Receiver<bool>,
     ) -> Result<(), HostError> {
         let started = Instant::now();
-        for (place, planned) in plan.iter().enumerate() {
-            let due = started + Duration::from_micros(planned.at_micros);
-            if matches!(self.wait_until(due, &mut over).await?, Woken::Over) {
+        let over =
+            |place: usize| u32::try_from(place).is_ok_and(|p| self.carried.over.contains_key(&p));
+        let to_come: Vec<usize> = match self.carried.ended {
+            true => Vec::new(),
+            false => (0..plan.len()).filter(|place| !over(*place)).collect(),
+        };
+        for (turn, place) in to_come.iter().copied().enumerate() {
+            let Some(planned) = plan.get(place) else { break };
+            // What was due before the gap and is not over yet is due at once.
+            let at = Duration::from_micros(planned.at_micros).saturating_sub(self.carried.spent);
+            let due = started + at;
+            if matches!(self.wait_until(due, &mut ends).await?, Woken::Over) {
                 return Ok(());
             }
             while self.acting.len() >= self.options.at_once {
                 self.wait_for_one().await?;
             }
-            if *over.borrow() {
+            if *ends.borrow() {
                 return Ok(());
             }
-            if self.budget_is_gone(plan.len() - place) {
+            if self.budget_is_gone(to_come.len() - turn) {
                 return Ok(());
             }
             self.begin(place, planned);
         }
         // With a body, its end is the end; without one, the time is.
-        self.wait_until(started + length, &mut over).await.map(drop)
+        self.wait_until(started + length, &mut ends).await.map(drop)
     }
 
     async fn wait_until(

@@ -2,7 +2,8 @@
 //! at the times at which they were applied there, and what was skipped is skipped.
 //!
 //! A replay hurts nobody else in a target's place, and does not end early: it is there to see all
-//! of it again. The times are those to which `at_once` led, so that is not asked again.
+//! of it again. `at_once` holds in it too: a fault that took longer to be noticed than before would
+//! otherwise overlap with the next one, which it never did in the run that is replayed.
 
 use std::time::Duration;
 
@@ -63,12 +64,15 @@ impl Storm {
         }
     }
 
-    /// Whether a fault that this schedule began still hurts somebody whom this one is to hurt, or
-    /// would be undone by this one's undo.
+    /// Whether as many act as may at once, or a fault that this schedule began still hurts somebody
+    /// whom this one is to hurt, or would be undone by this one's undo.
     fn is_kept_from(&self, planned: &ChaosFault, place: usize) -> bool {
         let Some(realised) = planned.realised.as_ref().filter(|_| !self.acting.is_empty()) else {
             return false;
         };
+        if self.acting.len() >= self.options.at_once {
+            return true;
+        }
         let state = self.engine.shared.state();
         let hurt = self.hurt(&state);
         if realised.targets.iter().any(|node| hurt.contains(node)) {

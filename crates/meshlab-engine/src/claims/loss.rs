@@ -5,6 +5,14 @@ use meshlab_spans::SpanStore;
 
 /// Spans since that moment that are no longer in memory; `None` if all are.
 pub(super) fn in_memory(store: &SpanStore, since: RunTime) -> Option<String> {
+    let began = store.began();
+    if since < began {
+        return Some(format!(
+            "the harness was killed, and the run gone on with at {began}: spans from before that \
+             are not in memory, and none came while it was gone; look at a shorter time, with \
+             `since`"
+        ));
+    }
     (!store.is_whole_since(since)).then(|| {
         format!(
             "{} older spans are no longer in memory: look at a shorter time, with `since`",

@@ -22,6 +22,8 @@ pub(super) struct Watch {
     pub(super) within: Duration,
     /// By observer: the nodes about which it must notice, with their keys.
     pub(super) expected: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
+    /// By observer: which of its lives it was in. The next one knows nothing of what was before.
+    pub(super) lives: BTreeMap<NodeId, u32>,
 }
 
 /// What was noticed so far.
@@ -92,6 +94,9 @@ impl Watch {
         self.pairs()
             .map(|(observer, subject, _)| (observer.clone(), subject.clone()))
             .filter(|pair| !noticed.signs.contains_key(pair))
+            .filter(|(observer, _)| {
+                state.incarnation(observer) == self.lives.get(observer).copied()
+            })
             .filter(|(observer, subject)| can_notice(&state, self.fault, observer, subject))
             .collect()
     }

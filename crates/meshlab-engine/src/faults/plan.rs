@@ -128,7 +128,9 @@ impl Engine {
         let watch = (!expected.is_empty()).then(|| {
             let own = slowest(&state, expected.keys()) + slack;
             let within = call.detect_within.unwrap_or(own);
-            Watch { fault, any_of, applied, within, expected }
+            let life = |node: &NodeId| Some((node.clone(), state.incarnation(node)?));
+            let lives = expected.keys().filter_map(life).collect();
+            Watch { fault, any_of, applied, within, expected, lives }
         });
         let pairs = self.tellable(&state, fault, may_not);
         let at_most = kind.at_most(&call.settings);
@@ -146,7 +148,8 @@ impl Engine {
     }
 
     /// Of these pairs, those in which the first can tell of the second: it runs, is not kept from
-    /// it, and does not hold it to be gone already. By observer, with keys.
+    /// it, does not hold it to be gone already, and is not so new that it has yet to hear of it. By
+    /// observer, with keys.
     fn tellable(
         &self,
         state: &State,
@@ -158,9 +161,13 @@ impl Engine {
         for (observer, subject) in pairs {
             // A node that was never ready cannot be known to anybody.
             let Some(key) = state.key(&subject) else { continue };
-            // Who holds it to be gone already has nothing left to notice.
-            let gone = views.opinion(&observer, &key).is_some_and(|opinion| !opinion.present);
-            if !gone && can_notice(state, fault, &observer, &subject) {
+            // Who holds it to be gone already has nothing left to notice, and neither has who was
+            // replaced by another fault and has not met it yet.
+            let unknown = match views.opinion(&observer, &key) {
+                Some(opinion) => !opinion.present,
+                None => is_replaced(state, fault, &observer),
+            };
+            if !unknown && can_notice(state, fault, &observer, &subject) {
                 telling.entry(observer).or_default().insert(subject, key);
             }
         }
@@ -273,6 +280,12 @@ pub(super) fn can_notice(
 ) -> bool {
     let mut acting = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
     state.runs(observer) && !acting.any(|(_, open)| open.blinds(observer, subject))
+}
+
+/// Whether another fault that is not over took this node's former life.
+fn is_replaced(state: &State, fault: FaultId, node: &NodeId) -> bool {
+    let mut others = state.faults.iter().filter(|(id, open)| **id != fault && !open.settled);
+    others.any(|(_, open)| open.hurts == Hurts::Life && open.targets.contains(node))
 }
 
 /// When the last fault but this one that kept `observer` from noticing `subject` was taken back.

@@ -62,6 +62,16 @@ impl Bench {
     }
 }
 
+/// Each of three nodes holds each other one to be there.
+fn all_there(bench: &Bench) {
+    let nodes = ["node-1", "node-2", "node-3"];
+    for (observer, subject) in nodes.iter().flat_map(|a| nodes.map(|b| (*a, b))) {
+        if observer != subject {
+            bench.says(observer, PEER_CONNECTED, subject, None);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_wedge_that_all_others_notice_passes_and_is_taken_back() {
     let bench = Bench::start(HostNetwork, 3).await;
@@ -217,15 +227,48 @@ async fn a_restart_is_noticed_by_its_incarnation_or_by_a_return_from_death() {
 }
 
 #[tokio::test]
+async fn who_was_replaced_meanwhile_need_not_notice_what_its_former_life_saw() {
+    for deaf in [false, true] {
+        let bench = Bench::start(HostNetwork, 3).await;
+        all_there(&bench);
+        bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+        // Its new life never heard node-2, so it cannot miss it.
+        bench.fault("restart_node", &["node-3"], &[], None).await.unwrap();
+        bench.says("node-1", PEER_RESTARTED, "node-3", None);
+        if !deaf {
+            bench.buries("node-1", &["node-2"]);
+        }
+        let (verdicts, _) = bench.finish().await;
+        let missed = reason(&verdicts[0]).starts_with("not noticed by node-1 within");
+        assert_eq!(missed, deaf, "{verdicts:?}");
+        assert!(!reason(&verdicts[0]).contains("noticed by node-3"), "{verdicts:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_was_just_replaced_notices_only_whom_it_has_met() {
+    for met in [false, true] {
+        let bench = Bench::start(HostNetwork, 3).await;
+        all_there(&bench);
+        bench.fault("restart_node", &["node-3"], &[], None).await.unwrap();
+        bench.says("node-1", PEER_RESTARTED, "node-3", None);
+        bench.says("node-2", PEER_RESTARTED, "node-3", None);
+        if met {
+            bench.says("node-3", PEER_CONNECTED, "node-2", None);
+        }
+        bench.fault("restart_node", &["node-2"], &[], None).await.unwrap();
+        bench.says("node-1", PEER_RESTARTED, "node-2", None);
+        let (verdicts, _) = bench.finish().await;
+        let missed = reason(&verdicts[1]).starts_with("not noticed by node-3 within");
+        assert_eq!(missed, met, "{verdicts:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_there_before_a_fault_must_be_there_again_after_it() {
     for whole in [true, false] {
         let bench = Bench::start(HostNetwork, 3).await;
-        let nodes = ["node-1", "node-2", "node-3"];
-        for (observer, subject) in nodes.iter().flat_map(|a| nodes.map(|b| (*a, b))) {
-            if observer != subject {
-                bench.says(observer, PEER_CONNECTED, subject, None);
-            }
-        }
+        all_there(&bench);
         bench.fault("restart_node", &["node-2"], &[], None).await.unwrap();
         for observer in ["node-1", "node-3"] {
             bench.says(observer, PEER_RESTARTED, "node-2", None);

@@ -39,6 +39,17 @@ pub(crate) struct Gates {
     missed: BTreeMap<NodeId, u32>,
 }
 
+impl Gates {
+    /// Takes in what nodes used before the run was gone on with: each process is a slope of its
+    /// own, so nothing is joined over the gap.
+    pub(crate) fn remember(&mut self, samples: impl Iterator<Item = Sample>) {
+        for sample in samples {
+            let SampleSource::Node(node) = &sample.of else { continue };
+            self.series.entry(node.clone()).or_default().add(&sample);
+        }
+    }
+}
+
 /// A ceiling, as a claim.
 #[derive(Debug)]
 struct Gate {

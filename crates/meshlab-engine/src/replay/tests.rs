@@ -31,7 +31,7 @@ fn kinds() -> Vec<(u64, RunEventKind)> {
         chaos: Some(place(0)),
     };
     vec![
-        (1000, K::ChaosPlanned { chaos, test, seed: 1, on: Vec::new(), plan }),
+        (1000, K::ChaosPlanned { chaos, test, seed: 1, on: Vec::new(), plan, length_micros: None }),
         (1015, planned),
         (1019, K::FaultReached { fault, stage: acted }),
         (1030, K::ChaosSkipped { place: place(1), why: "nobody is fit".to_owned() }),
@@ -74,6 +74,8 @@ fn record(kinds: Vec<(u64, RunEventKind)>) -> RunRecord {
         host: meshlab_model::HostFacts::default(),
     };
     RunRecord {
+        counters: Vec::new().into(),
+        counter_minutes: Vec::new().into(),
         folder: "results/x/1".into(),
         manifest,
         script,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use meshlab_model::{NodeId, SpanRecord};
+use meshlab_model::{NodeId, SpanRecord, format_duration};
 
 use crate::{
     measured::{BOOT, Measured},
@@ -101,6 +101,12 @@ pub(super) fn topology(view: &RunView, measured: &Measured) -> Markup {
             }
         }
         h3 { "Digests heard (row heard column)" }
+        @if let Some(long) = &measured.long {
+            p class="dim" { "Of a run this long, those of its last "
+                (format_duration(long.heard_for)) " are counted."
+                @if long.too_many_neighbors { " Neighbours came and went too often for it to be \
+                    known here who had whom at the end; `meshlab spans` shows them." } }
+        }
         div class="scroll" { table {
             tr { th {} @for id in view.nodes.keys() { th { (id) } } }
             @for by in view.nodes.keys() { tr { th { (by) }

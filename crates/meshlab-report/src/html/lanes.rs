@@ -225,6 +225,7 @@ mod tests {
             undone: Some((at(lasts / 2), String::new())),
             healed: vec![(at(lasts), NodeId::from("node-1"))],
             verdict: Some((at(lasts), verdict)),
+            interrupted: None,
             capture: None,
         }
     }

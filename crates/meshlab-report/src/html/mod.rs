@@ -5,6 +5,7 @@
 mod chaos;
 mod charts;
 mod comparison;
+mod counters;
 mod hands;
 mod lanes;
 mod packets;
@@ -44,7 +45,8 @@ pub(crate) fn page(
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy"
-                    content="default-src 'none'; style-src 'unsafe-inline'";
+                    content=(format!("default-src 'none'; style-src 'unsafe-inline'; script-src \
+                        '{}'", plots::SCRIPT_HASH));
                 title { (view.verdict().word()) " - " (manifest.scenario) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
@@ -62,6 +64,7 @@ pub(crate) fn page(
                 (hands::section(view))
                 h2 { "Resources" } (limits(view)) (resources(view, measured))
                 (plots::plots(view, measured))
+                (counters::section(view, measured))
                 @if !view.profiles.is_empty() || !view.heaps.is_empty() {
                     h2 { "Profiles" } (profiles::section(view, results))
                 }
@@ -105,6 +108,8 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
     html! {
         h1 { (manifest.scenario) ": " (word(&verdict)) }
         @if let Some(why) = verdict.reason() { p { (clean(why)) } }
+        @if let Some(told) = crate::ending::unfinished(record) { p { (clean(&told)) } }
+        @for gap in &view.gaps { p { b { "Gap" } " " (clean(&gap.told())) } }
         @let damage = record.all_damage();
         @if !damage.is_empty() {
             p class="v broken" { "The record is damaged" }

@@ -46,6 +46,11 @@ pub(super) fn section(view: &RunView, measured: &Measured) -> Markup {
             defs { pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse"
                 patternTransform="rotate(45)" { rect class="stripe" width="2.5" height="5" {} } }
             (grid(axis, foot))
+            @for gap in &view.gaps {
+                @let (from, to) = (axis.x(gap.from), axis.x(gap.to));
+                rect class="gap" x=(from) y="0" width=(tenth((to - from).max(2.0))) height=(foot) {
+                    title { (clean(&gap.told())) } }
+            }
             @if lanes > 0 { text x="0" y=(TOP + 11.0) { "faults" } }
             @for bar in &bars { (fault(bar, view)) }
             @for (row, (id, node)) in view.nodes.iter().enumerate() {

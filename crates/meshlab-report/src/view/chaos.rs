@@ -23,6 +23,8 @@ pub struct ChaosView {
     pub plan: Vec<ChaosFault>,
     /// What became of each fault whose time came, by its place.
     pub fired: BTreeMap<u32, Fired>,
+    /// When it was gone on with, after a gap.
+    pub gone_on: Vec<RunTime>,
     /// What came of them; `None` until it ended.
     pub tally: Option<ChaosTally>,
     /// Why it ended before its schedule did.
@@ -47,6 +49,10 @@ impl ChaosView {
     /// How much later than planned each fault was applied, in microseconds, smallest first.
     pub fn lateness(&self) -> Vec<u64> {
         let late = |(place, fired): (&u32, &Fired)| {
+            // Its times do not count from its beginning any more.
+            if self.gone_on.first().is_some_and(|again| fired.at >= *again) {
+                return None;
+            }
             let planned = self.plan.get(usize::try_from(*place).ok()?)?.at_micros;
             fired.what.as_ref().ok()?;
             Some(fired.at.micros.saturating_sub(self.began.micros + planned))
@@ -61,7 +67,17 @@ impl RunView {
     pub(super) fn apply_chaos(&mut self, event: &RunEvent) {
         use RunEventKind as K;
         match &event.kind {
-            K::ChaosPlanned { chaos, test, seed, on, plan } => {
+            K::ChaosPlanned { chaos, plan, .. } if self.chaos.contains_key(chaos) => {
+                // It is gone on with: what is over of it stays.
+                if let Some(view) = self.chaos.get_mut(chaos) {
+                    view.tally = None;
+                    view.gone_on.push(event.at);
+                    if view.plan != *plan {
+                        self.orphan(event, format!("chaos {chaos} has two schedules"));
+                    }
+                }
+            }
+            K::ChaosPlanned { chaos, test, seed, on, plan, .. } => {
                 let view = ChaosView {
                     test: *test,
                     began: event.at,
@@ -69,6 +85,7 @@ impl RunView {
                     on: on.clone(),
                     plan: plan.clone(),
                     fired: BTreeMap::new(),
+                    gone_on: Vec::new(),
                     tally: None,
                     early: None,
                 };

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod comparison;
+mod gap;
 mod recovery;
 mod replay;
 
@@ -13,13 +14,14 @@ use meshlab_model::{
     StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
-pub(crate) use self::recovery::percentiles;
 pub use self::{
     chaos::{ChaosView, Fired},
     comparison::{ComparisonView, MeasureView, RoundView},
+    gap::Gap,
     recovery::{Recovery, RecoveryTimes},
     replay::Deviation,
 };
+pub(crate) use self::{gap::interrupted, recovery::percentiles};
 
 /// What is known of the run so far. The same fold serves live and afterwards.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +62,8 @@ pub struct RunView {
     pub problems: Vec<ProblemView>,
     /// What the audit found left behind; `None` until it was made.
     pub leftovers: Option<Vec<String>>,
+    /// Stretches of time of which nothing is known, because no harness ran.
+    pub gaps: Vec<Gap>,
     /// Why the run ended; `None` while it runs, or if its record is incomplete.
     pub end: Option<EndReason>,
     /// Time of the last event.
@@ -163,6 +167,8 @@ pub struct ClaimView {
     pub took_micros: u64,
     /// What the verdict rests on.
     pub evidence: ClaimEvidence,
+    /// When its harness was killed, if it had not been judged by then.
+    pub interrupted: Option<RunTime>,
 }
 
 /// An injected fault.
@@ -198,6 +204,8 @@ pub struct FaultView {
     pub verdict: Option<(RunTime, Verdict)>,
     /// The packets before it went wrong: a file in the run's folder, and how many.
     pub capture: Option<(String, u64)>,
+    /// When its harness was killed, if it had not been judged by then.
+    pub interrupted: Option<RunTime>,
 }
 
 impl FaultView {
@@ -300,7 +308,8 @@ impl RunView {
                     started: None,
                     finished: None,
                 });
-                view.started = Some(at);
+                // One that was interrupted begins once more; it began when it did first.
+                view.started.get_or_insert(at);
             }
             K::TestFinished { test, outcome } => {
                 self.running = None;
@@ -344,6 +353,7 @@ impl RunView {
                 self.run.clone_from(run);
                 self.replays.clone_from(replays);
             }
+            K::RunResumed { .. } => self.apply_gap(event),
             K::Kept { .. } => self.kept = Some(at),
             K::MeshStarting { .. } | K::MeshReady { .. } => {}
             _ => {
@@ -456,6 +466,7 @@ impl RunView {
                     verdict: None,
                     took_micros: 0,
                     evidence: ClaimEvidence::default(),
+                    interrupted: None,
                 };
                 self.claims.insert(*claim, view);
             }
@@ -504,6 +515,7 @@ impl RunView {
                     healed: Vec::new(),
                     verdict: None,
                     capture: None,
+                    interrupted: None,
                 };
                 self.faults.insert(*fault, view);
             }

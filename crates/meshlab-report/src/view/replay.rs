@@ -104,7 +104,7 @@ mod tests {
         };
         let (test, seed, on) = (TestId(0), 1, Vec::new());
         let view = fold(vec![
-            (10_000, K::ChaosPlanned { chaos, test, seed, on, plan }),
+            (10_000, K::ChaosPlanned { chaos, test, seed, on, plan, length_micros: None }),
             (10_700, planned(0)),
             (10_900, acted(0)),
             (12_100, planned(1)),

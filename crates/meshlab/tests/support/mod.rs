@@ -75,6 +75,15 @@ impl Bench {
         finish(child)
     }
 
+    /// Runs `meshlab` with these arguments and no others.
+    pub fn plain(&self, arguments: &[&str]) -> Finished {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshlab"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    }
+
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,16 +1,23 @@
-//! What spans and samples come to: folds that read each of them once and keep little, however long
-//! the run was.
+//! What spans and samples come to: folds that keep little, however long the run was. Those of a
+//! short run are read whole, of a long one as far as `long.rs` says.
+
+mod curve;
+mod long;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshlab_engine::results::{HARNESS, RunRecord};
-use meshlab_model::{NodeId, RunTime, Sample, SampleSource, SpanRecord};
+use meshlab_model::{NodeId, Sample, SampleSource, SpanRecord};
 use meshlab_wire::span;
 
-use crate::view::RunView;
+pub(crate) use self::{curve::Curve, long::Long};
+use crate::{counted::Counted, view::RunView};
 
-/// Points kept of one curve.
-const POINTS_MAX: usize = 1000;
+/// Spans of a run that are read whole.
+const SPANS_WHOLE: u64 = 300_000;
+
+/// Samples of a run that are read whole; of more than these the minutes are read.
+const SAMPLES_WHOLE: u64 = 150_000;
 
 /// Ticks drawn for one node; the rest would only make the page large.
 const TICKS_MAX: usize = 200;
@@ -35,6 +42,16 @@ pub(crate) struct Measured {
     pub(crate) memory: BTreeMap<String, Curve>,
     /// CPU in percent of a core, by process.
     pub(crate) cpu: BTreeMap<String, Curve>,
+    /// Open files, by process.
+    pub(crate) files: BTreeMap<String, Curve>,
+    /// Threads, by process.
+    pub(crate) threads: BTreeMap<String, Curve>,
+    /// What of a long run was not read; `None` if all was.
+    pub(crate) long: Option<Long>,
+    /// Stretches of time that a curve tells apart.
+    stretches: usize,
+    /// How long the run was, in seconds.
+    end: f64,
     /// The first span of each name of [`BOOT`], by node.
     pub(crate) boot: BTreeMap<NodeId, BTreeMap<String, SpanRecord>>,
     /// Spans that tell of states, by node.
@@ -43,6 +60,8 @@ pub(crate) struct Measured {
     pub(crate) edges: BTreeSet<(NodeId, NodeId)>,
     /// Digests by who heard them and whose they were.
     pub(crate) heard: BTreeMap<(NodeId, NodeId), u64>,
+    /// What nodes count themselves.
+    pub(crate) counted: Counted,
 }
 
 /// The first [`TICKS_MAX`] ticks of a node, and how many more there were.
@@ -84,26 +103,40 @@ pub(crate) struct Usage {
     pub(crate) files_max: u32,
     /// Most threads.
     pub(crate) threads_max: u32,
+    /// When it was sampled last, in seconds.
+    last_at: f64,
     cpu_sum: f64,
     cpu_count: u32,
 }
 
 impl Measured {
-    /// Reads all spans and samples of the record, once.
+    /// Reads the spans and samples of the record.
     pub(crate) fn of(record: &RunRecord, view: &RunView) -> Self {
-        let mut measured = Self::default();
+        let stretches = curve::stretches(view.nodes.len());
+        let mut measured = Self { stretches, end: view.last.as_secs_f64(), ..Self::default() };
         let keys: BTreeMap<&str, &NodeId> = view
             .nodes
             .iter()
             .filter(|(_, node)| !node.public_key.is_empty())
             .map(|(id, node)| (node.public_key.as_str(), id))
             .collect();
-        for span in &record.spans {
-            measured.span(span, &keys);
+        if record.spans.len() > SPANS_WHOLE {
+            long::spans(&mut measured, record, &keys);
+        } else {
+            for span in &record.spans {
+                measured.span(span, &keys);
+            }
         }
-        for sample in &record.samples {
-            measured.sample(&sample, view.last);
+        if record.samples.len() > SAMPLES_WHOLE && !record.minutes.is_empty() {
+            long::minutes(&mut measured, record);
+        } else {
+            for sample in &record.samples {
+                measured.sample(&sample);
+            }
         }
+        let until = measured.usage.iter().map(|(of, usage)| (of.clone(), usage.last_at));
+        measured.counted =
+            Counted::of(record, &until.collect(), view.last.as_secs_f64(), stretches);
         measured
     }
 
@@ -144,26 +177,56 @@ impl Measured {
         }
     }
 
-    fn sample(&mut self, sample: &Sample, end: RunTime) {
-        let of = match &sample.of {
-            SampleSource::Node(node) => node.as_str(),
-            SampleSource::Harness => HARNESS,
-        };
+    fn sample(&mut self, sample: &Sample) {
+        let of = process(&sample.of);
         let usage = entry(&mut self.usage, of);
         usage.rss_last = sample.rss_bytes;
         usage.rss_max = usage.rss_max.max(sample.rss_bytes);
         usage.files_max = usage.files_max.max(sample.open_files);
         usage.threads_max = usage.threads_max.max(sample.threads);
         let at = sample.at.as_secs_f64();
+        usage.last_at = at;
         if let Some(cpu) = sample.cpu {
-            usage.cpu_sum += cpu;
-            usage.cpu_count += 1;
-            usage.cpu_max = Some(usage.cpu_max.unwrap_or(cpu).max(cpu));
-            usage.cpu_mean = Some(usage.cpu_sum / f64::from(usage.cpu_count));
-            entry(&mut self.cpu, of).add(at, cpu * 100.0, end.as_secs_f64());
+            usage.add_cpu(cpu, cpu, 1);
+            self.curve(of, |all| &mut all.cpu).add(at, cpu * 100.0);
         }
-        let mib = sample.rss_bytes as f64 / 1_048_576.0;
-        entry(&mut self.memory, of).add(at, mib, end.as_secs_f64());
+        let mib = sample.rss_bytes as f64 / MIB;
+        self.curve(of, |all| &mut all.memory).add(at, mib);
+        self.curve(of, |all| &mut all.files).add(at, f64::from(sample.open_files));
+        self.curve(of, |all| &mut all.threads).add(at, f64::from(sample.threads));
+    }
+
+    /// The curve of a process, one of those of the same measure.
+    fn curve(
+        &mut self,
+        of: &str,
+        measure: impl Fn(&mut Self) -> &mut BTreeMap<String, Curve>,
+    ) -> &mut Curve {
+        let (stretches, end) = (self.stretches, self.end);
+        let by = measure(self);
+        if !by.contains_key(of) {
+            by.insert(of.to_owned(), Curve::new(end, stretches));
+        }
+        by.entry(of.to_owned()).or_default()
+    }
+}
+
+impl Usage {
+    /// Counts the CPU of so many samples in, of which these are the mean and the greatest.
+    fn add_cpu(&mut self, mean: f64, max: f64, samples: u32) {
+        self.cpu_sum += mean * f64::from(samples);
+        self.cpu_count += samples;
+        self.cpu_max = Some(self.cpu_max.unwrap_or(max).max(max));
+        self.cpu_mean = Some(self.cpu_sum / f64::from(self.cpu_count.max(1)));
+    }
+}
+
+const MIB: f64 = 1_048_576.0;
+
+fn process(of: &SampleSource) -> &str {
+    match of {
+        SampleSource::Node(node) => node.as_str(),
+        SampleSource::Harness => HARNESS,
     }
 }
 
@@ -172,77 +235,4 @@ fn entry<'a, T: Default>(by: &'a mut BTreeMap<String, T>, of: &str) -> &'a mut T
         by.insert(of.to_owned(), T::default());
     }
     by.entry(of.to_owned()).or_default()
-}
-
-/// Values over time, at most about [`POINTS_MAX`]: from then on the least and the greatest of each
-/// stretch of time, so that no peak is lost.
-#[derive(Debug, Default)]
-pub(crate) struct Curve {
-    /// All points, as long as they are few.
-    few: Vec<(f64, f64)>,
-    /// Least and greatest point of each stretch, once they are many.
-    stretches: BTreeMap<usize, [(f64, f64); 2]>,
-}
-
-impl Curve {
-    /// Adds a value at a time, in seconds, of a run that lasted `end` seconds.
-    fn add(&mut self, at: f64, value: f64, end: f64) {
-        if !value.is_finite() {
-            return;
-        }
-        if self.stretches.is_empty() && self.few.len() < POINTS_MAX {
-            self.few.push((at, value));
-            return;
-        }
-        for point in std::mem::take(&mut self.few).into_iter().chain([(at, value)]) {
-            let last = POINTS_MAX / 2 - 1;
-            let place = (point.0 / end.max(0.001) * last as f64) as usize;
-            let [least, most] = self.stretches.entry(place.min(last)).or_insert([point; 2]);
-            if point.1 < least.1 {
-                *least = point;
-            }
-            if point.1 > most.1 {
-                *most = point;
-            }
-        }
-    }
-
-    /// The points, in order of time.
-    pub(crate) fn points(&self) -> Vec<(f64, f64)> {
-        let both = |[a, b]: &[(f64, f64); 2]| match a.0 <= b.0 {
-            _ if a.0 == b.0 => vec![*a],
-            true => vec![*a, *b],
-            false => vec![*b, *a],
-        };
-        self.few.iter().copied().chain(self.stretches.values().flat_map(both)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thinning_keeps_a_peak_and_a_dip() {
-        let mut curve = Curve::default();
-        for second in 0..100_000 {
-            let value = match second {
-                50_003 => 99.0,
-                70_001 => 0.0,
-                _ => 1.0,
-            };
-            curve.add(f64::from(second), value, 100_000.0);
-        }
-        let points = curve.points();
-        assert!(points.len() <= POINTS_MAX);
-        assert!(points.contains(&(50_003.0, 99.0)) && points.contains(&(70_001.0, 0.0)));
-        assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    }
-
-    #[test]
-    fn few_points_stay_as_they_are() {
-        let mut curve = Curve::default();
-        (0..1000).for_each(|second| curve.add(f64::from(second), 1.0, 10.0));
-        assert_eq!(curve.points().len(), 1000);
-    }
 }

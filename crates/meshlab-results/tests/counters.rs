@@ -1,0 +1,56 @@
+//! Numbers of nodes are kept and given back, and runs from before they were kept lack nothing.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+
+use meshlab_model::{CounterSample, MANIFEST_SCHEMA, Manifest, RunTime};
+use meshlab_results::{Filter, Recorder, file, read_run};
+
+fn manifest() -> Manifest {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema-1/manifest.json");
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(example).unwrap()).unwrap();
+    value["schema"] = MANIFEST_SCHEMA.into();
+    serde_json::from_value(value).unwrap()
+}
+
+fn sample(second: u64, node: &str, tasks: f64) -> CounterSample {
+    CounterSample {
+        at: RunTime { micros: second * 1_000_000 },
+        node: node.into(),
+        values: BTreeMap::from([("tasks".to_owned(), tasks)]),
+    }
+}
+
+#[test]
+fn numbers_come_back_by_node_and_by_the_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = Recorder::create(folder.path(), &manifest(), "", Instant::now(), None).unwrap();
+    let all =
+        [sample(1, "a", 3.0), sample(1, "b", 1.0), sample(30, "a", 900.0), sample(61, "a", 4.0)];
+    recorder.counters(&all);
+    recorder.flush();
+    let live = read_run(folder.path()).unwrap();
+    assert_eq!(live.counters.iter().collect::<Vec<_>>(), all, "while it is written");
+    drop(recorder);
+    let record = read_run(folder.path()).unwrap();
+    assert_eq!(record.all_damage(), Vec::<String>::new());
+    let of_a = Filter { node: Some("a".to_owned()), ..Filter::default() };
+    let minutes: Vec<(u64, f64, f64)> = record
+        .counter_minutes
+        .select(of_a)
+        .map(|minute| (minute.at.micros, minute.values["tasks"].min, minute.values["tasks"].max))
+        .collect();
+    assert_eq!(minutes, [(0, 3.0, 900.0), (60_000_000, 4.0, 4.0)], "the spike is kept");
+}
+
+#[test]
+fn a_run_from_before_they_were_kept_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Recorder::create(folder.path(), &manifest(), "", Instant::now(), None).unwrap());
+    for kind in [file::COUNTERS, file::COUNTER_MINUTES] {
+        fs::remove_dir_all(folder.path().join(kind)).unwrap();
+    }
+    let record = read_run(folder.path()).unwrap();
+    assert_eq!(record.all_damage(), Vec::<String>::new());
+    assert!(record.counters.is_empty() && record.counter_minutes.is_empty());
+}

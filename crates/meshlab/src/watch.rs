@@ -1,0 +1,78 @@
+//! Who looks at a run while it lasts: a collector that its spans are sent on to, and whoever asks
+//! for its numbers on loopback.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use meshlab_engine::{Collector, Engine};
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct WatchArguments {
+    /// Send every span, and faults as spans, on to a collector over OTLP/http as they come:
+    /// http://127.0.0.1:4318. The run never waits for it; what is dropped is counted and told
+    #[arg(long, value_name = "URL", value_parser = collector)]
+    otlp_forward: Option<Collector>,
+    /// Tell the numbers of the run in the text format of Prometheus at http://ADDRESS/metrics; on
+    /// loopback only
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    metrics_addr: Option<SocketAddr>,
+}
+
+/// What was opened before the run began.
+pub(crate) struct Watch(Option<TcpListener>);
+
+/// Opens what has to be open before a node is started.
+pub(crate) fn open(arguments: &WatchArguments) -> Result<Watch> {
+    let Some(address) = arguments.metrics_addr else { return Ok(Watch(None)) };
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("failed to listen at {address} for --metrics-addr"))?;
+    println!("metrics at http://{}/metrics", listener.local_addr()?);
+    Ok(Watch(Some(listener)))
+}
+
+/// Begins to tell of the run.
+pub(crate) fn begin(engine: &Engine, arguments: &WatchArguments, watch: Watch) -> Result<()> {
+    if let Some(collector) = &arguments.otlp_forward {
+        engine.forward_to(collector.clone());
+    }
+    match watch.0 {
+        Some(listener) => engine.serve_metrics(listener).context("failed to serve --metrics-addr"),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn collector(text: &str) -> Result<Collector, String> {
+    Collector::at(text).map_err(|error| format!("failed to {error}"))
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "write an address and a port: 127.0.0.1:9464".to_owned())?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err("the numbers of a run are for this host only, so it is a loopback address: \
+            127.0.0.1:9464 or [::1]:9464"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_listened_at() {
+        for good in ["127.0.0.1:9464", "127.0.0.2:0", "[::1]:9464"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:9464", "192.168.1.2:9464", "[::]:9464", "[::ffff:10.0.0.1]:1"] {
+            let error = loopback(bad).expect_err(bad);
+            assert!(error.contains("this host only"), "{bad}: {error}");
+        }
+        for none in ["9464", "localhost:9464", "127.0.0.1", "127.0.0.1:99999"] {
+            assert!(loopback(none).expect_err(none).contains("127.0.0.1:9464"), "{none}");
+        }
+        assert!(collector("https://x").expect_err("TLS").contains("TLS is not spoken"));
+    }
+}
