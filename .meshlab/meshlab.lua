@@ -15,7 +15,8 @@
 ---@field tags? string[]  words to choose it by, with `--tag`
 ---@field params? table<string, string|number|boolean>  defaults; `--set name=value` replaces one, which keeps its type
 ---@field binaries? string[]  programs it needs, as `--binary` names them
----@field ceilings? meshlab.Ceilings  the most that a node may use at any sample
+---@field ceilings? meshlab.Bounds  the most that a node may use at any sample
+---@field floors? meshlab.Bounds  the least that a node needs, from ten seconds after its start
 ---@field trends? meshlab.Trends  what nodes may grow by
 
 ---The run of a scenario.
@@ -686,6 +687,16 @@ function spans(name, filter) end
 ---@class (exact) meshlab.WithinClaim
 ---@field within? meshlab.Duration  how long to wait for it; never scaled; `"10s"` by default
 
+---What is counted, and by what it is bounded.
+---@class (exact) meshlab.ConservedClaim
+---@field created string  the name of what counts what is made
+---@field destroyed string  the name of what counts what has ended
+---@field counted? string  where they are counted: the node's own `"counters"`, or its `"spans"`; `"counters"` by default
+---@field of? string  what it sees: its `"peers"`, or `"neighbors"`; `"peers"` by default
+---@field per_peer? integer  how many for each that it sees; `1` by default
+---@field plus? integer  how many besides; `0` by default
+---@field within? meshlab.Duration  how long to wait for it; never scaled; `"10s"` by default
+
 ---How a claim went.
 ---@class (exact) meshlab.Met
 ---@field took meshlab.DurationValue  from `since` until the last part of it was true
@@ -983,7 +994,8 @@ function spans(name, filter) end
 ---Injects faults by a schedule that the run's seed draws, and judges each.
 ---
 ---What still acts at its end is taken back, and the mesh must be formed then. A chaos in which
----nothing acted fails. `--time-scale` multiplies `duration`, `every` and `jitter`.
+---nothing acted fails. `--time-scale` multiplies `duration`, `every` and `jitter`; a `--duration`
+---in which no fault would be due draws two, after a third each.
 ---
 ---```lua
 ---local storm = chaos {
@@ -1109,11 +1121,28 @@ function Comparison:effect(measure) end
 ---@field open_files? integer  open files
 ---@field threads? integer  threads
 
+---Limits of every node, and others of some roles or of some of the time. All that are about a node
+---hold for it; the run ends at the first sample beyond one.
+---@class (exact) meshlab.Bounds
+---@field cpu? meshlab.Percent  share of one core, averaged over one sample period
+---@field rss? meshlab.Size  resident memory
+---@field open_files? integer  open files
+---@field threads? integer  threads
+---@field roles? table<string, meshlab.Ceilings>  of the nodes of a role
+---@field phases? meshlab.Phases  of a part of the test, without ten seconds after each start
+
+---The parts of a test.
+---@class (exact) meshlab.Phases
+---@field idle? meshlab.Ceilings  until the first fault
+---@field chaos? meshlab.Ceilings  while a fault acts or heals, or a chaos goes on
+---@field recovered? meshlab.Ceilings  after that, once all have healed
+
 ---The most that nodes may grow by: the upper end of the 95 % interval of their mean slope.
 ---@class (exact) meshlab.Trend
----@field max_growth meshlab.Rate  an amount per time: `"256KiB/h"`, `"1/h"`
+---@field max_growth meshlab.Rate  an amount per time: `"256KiB/h"`, `"1/h"`; or `"64KiB/peer"` that goes away, of the least value between two of them
 ---@field after? meshlab.Duration  left out at the start of each process; `"10m"` by default
 ---@field needs? meshlab.Duration  with less data it is inconclusive; `"1h"` by default
+---@field stop_when_certain? boolean  end the run once it is certain that more is grown by: looks from a quarter of `needs` on, with 1 % false alarms over all of them; `false` by default
 
 ---What nodes may grow by.
 ---@class (exact) meshlab.Trends
@@ -1288,7 +1317,7 @@ function sleep(length) end
 ---
 ---In the body, `since` is the start of its period by default. Of a body that lasts beyond the next
 ---period, one round follows at once for all that has passed. `--time-scale` multiplies both
----lengths.
+---lengths; a `--duration` that is shorter than a period has one round, at its end.
 ---
 ---```lua
 ---every("10s", "1m", function(round)
@@ -1503,6 +1532,27 @@ function Expect.formed(swarm, claim) end
 ---@param claim? meshlab.WithinClaim
 ---@return meshlab.Met met
 function Expect.agreed(swarm, claim) end
+
+---What each node made and did not end is bounded by what it sees.
+---
+---A leak in a count is seen long before its bytes are: 174 tasks spawned, 52 finished, 15 peers in
+---view. Every node is held to it by itself, over its present life, and the one that leaks is
+---named. It is asked again each 250 ms until the deadline: what is under way is no leak. A count
+---that nobody has fails.
+---
+---```lua
+---expect.conserved(swarm, {
+---  created = "connections.opened", destroyed = "connections.closed",
+---  per_peer = 2, plus = 4, within = "10s",
+---})
+---check.conserved(swarm, {
+---  created = "peer.connected", destroyed = "peer.disconnected", counted = "spans",
+---})
+---```
+---@param nodes meshlab.Node|meshlab.Node[]|meshlab.Mesh whose; of a mesh, the live ones
+---@param claim meshlab.ConservedClaim
+---@return meshlab.Met met
+function Expect.conserved(nodes, claim) end
 
 ---Every observer holds the node to be in this state.
 ---

@@ -58,7 +58,7 @@ pub(crate) fn describe(reason: &EndReason) -> String {
     match reason {
         EndReason::Completed => "it was complete".to_owned(),
         EndReason::Interrupted { signal } => format!("interrupted by {signal}"),
-        EndReason::CeilingBroken => "a node was above a ceiling".to_owned(),
+        EndReason::CeilingBroken => "a limit was broken".to_owned(),
         EndReason::TimedOut => "the scenario's timeout passed".to_owned(),
         EndReason::ScriptError => "the scenario is wrong".to_owned(),
         EndReason::HarnessFailed => "the harness could not go on".to_owned(),

@@ -5,7 +5,8 @@ use std::{
 };
 
 use meshlab_model::{
-    BinaryRecord, Ceilings, DeclaredTest, NetworkMode, ParamValue, RunEvent, SourceLine, Trends,
+    BinaryRecord, Bound, Ceilings, DeclaredTest, NetworkMode, NoiseLimits, ParamValue, RunEvent,
+    SourceLine, Trends,
 };
 
 use crate::{Replay, Resume};
@@ -43,6 +44,8 @@ pub struct RunConfig {
     pub binaries: BTreeMap<String, BinaryRecord>,
     /// The most that a node may use at any sample.
     pub ceilings: Limits<Ceilings>,
+    /// Limits for some nodes or some of the time, and what is needed at least.
+    pub bounds: Limits<Vec<Bound>>,
     /// The most that nodes may grow by.
     pub trends: Limits<Trends>,
     /// Environment of single nodes: node, then name, then value.
@@ -62,6 +65,8 @@ pub struct RunConfig {
     pub replay: Option<Replay>,
     /// The run that is gone on with, in the place of a new one.
     pub resume: Option<Resume>,
+    /// What of the host is too noisy for a verdict on CPU or time.
+    pub noise: NoiseLimits,
     /// What is profiled of every node.
     pub profile: Profiling,
     /// Commit of the working tree.

@@ -26,6 +26,7 @@ use crate::{
     limits::Gates,
     live::Live,
     logs::Logs,
+    noise::{self, HostNoise},
     profiles::Profiles,
     results::{Recorder, RunFolder, disk, file},
     resume::Carried,
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) sampler: Mutex<Sampler>,
     pub(crate) samples: Mutex<Samples>,
     pub(crate) gates: Mutex<Gates>,
+    pub(crate) noise: Mutex<HostNoise>,
     pub(crate) fleet: Mutex<Option<Arc<Fleet>>>,
     pub(crate) lab: Mutex<Option<Arc<Lab>>>,
     pub(crate) state: Mutex<State>,
@@ -136,6 +138,7 @@ impl Engine {
             NetworkMode::Host => None,
         };
         let logs = Logs::new(folder.results.join(file::LOGS));
+        let (watched, unwatched) = HostNoise::start(clock.now());
         let shared = Arc::new(Shared {
             runtime,
             folder,
@@ -145,6 +148,7 @@ impl Engine {
             sampler: Mutex::new(Sampler::new()),
             samples: Mutex::default(),
             gates: Mutex::new(gates),
+            noise: Mutex::new(watched),
             fleet: Mutex::new(Some(Arc::new(fleet))),
             lab: Mutex::new(lab),
             state: Mutex::new(state),
@@ -163,6 +167,9 @@ impl Engine {
             config,
         });
         shared.event(event);
+        if let Some(why) = unwatched {
+            shared.warn(why);
+        }
         let engine = Self { shared };
         engine.begin();
         Ok(engine)
@@ -224,6 +231,7 @@ impl Engine {
         for tick in lock(&self.shared.ticks).drain(..) {
             tick.abort();
         }
+        noise::finish(&self.shared);
         self.read_heaps().await;
         // What nodes sent as they ended.
         crate::counters::record(&self.shared, self.shared.clock.now());
@@ -367,6 +375,7 @@ async fn sample_tick(shared: Arc<Shared>) {
         shared.recorder.samples(&round.samples);
         shared.live.round(&round.samples);
         crate::counters::record(&shared, at);
+        noise::tick(&shared, &round.samples);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);
     }
 }

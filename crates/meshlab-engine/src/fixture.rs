@@ -13,8 +13,8 @@ use std::{
 };
 
 use meshlab_model::{
-    BinaryRecord, EndReason, FaultId, FaultStage, NetworkMode, NodeId, RunEvent, RunEventKind,
-    SourceLine, TestId, TestOutcome, Verdict,
+    BinaryRecord, EndReason, FaultId, FaultStage, NetworkMode, NodeId, NoiseLimits, RunEvent,
+    RunEventKind, SourceLine, TestId, TestOutcome, Verdict,
 };
 use meshlab_spans::IncomingSpan;
 use meshlab_wire::attr;
@@ -125,9 +125,12 @@ impl Bench {
             keep: false,
             params: BTreeMap::new(),
             ceilings: Limits::default(),
+            bounds: Limits::default(),
             trends: Limits::default(),
             replay: None,
             resume: None,
+            // What a test of the engine says does not depend on who else uses this host.
+            noise: NoiseLimits::NONE,
             profile: crate::Profiling::default(),
             commit: None,
             listener: Some(listener),

@@ -208,6 +208,8 @@ pub enum Claim {
         /// nothing is to be said of it.
         meanwhile: &'static str,
     },
+    /// What nodes made and did not end is bounded.
+    Conserved(Conserved),
     /// One program measured otherwise than another.
     Changed(Changed),
     /// The order or the density of spans.
@@ -223,6 +225,55 @@ pub enum Claim {
         /// What was found, in a sentence.
         found: String,
     },
+}
+
+/// What each node has made and not ended is at most so many for each that it sees, and a few more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conserved {
+    /// Each of these by itself.
+    pub nodes: Vec<NodeId>,
+    /// Name of what counts what is made: `tasks.spawned`.
+    pub created: String,
+    /// Name of what counts what has ended: `tasks.finished`.
+    pub destroyed: String,
+    /// What these are names of.
+    pub counted: Counted,
+    /// What of its view bounds a node.
+    pub of: InView,
+    /// How many for each of them.
+    pub per_peer: u64,
+    /// How many besides.
+    pub plus: u64,
+    /// By when it must be so: what is under way is not a leak.
+    pub within: Duration,
+}
+
+/// Where counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// A node's own counters.
+    Counters,
+    /// Its spans, since its process started.
+    Spans,
+}
+
+/// What of a node's view counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InView {
+    /// Peers in its directory.
+    Peers,
+    /// Its gossip neighbours.
+    Neighbors,
+}
+
+impl InView {
+    /// Its name in a scenario.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Neighbors => "neighbors",
+        }
+    }
 }
 
 /// What rounds with two programs must show of one of their measures, of which less is better.

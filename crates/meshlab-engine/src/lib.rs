@@ -34,6 +34,7 @@ mod limits;
 mod live;
 mod logs;
 mod nodes;
+mod noise;
 mod operator;
 mod packets;
 mod places;
@@ -57,9 +58,9 @@ pub use faults::fault_names;
 pub use forward::forward_record;
 pub use host::{
     Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions,
-    CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, Measured,
-    MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery,
-    TrafficCall, Usage, Via,
+    Conserved, Counted, CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host,
+    HostError, InView, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
+    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,

@@ -340,6 +340,7 @@ async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
     shared.state().red |= !asked_for;
+    Engine { shared: Arc::clone(&shared) }.count_gone();
     let current = shared.state().nodes.get(&id).and_then(|node| node.life.clone());
     // A node that was started again meanwhile is tracked under its new process.
     if current.is_none_or(|current| current.process.pid() == life.process.pid()) {

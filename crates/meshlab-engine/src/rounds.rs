@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshlab_model::{
-    ComparisonId, FaultId, Measure, MeshId, NodeId, Round, RunEventKind, SourceLine,
+    ComparisonId, FaultId, Measure, MeshId, NodeId, Round, RunEventKind, RunTime, SourceLine,
 };
 
 use crate::{ComparisonOptions, Engine, HostError, Measured};
@@ -12,6 +12,7 @@ use crate::{ComparisonOptions, Engine, HostError, Measured};
 #[derive(Debug)]
 pub(crate) struct Comparing {
     pub(crate) options: ComparisonOptions,
+    pub(crate) began: RunTime,
     /// By name, of each round that counts.
     pub(crate) measures: BTreeMap<String, BTreeMap<u32, Sides>>,
     /// What was there when the round that is going on began.
@@ -75,7 +76,8 @@ impl Engine {
         state.last_comparison += 1;
         let comparison = ComparisonId(state.last_comparison);
         let ComparisonOptions { before, after, rounds, warmup } = options.clone();
-        let comparing = Comparing { options, measures: BTreeMap::new(), before_round: None };
+        let began = self.shared.clock.now();
+        let comparing = Comparing { options, began, measures: BTreeMap::new(), before_round: None };
         state.comparisons.insert(comparison, comparing);
         drop(state);
         let event =

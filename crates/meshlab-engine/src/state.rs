@@ -14,7 +14,7 @@ use std::{
 use meshlab_faults::{Hurts, Undo};
 use meshlab_fleet::Process;
 use meshlab_lab::Disk;
-use meshlab_model::{ComparisonId, FaultId, MeshId, NodeId, RunTime, TestId, Verdict};
+use meshlab_model::{ComparisonId, FaultId, MeshId, NodeId, Phase, RunTime, TestId, Verdict};
 use meshlab_spans::Receiver;
 use meshlab_stats::Stream;
 use meshlab_wire::Ready;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) last_chaos: u32,
     pub(crate) last_comparison: u32,
     pub(crate) last_step: u32,
+    /// Schedules of faults that go on.
+    pub(crate) storms: u32,
     /// Public key of the run's operator, once one was needed.
     pub(crate) operator: Option<String>,
     /// CPU time of the lab's switch that is in the record already.
@@ -234,6 +236,16 @@ impl State {
     pub(crate) fn live(&self, mesh: &MeshId) -> Vec<NodeId> {
         let nodes = self.meshes.get(mesh).map(|mesh| mesh.nodes.as_slice()).unwrap_or_default();
         nodes.iter().filter(|id| self.runs(id)).cloned().collect()
+    }
+
+    /// What the test is doing to its nodes.
+    pub(crate) fn phase(&self) -> Phase {
+        let acts = self.faults.values().any(|fault| fault.taken_back.is_none() || !fault.settled);
+        match (self.storms > 0 || acts, self.faults.is_empty()) {
+            (true, _) => Phase::Chaos,
+            (false, true) => Phase::Idle,
+            (false, false) => Phase::Recovered,
+        }
     }
 
     /// Public key of a node, once it has been ready.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChaosId, ClaimId, ComparisonId, FaultId, HeapSnapshot, Measure, MeshId, NodeId, Round, RunTime,
-    StepId, TelemetryCount, TestId, Verdict,
+    ChaosId, ClaimId, ComparisonId, FaultId, HeapSnapshot, HostSample, Measure, MeshId, NodeId,
+    Round, RunTime, StepId, TelemetryCount, TestId, Verdict,
 };
 
 /// One line of `events.jsonl`.
@@ -375,6 +375,8 @@ pub enum RunEventKind {
         /// From the question to the answer, in microseconds.
         took_micros: u64,
     },
+    /// A stretch of the run ended, and this is what the host did over it.
+    HostSampled(HostSample),
     /// A workload between two nodes was driven to its end.
     TrafficMeasured(TrafficMeasure),
     /// A line for the timeline, by `print` or `record.note`.
@@ -671,7 +673,7 @@ pub enum EndReason {
     },
     /// The scenario's timeout passed.
     TimedOut,
-    /// A node was above a ceiling; the claim says which.
+    /// A limit was broken, a ceiling, a floor or a trend; the claim says which.
     CeilingBroken,
     /// The scenario is wrong.
     ScriptError,

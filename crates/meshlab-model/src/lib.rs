@@ -9,6 +9,7 @@
 mod baseline;
 mod comparison;
 mod event;
+mod host;
 mod ids;
 mod limits;
 mod manifest;
@@ -24,8 +25,9 @@ pub use event::{
     Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
     TrafficMeasure,
 };
+pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
-pub use limits::{Ceilings, Resource, Trend, Trends};
+pub use limits::{Bound, Ceilings, Phase, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };

@@ -60,18 +60,64 @@ impl fmt::Display for Resource {
 /// The most that a node may use at any sample.
 pub type Ceilings = BTreeMap<Resource, f64>;
 
+/// What a test is doing to its nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// No fault has acted yet.
+    Idle,
+    /// A fault acts or heals, or a chaos goes on.
+    Chaos,
+    /// Faults have acted, and all of them have healed.
+    Recovered,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Chaos, Self::Recovered];
+
+    /// Its name in a scenario.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Chaos => "chaos",
+            Self::Recovered => "recovered",
+        }
+    }
+}
+
+/// A limit on the samples of some nodes, or of some of the time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    /// Of what.
+    pub resource: Resource,
+    /// How much, in the resource's unit.
+    pub limit: f64,
+    /// Whether it is the least that is needed, rather than the most that is allowed.
+    pub least: bool,
+    /// Only nodes of this role; all of them if absent.
+    pub role: Option<String>,
+    /// Only in this phase; all the time if absent.
+    pub phase: Option<Phase>,
+}
+
 /// The most that the nodes may grow by.
 pub type Trends = BTreeMap<Resource, Trend>;
 
 /// A limit on a slope.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
-    /// In the resource's unit a second; the upper end of the interval of the slope stays below it.
+    /// In the resource's unit a second, or for each peer that went away (`per_peer`); the upper end
+    /// of the interval of the slope stays below it.
     pub max_growth: f64,
     /// What is left out at the start of each process.
     pub after: Duration,
     /// The least time of samples of a node; with less nothing is decided.
     pub needs: Duration,
+    /// Whether the slope is by how many peers went away, rather than by time.
+    pub per_peer: bool,
+    /// Whether the run ends as soon as it is certain that more is grown by.
+    pub stop_when_certain: bool,
 }
 
 #[cfg(test)]

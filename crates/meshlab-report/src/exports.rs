@@ -94,6 +94,9 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         "nodes": nodes,
         "metrics": metrics,
         "traffic": traffic,
+        "host_noise": view.noise().map(|noise| {
+            json!({ "noisy": noise.is_noisy(), "line": noise.line(), "why": noise.why })
+        }),
         "by_hand": view.by_hand.iter().map(|(at, test, line)| {
             json!({ "at": at, "test": test, "line": line })
         }).collect::<Vec<_>>(),

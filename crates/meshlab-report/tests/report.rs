@@ -144,7 +144,7 @@ fn the_files_escape_what_nodes_say() {
     let page = read("index.html");
     // Its own, which its policy knows by its hash, and the numbers of four charts.
     let count = |mark: &str| page.matches(mark).count();
-    assert_eq!((count("<script"), count("</script>"), count("script-src 'sha256-")), (5, 5, 1));
+    assert_eq!((count("<script"), count("</script>"), count("script-src 'sha256-")), (8, 8, 1));
     assert_eq!(count("<script type=\"application/json\">"), 4);
     assert!(
         page.len() < 2_000_000 && page.contains("&lt;script&gt;") && !page.contains("https://")

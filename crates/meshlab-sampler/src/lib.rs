@@ -7,7 +7,9 @@
 mod host;
 mod process;
 mod sampler;
+mod watch;
 
 pub use host::host_facts;
 pub use process::{ProcessReading, SampleError, read_process};
 pub use sampler::{SampleRound, Sampler};
+pub use watch::HostWatch;

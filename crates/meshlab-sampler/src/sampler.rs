@@ -50,6 +50,12 @@ impl Sampler {
         Some(read_process(tracked.pid).map(|reading| sample(of, tracked.pid, at, reading, None)))
     }
 
+    /// Reads every tracked process and leaves the shares of the next round alone; what cannot be
+    /// read is left out.
+    pub fn peek_all(&self, at: RunTime) -> Vec<Sample> {
+        self.tracked.keys().filter_map(|of| self.peek(of, at)?.ok()).collect()
+    }
+
     /// Reads every tracked process; `at` is the time of the round.
     pub fn sample(&mut self, at: RunTime) -> SampleRound {
         let mut round = SampleRound::default();

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_engine::Limits;
-use meshlab_model::{Ceilings, DeclaredTest, ParamValue, Trends};
+use meshlab_model::{Bound, Ceilings, DeclaredTest, ParamValue, Trends};
 
 /// What the command line puts in the place of what the file declares.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,6 +50,8 @@ pub struct Declaration {
     pub binaries: Vec<String>,
     /// The most that a node may use at any sample.
     pub ceilings: Limits<Ceilings>,
+    /// Limits for some nodes or some of the time, and what is needed at least.
+    pub bounds: Limits<Vec<Bound>>,
     /// The most that nodes may grow by.
     pub trends: Limits<Trends>,
     /// Its tests, in order.
@@ -67,6 +69,7 @@ impl Default for Declaration {
             params: BTreeMap::new(),
             binaries: Vec::new(),
             ceilings: Limits::default(),
+            bounds: Limits::default(),
             trends: Limits::default(),
             tests: Vec::new(),
         }

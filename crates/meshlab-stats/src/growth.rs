@@ -2,7 +2,10 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::slope::{Slope, thinned};
+use crate::{
+    slope::{Slope, thinned},
+    steps::without_steps,
+};
 
 /// Nodes that it takes to know how much nodes differ.
 pub const NODES_MIN: usize = 3;
@@ -69,35 +72,122 @@ pub fn odd_one(slopes: &[f64]) -> Option<usize> {
     (p_value * slopes.len() as f64 <= 0.01).then_some(place)
 }
 
-/// From which age on processes are warm, in seconds: since then their slope has stopped falling.
+/// How long processes warm up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Warmup {
+    /// From this age on they are warm, in seconds.
+    pub until: f64,
+    /// Whether that is known; if not they still settle in the first half of the time there is, and
+    /// what grows after it may be no more than the rest of that.
+    pub settled: bool,
+    /// Whether there was one for sure (1 %), rather than a slope that fell by chance.
+    pub sure: bool,
+}
+
+/// What is left out beyond the age from which the slope no longer falls, as a share of it: a
+/// slope that falls by a tenth in the noise still adds up over hours.
+const WARMUP_MARGIN: f64 = 0.5;
+/// Points that a slope of a part is worked out of, at least.
+const PART_MIN: usize = 3;
+
+/// The same as [`settling`], for a fall of any size, without whether it is known.
+pub fn warmup(lives: &[Vec<(f64, f64)>]) -> f64 {
+    settling(lives, 0.0).until
+}
+
+/// From which age on processes are warm: since then their slope has stopped falling.
 ///
 /// Each life is the points of one process by its age in seconds. From a start on, the slope of the
-/// first quarter of what is left is held against that of the rest, life by life; the warm-up ends
-/// with the first start from which the former is not above the latter (one-sided t-test over the
-/// lives). The test is a lenient one, at 20 %: a start that is too late costs data, one that is too
-/// early is taken for a leak. At most the first half is a warm-up: what still falls then is growth.
-/// With less than three lives nothing can be told, and the start is 0.
-pub fn warmup(lives: &[Vec<(f64, f64)>]) -> f64 {
+/// first third of what is left is held against that of the rest, life by life; the warm-up ends
+/// with the first start from which the former is not above the latter by more than `least`, in
+/// their unit a second (one-sided t-test over the lives), and half as long again is left out with
+/// it. The test is a lenient one, at 20 %: a start that is too late costs data, one that is too
+/// early is taken for a leak. At most the first half is a warm-up. With less than three lives
+/// nothing can be told, and the start is 0.
+pub fn settling(lives: &[Vec<(f64, f64)>], least: f64) -> Warmup {
     let last = |life: &Vec<(f64, f64)>| life.last().map(|point| point.0);
     let end = lives.iter().filter_map(last).fold(0.0, f64::max);
     let thin = |life: &Vec<(f64, f64)>| thinned(life, life.len().div_ceil(WARMUP_POINTS));
     let lives: Vec<_> = lives.iter().map(thin).collect();
+    // The probability of such a fall where there is none; `None` where it cannot be told.
     let falls = |start: f64| {
-        let quarter = start + (end - start) / 4.0;
+        let third = start + (end - start) / 3.0;
         let fall = |life: &Vec<(f64, f64)>| {
             let part = |from: f64, to: f64| {
                 let within = life.iter().filter(|(at, _)| (from..to).contains(at));
                 let points: Vec<(f64, f64)> = within.copied().collect();
-                (points.len() > 2).then(|| Slope::of(&[points]).map(|slope| slope.value))?
+                (points.len() >= PART_MIN).then(|| Slope::of(&[points]).map(|slope| slope.value))?
             };
-            Some(part(start, quarter)? - part(quarter, f64::INFINITY)?)
+            Some(part(start, third)? - part(third, f64::INFINITY)?)
         };
         let falls: Vec<f64> = lives.iter().filter_map(fall).collect();
-        Growth::of(&falls).is_some_and(|growth| growth.p_value < 0.2)
+        Growth::of(&falls).map(|fall| if fall.mean < least { 1.0 } else { fall.p_value })
     };
     let steps = 0..=WARMUP_STEPS;
     let start = |step: u32| end / 2.0 * f64::from(step) / f64::from(WARMUP_STEPS);
-    steps.map(start).find(|start| !falls(*start)).unwrap_or(end / 2.0)
+    let told: Vec<(f64, f64)> =
+        steps.map(start).filter_map(|start| Some((start, falls(start)?))).collect();
+    let sure = told.first().is_some_and(|(_, p_value)| *p_value < 0.01);
+    match (told.iter().find(|(_, p_value)| *p_value >= 0.2), told.last()) {
+        (Some((start, _)), _) => {
+            Warmup { until: start * (1.0 + WARMUP_MARGIN), settled: true, sure }
+        }
+        // Nothing can be told of so little.
+        (None, None) => Warmup { until: 0.0, settled: true, sure },
+        (None, Some((_, p_value))) => Warmup { until: end / 2.0, settled: *p_value >= 0.05, sure },
+    }
+}
+
+/// Whether growth goes on: whether it is there in the second half of the points too, at 5 %. The
+/// rest of a warm-up does not go on, a leak does. The points of each node are those after the
+/// warm-up. True with too little data to tell: then the whole has to say it.
+pub fn goes_on(nodes: &[Vec<Vec<(f64, f64)>>]) -> bool {
+    let end = nodes.iter().flatten().filter_map(|life| life.last()).map(|point| point.0);
+    let begin = nodes.iter().flatten().filter_map(|life| life.first()).map(|point| point.0);
+    let middle = f64::midpoint(begin.fold(f64::INFINITY, f64::min), end.fold(0.0, f64::max));
+    let late = |node: &Vec<Vec<(f64, f64)>>| {
+        let half = |life: &Vec<(f64, f64)>| -> Vec<(f64, f64)> {
+            life.iter().filter(|point| point.0 >= middle).copied().collect()
+        };
+        Some(Slope::of(&node.iter().map(half).collect::<Vec<_>>())?.value)
+    };
+    let slopes: Vec<f64> = nodes.iter().filter_map(late).collect();
+    Growth::of(&slopes).is_none_or(|growth| growth.p_value < 0.05)
+}
+
+/// What is told of a whole fleet: how long it warmed up, and how it grew after that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Leak {
+    /// Its warm-up.
+    pub warmup: Warmup,
+    /// Its growth, without steps.
+    pub growth: Growth,
+    /// Whether that goes on; true where there was no warm-up that it could be the rest of.
+    pub goes_on: bool,
+}
+
+impl Leak {
+    /// Of the points of each process by its age in seconds, a process a node. `limit` is how much
+    /// may grow, in their unit a second; a slope that falls by less than half of it does not fall.
+    pub fn of(lives: &[Vec<(f64, f64)>], limit: f64) -> Option<Self> {
+        let warmup = settling(lives, limit / 2.0);
+        let warm = |life: &Vec<(f64, f64)>| -> Vec<(f64, f64)> {
+            let points = life.iter().filter(|point| point.0 >= warmup.until);
+            without_steps(&points.copied().collect::<Vec<_>>())
+        };
+        let nodes: Vec<Vec<Vec<(f64, f64)>>> = lives.iter().map(|life| vec![warm(life)]).collect();
+        let slopes: Vec<f64> =
+            nodes.iter().filter_map(|node| Some(Slope::of(node)?.value)).collect();
+        let growth = Growth::of(&slopes)?;
+        Some(Self { warmup, growth, goes_on: !warmup.sure || goes_on(&nodes) })
+    }
+
+    /// Whether that is a leak of more than `limit`, in their unit a second, at 1 %: growth that is
+    /// there for sure, goes on, and may reach the limit.
+    pub fn alarm(&self, limit: f64) -> bool {
+        let Growth { high, p_value, .. } = self.growth;
+        self.warmup.settled && self.goes_on && p_value < 0.01 && high >= limit
+    }
 }
 
 /// Mean and standard deviation.
@@ -180,6 +270,29 @@ mod tests {
             }
         }
         assert!(alarms[0] > 27 && alarms[1] < 6, "{alarms:?}");
+    }
+
+    #[test]
+    fn what_still_settles_is_told_and_does_not_go_on() {
+        let mut stream = Stream::new(15, "settles");
+        // In the first 20 minutes of a warm-up with a time constant of five.
+        let quiet = |minutes: u32, growth: f64, warm: f64| -> Vec<Vec<(f64, f64)>> {
+            let one = |minute: u32| {
+                let at = f64::from(minute) * 60.0;
+                (at, 2e7 + growth * at + warm * (1.0 - (-at / 300.0).exp()))
+            };
+            (0..6).map(|_| (0..minutes).map(one).collect()).collect()
+        };
+        let settles = settling(&quiet(20, 0.0, 3e6), 0.0);
+        assert!(!settles.settled, "{settles:?}");
+        let noisy: Vec<_> = (0..18).map(|_| memory(&mut stream, 120, 0.0, 3e6)).collect();
+        assert!(settling(&noisy, 36.0).settled && settling(&noisy, 36.0).sure);
+        let lives = |nodes: Vec<Vec<(f64, f64)>>| nodes.into_iter().map(|n| vec![n]).collect();
+        let leak: Vec<Vec<Vec<(f64, f64)>>> = lives(quiet(60, 500.0, 0.0));
+        assert!(goes_on(&leak));
+        let flat: Vec<Vec<Vec<(f64, f64)>>> =
+            lives((0..18).map(|_| memory(&mut stream, 60, 0.0, 0.0)).collect());
+        assert!(!goes_on(&flat) && goes_on(&[]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Made-up measurements, for tests of the methods and for tables of what they can see.
 
-use crate::Stream;
+use crate::{MinuteMedians, Stream};
 
 /// Noise whose values depend on those before them: an autoregressive process of the first order.
 #[derive(Debug, Clone)]
@@ -40,6 +40,20 @@ pub fn memory(stream: &mut Stream, minutes: u32, growth: f64, warmup: f64) -> Ve
             (at, level + fast.draw(stream) + slow.draw(stream))
         })
         .collect()
+}
+
+/// The same as a harness takes it: a sample a second, kept as the median of each minute.
+pub fn sampled(stream: &mut Stream, minutes: u32, growth: f64, warmup: f64) -> Vec<(f64, f64)> {
+    let mut fast = Noise::new(500e3, 60.0, 1.0, stream);
+    let mut slow = Noise::new(300e3, 600.0, 1.0, stream);
+    let mut medians = MinuteMedians::default();
+    for second in 0..minutes * 60 {
+        let at = f64::from(second);
+        let warm = warmup * (1.0 - (-at / 300.0).exp());
+        let noise = fast.draw(stream) + slow.draw(stream);
+        medians.add(at, 20e6 + growth * at + warm + noise);
+    }
+    medians.points()
 }
 
 #[cfg(test)]

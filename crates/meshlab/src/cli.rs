@@ -134,6 +134,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "5%",
         requires = "repeat")]
     pub(crate) flaky_above: f64,
+    /// Judge CPU and time also on a host that is noisy; else what is measured there stays undecided
+    #[arg(long)]
+    pub(crate) ignore_noise: bool,
     /// Profile every node, several with a comma: `cpu` (needs `perf`), `heap` (builds a node that
     /// records its allocations), `spans` (time between enter and exit)
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
@@ -173,6 +176,7 @@ impl RunArguments {
             repeat: None,
             flaky_below: 0.01,
             flaky_above: 0.05,
+            ignore_noise: false,
             profile: Vec::new(),
             heap_sample: None,
             profile_hz: 99,

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use meshlab_engine::{Engine, Profiling, Replay, Resume, RunConfig, results::RunFolder};
-use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, RunEvent};
+use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
 use tokio::sync::{mpsc, oneshot};
@@ -362,9 +362,14 @@ fn config(
         keep: arguments.keep,
         params: declaration.params.clone(),
         ceilings: declaration.ceilings.clone(),
+        bounds: declaration.bounds.clone(),
         trends: declaration.trends.clone(),
         replay: None,
         resume: None,
+        noise: match arguments.ignore_noise {
+            true => NoiseLimits::NONE,
+            false => NoiseLimits::USUAL,
+        },
         profile: Profiling {
             cpu_hz: arguments.profile.contains(&ProfileKind::Cpu).then_some(arguments.profile_hz),
             heap: arguments.profile.contains(&ProfileKind::Heap),

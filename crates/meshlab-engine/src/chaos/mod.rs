@@ -73,6 +73,7 @@ impl Engine {
                 HostError::Misuse("`chaos` can only be used inside a `test`".to_owned())
             })?;
             state.last_chaos += 1;
+            state.storms += 1;
             (ChaosId(state.last_chaos), test)
         };
         let seed = self.shared.config.seed;
@@ -116,6 +117,10 @@ impl Engine {
         // Also when it was stopped: what acts goes its way to the end.
         let rest = storm.wait_for_all().await;
         let (tally, early) = (storm.tally, storm.early.clone());
+        {
+            let mut state = self.shared.state();
+            state.storms = state.storms.saturating_sub(1);
+        }
         self.shared.event(RunEventKind::ChaosFinished { chaos, tally, early });
         raged.and(rest)?;
         storm.judge().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshlab_model::{ClaimEvidence, Measure, Percent, Severity, SourceLine, Verdict};
 use meshlab_stats::{Paired, PairedError, Summary};
 
-use crate::{Changed, ClaimOutcome, Engine, Gain, HostError};
+use crate::{Changed, ClaimOutcome, Engine, Gain, HostError, noise};
 
 impl Engine {
     pub(crate) fn judge_changed(
@@ -14,7 +14,7 @@ impl Engine {
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
-        let (before, after, unit, several) = {
+        let (before, after, unit, several, began) = {
             let state = self.shared.state();
             let comparing = state.comparisons.get(&changed.comparison).ok_or_else(|| {
                 HostError::Misuse("this comparison belongs to a test that has ended".to_owned())
@@ -23,7 +23,7 @@ impl Engine {
             let rounds = comparing.measures.get(&changed.measure);
             let first = rounds.and_then(|rounds| rounds.values().next()?.before.clone());
             let unit = first.map(|measure| measure.unit).unwrap_or_default();
-            (before, after, unit, comparing.measures.len())
+            (before, after, unit, comparing.measures.len(), comparing.began)
         };
         let call = match changed.gain {
             Gain::Improved => "expect.improved",
@@ -35,6 +35,15 @@ impl Engine {
         if verdict.is_passed() {
             evidence.notes.push(found);
         }
+        let verdict = match unit.as_str() {
+            // Memory does not depend on who else runs on the host.
+            "B" => verdict,
+            _ => {
+                let host = self.host_noise(began);
+                evidence.notes.push(host.line());
+                noise::undecided(verdict, &host)
+            }
+        };
         let median = |values: &[f64]| Summary::of(values).map(|s| Measure::show(s.median, &unit));
         if let (Some(before), Some(after)) = (median(&before), median(&after)) {
             evidence.notes.push(format!("medians: {before} before, {after} after"));

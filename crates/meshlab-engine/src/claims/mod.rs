@@ -6,6 +6,7 @@
 
 mod agreed;
 mod changed;
+mod conserved;
 mod formed;
 mod loss;
 mod no_spans;
@@ -100,6 +101,7 @@ impl Engine {
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
         match claim {
+            Claim::Conserved(conserved) => self.judge_conserved(conserved, severity, at).await,
             Claim::Changed(changed) => self.judge_changed(&changed, severity, at),
             Claim::Compared { call, holds, text, found } => {
                 self.judge_compared(call, holds, text, found, severity, at)

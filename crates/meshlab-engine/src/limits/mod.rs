@@ -4,6 +4,7 @@
 //! as they come, `trends.rs` the slopes of a whole test at its end.
 
 mod ceilings;
+mod looks;
 mod trends;
 
 use std::{
@@ -12,15 +13,20 @@ use std::{
 };
 
 use meshlab_model::{
-    Ceilings, ClaimEvidence, ClaimId, EndReason, MeshId, NodeId, Resource, RunTime, Sample,
+    Ceilings, ClaimEvidence, ClaimId, EndReason, MeshId, NodeId, Phase, Resource, RunTime, Sample,
     SampleSource, Severity, SourceLine, Trend, Verdict,
 };
 use meshlab_sampler::SampleRound;
 
-use self::{ceilings::Ceiling, trends::Series};
+use self::{
+    ceilings::{Above, Ceiling},
+    looks::Looks,
+    trends::Series,
+};
 use crate::{
     Engine, HostError,
     engine::lock,
+    noise::undecided,
     state::{Kind, State},
 };
 
@@ -37,15 +43,22 @@ pub(crate) struct Gates {
     series: BTreeMap<NodeId, Series>,
     /// Readings that failed in a row.
     missed: BTreeMap<NodeId, u32>,
+    /// The phase of the last round of samples.
+    phase: Option<Phase>,
+    /// How many peers went away so far, each end of a process once.
+    gone: u64,
+    /// Looks at the trends that may end the run.
+    looks: Looks,
 }
 
 impl Gates {
     /// Takes in what nodes used before the run was gone on with: each process is a slope of its
-    /// own, so nothing is joined over the gap.
+    /// own, so nothing is joined over the gap. How many peers had gone at each sample is not told
+    /// by the samples: growth by peers is that of the part from now on.
     pub(crate) fn remember(&mut self, samples: impl Iterator<Item = Sample>) {
         for sample in samples {
             let SampleSource::Node(node) = &sample.of else { continue };
-            self.series.entry(node.clone()).or_default().add(&sample);
+            self.series.entry(node.clone()).or_default().add(&sample, 0);
         }
     }
 }
@@ -57,7 +70,29 @@ struct Gate {
     opened: RunTime,
     /// Of the nodes of one mesh; of all that have none of their own if absent.
     mesh: Option<MeshId>,
+    /// Whether it is of the nodes of every mesh, whatever ceilings that has of its own.
+    everywhere: bool,
     ceiling: Ceiling,
+}
+
+impl Gate {
+    /// Whether it is about a node of a mesh with such ceilings, and of this role.
+    fn is_of(&self, own: Option<&MeshId>, role: &str) -> bool {
+        (self.everywhere || self.mesh.as_ref() == own) && self.ceiling.is_of(role)
+    }
+}
+
+/// A ceiling that was broken.
+struct Broken {
+    claim: ClaimId,
+    opened: RunTime,
+    resource: Resource,
+}
+
+impl Broken {
+    fn of(gate: &Gate) -> Self {
+        Self { claim: gate.claim, opened: gate.opened, resource: gate.ceiling.resource() }
+    }
 }
 
 /// What of a sample limits are about; `None` where the sample does not say.
@@ -83,11 +118,12 @@ impl Engine {
                 self.open_ceilings(&config.ceilings.of, None, declared(&config.ceilings.at))?;
             }
         }
+        self.open_bounds(at)?;
         if !lock(&self.shared.gates).trends.is_empty() {
             return Ok(());
         }
         for (resource, trend) in &config.trends.of {
-            let most = resource.growth(trend.max_growth);
+            let most = trends::limit(*resource, *trend);
             let text = format!("{resource} of the nodes grows by less than {most}");
             let at = declared(&config.trends.at);
             let claim = self.start_claim("trends", text, Severity::Check, Duration::ZERO, at)?;
@@ -120,7 +156,32 @@ impl Engine {
 
     /// Whether those for all nodes are open.
     fn has_ceilings(&self) -> bool {
-        lock(&self.shared.gates).ceilings.iter().any(|gate| gate.mesh.is_none())
+        let gates = lock(&self.shared.gates);
+        gates.ceilings.iter().any(|gate| gate.mesh.is_none() && !gate.everywhere)
+    }
+
+    /// Opens the limits for some nodes or some of the time, once a test.
+    fn open_bounds(&self, at: &SourceLine) -> Result<(), HostError> {
+        let config = &self.shared.config;
+        if lock(&self.shared.gates).ceilings.iter().any(|gate| gate.everywhere) {
+            return Ok(());
+        }
+        for bound in &config.bounds.of {
+            let ceiling = Ceiling::bound(bound, config.sample_every);
+            let at = config.bounds.at.clone().unwrap_or_else(|| at.clone());
+            let call = if bound.least { "floors" } else { "ceilings" };
+            let text = ceiling.text("every node");
+            let claim = self.start_claim(call, text, Severity::Check, Duration::ZERO, at)?;
+            let opened = self.shared.clock.now();
+            if let Some(why) = self.distorted(bound.resource) {
+                let verdict = Verdict::Inconclusive(why);
+                self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
+                continue;
+            }
+            let gate = Gate { claim, opened, mesh: None, everywhere: true, ceiling };
+            lock(&self.shared.gates).ceilings.push(gate);
+        }
+        Ok(())
     }
 
     fn open_ceilings(
@@ -131,7 +192,8 @@ impl Engine {
     ) -> Result<(), HostError> {
         for (resource, limit) in ceilings {
             let whose = mesh.map_or("every node".to_owned(), |mesh| format!("each node of {mesh}"));
-            let text = format!("{resource} of {whose} is at most {}", resource.amount(*limit));
+            let ceiling = Ceiling::new(*resource, *limit, self.shared.config.sample_every);
+            let text = ceiling.text(&whose);
             let at = at.clone();
             let claim = self.start_claim("ceilings", text, Severity::Check, Duration::ZERO, at)?;
             let opened = self.shared.clock.now();
@@ -140,8 +202,7 @@ impl Engine {
                 self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
                 continue;
             }
-            let ceiling = Ceiling::new(*resource, *limit, self.shared.config.sample_every);
-            let gate = Gate { claim, opened, mesh: mesh.cloned(), ceiling };
+            let gate = Gate { claim, opened, mesh: mesh.cloned(), everywhere: false, ceiling };
             lock(&self.shared.gates).ceilings.push(gate);
         }
         Ok(())
@@ -154,17 +215,27 @@ impl Engine {
             let state = self.shared.state();
             let mut gates = lock(&self.shared.gates);
             let gates = &mut *gates;
+            // A sample that reaches over the border of two phases is of neither.
+            let phase = state.phase();
+            let steady = gates.phase.replace(phase) == Some(phase);
             for sample in &round.samples {
                 let SampleSource::Node(node) = &sample.of else { continue };
                 gates.missed.remove(node);
                 let Some(own) = limited(&state, node) else { continue };
-                for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
-                    if let Some(why) = gate.ceiling.look(node, sample) {
-                        broken.push((gate.claim, gate.opened, why, node.clone()));
+                let (own, role) = (own.as_ref(), role(&state, node));
+                let age = if steady { age(&state, node, sample.at) } else { Duration::ZERO };
+                for gate in gates.ceilings.iter_mut().filter(|gate| gate.is_of(own, role)) {
+                    let Some(above) = gate.ceiling.look_in(node, sample, phase, age) else {
+                        continue;
+                    };
+                    match self.excuse(&gate.ceiling, &above, sample.at) {
+                        Some(noise) => gate.ceiling.disturb(noise),
+                        None => broken.push((Broken::of(gate), above.why, node.clone())),
                     }
                 }
                 if !gates.trends.is_empty() {
-                    gates.series.entry(node.clone()).or_default().add(sample);
+                    let gone = gates.gone;
+                    gates.series.entry(node.clone()).or_default().add(sample, gone);
                 }
             }
             for (of, error) in &round.failed {
@@ -177,25 +248,68 @@ impl Engine {
                 if *missed < MISSED_MAX {
                     continue;
                 }
-                for gate in gates.ceilings.iter().filter(|gate| gate.mesh == own) {
+                let (own, role) = (own.as_ref(), role(&state, node));
+                for gate in gates.ceilings.iter().filter(|gate| gate.is_of(own, role)) {
                     let why =
                         format!("{node} runs and cannot be sampled, {missed} times now: {error}");
-                    broken.push((gate.claim, gate.opened, why, node.clone()));
+                    broken.push((Broken::of(gate), why, node.clone()));
                 }
             }
             // A limit is broken once, by the first that was found above it.
             let mut told = BTreeSet::new();
-            broken.retain(|(claim, ..): &(ClaimId, RunTime, String, NodeId)| told.insert(*claim));
+            broken.retain(|(gate, ..)| told.insert(gate.claim));
             gates.ceilings.retain(|gate| !told.contains(&gate.claim));
         }
-        let culprit = broken.first().map(|(claim, .., node)| (*claim, node.clone()));
-        for (claim, opened, why, _) in broken {
-            let evidence = ClaimEvidence { notes: self.happening(), ..ClaimEvidence::default() };
+        let culprit = broken.first().map(|(gate, _, node)| (gate.claim, node.clone()));
+        for (Broken { claim, opened, resource }, why, _) in broken {
+            let mut notes = self.happening();
+            if resource == Resource::Cpu {
+                notes.push(self.noise_at(self.shared.clock.now(), true).line());
+            }
+            let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, Verdict::Failed(why), evidence);
         }
         if let Some(culprit) = culprit {
             // Before its test ends, while it still does what broke the limit.
             lock(&self.shared.profiles).to_explain.push(culprit);
+            self.shared.cancel.stop(EndReason::CeilingBroken);
+        }
+        self.look_at_trends();
+    }
+
+    /// Why a sample above a ceiling does not say whether the node is at fault, if it does not.
+    fn excuse(&self, ceiling: &Ceiling, above: &Above, at: RunTime) -> Option<String> {
+        if !above.may_be_noise {
+            return None;
+        }
+        let noise = self.noise_at(at, ceiling.is_disturbed());
+        match undecided(Verdict::Failed(above.why.clone()), &noise) {
+            Verdict::Inconclusive(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// A process of a node has ended: one more peer that others saw go.
+    pub(crate) fn count_gone(&self) {
+        lock(&self.shared.gates).gone += 1;
+    }
+
+    /// Looks at the trends that may end the run, where a look is due.
+    fn look_at_trends(&self) {
+        let now = self.shared.clock.now();
+        let found = {
+            let mut gates = lock(&self.shared.gates);
+            let gates = &mut *gates;
+            let found = gates.looks.look(now, &gates.trends, &gates.series);
+            gates.trends.retain(|(claim, ..)| found.iter().all(|(certain, ..)| certain != claim));
+            found
+        };
+        let stop = !found.is_empty();
+        for (claim, opened, verdict, notes) in found {
+            let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
+            self.finish_limit(claim, opened, verdict, evidence);
+        }
+        if stop {
             self.shared.cancel.stop(EndReason::CeilingBroken);
         }
     }
@@ -237,7 +351,9 @@ impl Engine {
         }
         let mut failed = Vec::new();
         for (claim, opened, resource, trend) in trends {
-            let (verdict, notes) = trends::judge(resource, trend, &series);
+            let (verdict, mut notes) = trends::judge(resource, trend, &series);
+            let (verdict, host) = self.on_this_host(resource, verdict, opened);
+            notes.extend(host);
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             if matches!(verdict, Verdict::Failed(_)) {
                 failed.extend(trends::worst_node(resource, &series).map(|node| (claim, node)));
@@ -272,17 +388,32 @@ impl Engine {
             let life = state.nodes.get(node).and_then(|node| node.life.as_ref());
             let Some(life) = life.filter(|life| life.runs()) else { continue };
             let Some(own) = limited(&state, node) else { continue };
-            for gate in gates.ceilings.iter_mut().filter(|gate| gate.mesh == own) {
+            let (own, role) = (own.as_ref(), role(&state, node));
+            for gate in gates.ceilings.iter_mut().filter(|gate| gate.is_of(own, role)) {
                 gate.ceiling.runs(node, now.since(life.started));
             }
         }
     }
 
     fn close_gate(&self, gate: Gate) {
-        let (verdict, notes) = gate.ceiling.close();
+        let resource = gate.ceiling.resource();
+        let (verdict, mut notes) = gate.ceiling.close();
+        let (verdict, host) = self.on_this_host(resource, verdict, gate.opened);
+        notes.extend(host);
         let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
         self.finish_limit(gate.claim, gate.opened, verdict, evidence);
     }
+}
+
+/// The role of a node.
+fn role<'a>(state: &'a State, node: &NodeId) -> &'a str {
+    state.nodes.get(node).map_or("", |node| node.role.as_str())
+}
+
+/// How long the process of a node has run.
+fn age(state: &State, node: &NodeId, now: RunTime) -> Duration {
+    let life = state.nodes.get(node).and_then(|node| node.life.as_ref());
+    life.map_or(Duration::ZERO, |life| now.since(life.started))
 }
 
 /// The mesh whose own ceilings hold for a node, or none of its own; `None` for what is no node.

@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{
-    NetworkMode::Host as HostNetwork, NodeId, Resource, RunEventKind, RunTime, Sample,
-    SampleSource, Trend, Verdict,
+    Bound, NetworkMode::Host as HostNetwork, NodeId, NoiseLimits, Phase, Resource, RunEventKind,
+    RunTime, Sample, SampleSource, Trend, Verdict,
 };
 use meshlab_sampler::{SampleError, SampleRound};
 use meshlab_stats::{Stream, noise};
 
-use super::{ceilings::Ceiling, trends, trends::Series};
-use crate::{Limits, fixture::Bench};
+use super::{ceilings::Ceiling, looks::Looks, trends, trends::Series};
+use crate::{Limits, fixture::Bench, noise::HostNoise};
 
 const HOUR: f64 = 3600.0;
 
@@ -37,11 +37,12 @@ fn a_ceiling_is_broken_by_one_sample_and_by_what_is_no_number() {
     let node = NodeId::from("node-2");
     let mut rss = ceiling(Resource::Rss, 200.0 * 1_048_576.0);
     assert_eq!(rss.look(&node, &sample("node-2", 1.0, 2e8)), None);
-    let why = rss.look(&node, &sample("node-2", 2.0, 3e8)).unwrap();
-    assert_eq!(why, "rss of node-2 was 286.1 MiB at 00:02.000, at most 200.0 MiB is allowed");
+    let above = rss.look(&node, &sample("node-2", 2.0, 3e8)).unwrap();
+    assert_eq!(above.why, "rss of node-2 was 286.1 MiB at 00:02.000, at most 200.0 MiB is allowed");
+    assert!(!above.may_be_noise, "memory does not depend on who else runs");
     let mut cpu = ceiling(Resource::Cpu, 0.25);
     let no_number = Sample { cpu: Some(f64::NAN), ..sample("node-2", 3.0, 1.0) };
-    assert_eq!(cpu.look(&node, &no_number).unwrap(), "cpu of node-2 is no number at 00:03.000");
+    assert_eq!(cpu.look(&node, &no_number).unwrap().why, "cpu of node-2 is no number at 00:03.000");
     let at_it = Sample { cpu: Some(0.25), ..sample("node-2", 4.0, 1.0) };
     assert_eq!(cpu.look(&node, &at_it), None);
 }
@@ -96,6 +97,39 @@ async fn the_run_stops_at_the_first_sample_above_and_says_what_went_on() {
     assert!(one.starts_with(wanted), "{one}");
 }
 
+/// What comes of a ceiling of 25 % of a core on a host that others use so much of, and whether the
+/// run was stopped.
+async fn on_a_host(foreign: f64, cpu: f64) -> String {
+    let quarter = |config: &mut crate::RunConfig| {
+        config.ceilings = Limits { of: [(Resource::Cpu, 0.25)].into(), at: None };
+        config.noise = NoiseLimits::USUAL;
+    };
+    let bench = Bench::start_with(HostNetwork, 1, quarter).await;
+    lock(&bench);
+    let host =
+        HostNoise::of(RunTime { micros: 3_600_000_000 }, crate::noise::tests::sample(foreign));
+    *crate::engine::lock(&bench.engine.shared.noise) = host;
+    let sample = Sample { cpu: Some(cpu), ..sample("node-1", 9.0, 1e6) };
+    let round = SampleRound { samples: vec![sample], failed: Vec::new() };
+    bench.engine.judge_samples(&round);
+    let stopped = bench.engine.stopped().is_some();
+    let limits = limits_of(bench).await;
+    format!("stopped: {stopped}; {}", limits.join("\n"))
+}
+
+#[tokio::test]
+async fn on_a_noisy_host_a_ceiling_on_cpu_is_neither_green_nor_red() {
+    let all = [
+        ("quiet, below", on_a_host(0.05, 0.1).await),
+        ("quiet, above", on_a_host(0.05, 0.3).await),
+        ("noisy, below", on_a_host(0.6, 0.1).await),
+        ("noisy, above", on_a_host(0.6, 0.3).await),
+        ("noisy, far above", on_a_host(0.6, 0.9).await),
+    ];
+    let shown: Vec<String> = all.iter().map(|(what, said)| format!("{what}\n  {said}")).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
 #[tokio::test]
 async fn a_node_that_runs_and_cannot_be_sampled_is_red_and_one_that_can_is_green() {
     let rss = |config: &mut crate::RunConfig| {
@@ -139,7 +173,7 @@ fn add(fleet: &mut BTreeMap<NodeId, Series>, n: usize, points: &[(f64, f64)]) {
     let name = format!("node-{n}");
     let series = fleet.entry(NodeId(name.clone())).or_default();
     for (at, rss) in points {
-        series.add(&sample(&name, *at, *rss));
+        series.add(&sample(&name, *at, *rss), 0);
     }
 }
 
@@ -148,6 +182,8 @@ fn trend(max_growth_each_hour: f64) -> Trend {
         max_growth: max_growth_each_hour / HOUR,
         after: Duration::from_secs(600),
         needs: Duration::from_secs(3600),
+        per_peer: false,
+        stop_when_certain: false,
     }
 }
 
@@ -193,10 +229,153 @@ fn a_restart_is_neither_a_fall_nor_a_growth() {
         for life in 0..3_u32 {
             for (at, rss) in noise::memory(&mut stream, 80, 0.0, 3e6) {
                 let begin = f64::from(life) * 5000.0;
-                series.add(&Sample { pid: life, ..sample(&name, begin + at, rss) });
+                series.add(&Sample { pid: life, ..sample(&name, begin + at, rss) }, 0);
             }
         }
     }
     let (verdict, notes) = trends::judge(Resource::Rss, trend(1_048_576.0), &fleet);
     assert_eq!(verdict, Verdict::Passed, "{notes:?}");
+}
+
+fn bound(resource: Resource, limit: f64, least: bool) -> Bound {
+    Bound { resource, limit, least, role: None, phase: None }
+}
+
+/// What these bounds say, and what they say of a sample in a phase of a process of some seconds.
+fn bound_says(bound: Bound, cpu: f64, phase: Phase, seconds: u64) -> String {
+    let mut ceiling = Ceiling::bound(&bound, Duration::from_secs(1));
+    let sample = Sample { cpu: Some(cpu), ..sample("node-2", 30.0, 1e6) };
+    let age = Duration::from_secs(seconds);
+    let above = ceiling.look_in(&"node-2".into(), &sample, phase, age);
+    let text = ceiling.text("every node");
+    let said = above.map_or_else(|| ceiling.close().0.to_string(), |above| above.why);
+    format!("{text}\n  {said}")
+}
+
+#[test]
+fn roles_phases_and_floors_are_held_and_named() {
+    let cpu = |least| bound(Resource::Cpu, 0.1, least);
+    let of = |role: &str| Bound { role: Some(role.to_owned()), ..cpu(false) };
+    let when = |phase| Bound { phase: Some(phase), ..cpu(false) };
+    let mut nobody = Ceiling::bound(&of("sage"), Duration::from_secs(1));
+    assert!(of("sage").role.is_some() && !nobody.is_of("broker"));
+    nobody.runs(&"node-1".into(), Duration::from_secs(1));
+    let all = [
+        bound_says(of("broker"), 0.5, Phase::Idle, 60),
+        bound_says(when(Phase::Idle), 0.5, Phase::Idle, 60),
+        bound_says(when(Phase::Chaos), 0.5, Phase::Chaos, 60),
+        bound_says(when(Phase::Recovered), 0.5, Phase::Recovered, 60),
+        bound_says(when(Phase::Recovered), 0.05, Phase::Recovered, 60),
+        bound_says(when(Phase::Recovered), 0.5, Phase::Chaos, 60),
+        bound_says(when(Phase::Idle), 0.5, Phase::Idle, 3),
+        bound_says(cpu(true), 0.5, Phase::Idle, 60),
+        bound_says(cpu(true), 0.01, Phase::Idle, 60),
+        bound_says(cpu(true), 0.01, Phase::Idle, 3),
+        bound_says(
+            Bound { role: Some("broker".into()), ..when(Phase::Chaos) },
+            0.2,
+            Phase::Chaos,
+            60,
+        ),
+        nobody.close().0.to_string(),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[tokio::test]
+async fn a_phase_begins_with_a_fault_and_a_floor_stops_the_run_by_name() {
+    let floor = |config: &mut crate::RunConfig| {
+        let mut needs = bound(Resource::Threads, 5.0, true);
+        needs.phase = Some(Phase::Chaos);
+        config.bounds = Limits { of: vec![needs], at: None };
+    };
+    let bench = Bench::start_with(HostNetwork, 2, floor).await;
+    lock(&bench);
+    let round = || {
+        // Later than its start by more than it takes to settle.
+        let below = Sample { threads: 4, ..sample("node-1", 3000.0, 9.0) };
+        SampleRound { samples: vec![below], failed: Vec::new() }
+    };
+    bench.engine.judge_samples(&round());
+    bench.engine.judge_samples(&round());
+    assert_eq!(bench.engine.stopped(), None, "no fault has acted");
+    bench.fault("wedge_node", &["node-2"], &[], Some(Duration::from_secs(60))).await.unwrap();
+    // The first sample reaches over the border of two phases.
+    bench.engine.judge_samples(&round());
+    bench.engine.judge_samples(&round());
+    assert_eq!(bench.engine.stopped(), Some(meshlab_model::EndReason::CeilingBroken));
+    let limits = limits_of(bench).await;
+    let wanted = "failed: threads of node-1 (chaos) was 4 at 50:00.000, at least 5 is needed";
+    assert!(limits.iter().any(|limit| limit.starts_with(wanted)), "{limits:?}");
+}
+
+/// Nodes that keep so many bytes of each peer that goes away, each 10 s; they use 2 MB more for a
+/// while after it.
+fn churned(seed: u64, kept: &[f64], peers: u64) -> BTreeMap<NodeId, Series> {
+    let mut stream = Stream::new(seed, "churned");
+    let mut fleet: BTreeMap<NodeId, Series> = BTreeMap::new();
+    for (n, kept) in kept.iter().enumerate() {
+        let name = format!("node-{}", n + 1);
+        let series = fleet.entry(NodeId(name.clone())).or_default();
+        for second in 0..peers * 10 {
+            let (gone, since) = (second / 10, (second % 10) as f64);
+            let used = 2e6 * (-since / 2.0).exp() + 50e3 * stream.normal();
+            let rss = 3e7 + gone as f64 * kept + used;
+            series.add(&sample(&name, second as f64, rss), gone);
+        }
+    }
+    fleet
+}
+
+#[test]
+fn a_leak_of_each_peer_is_red_and_troughs_that_stay_are_green() {
+    let kib = 1024.0;
+    let trend = Trend { per_peer: true, max_growth: 16.0 * kib, ..trend(1.0) };
+    let judged = |fleet: &BTreeMap<NodeId, Series>| {
+        let (verdict, notes) = trends::judge(Resource::Rss, trend, fleet);
+        [verdict.to_string()].into_iter().chain(notes).collect::<Vec<_>>().join("\n  ")
+    };
+    let one = [0.0, 0.0, 0.0, 90.0 * kib, 0.0, 0.0];
+    let all = [
+        ("flat", judged(&churned(1, &[0.0; 6], 30))),
+        ("each keeps 90 KiB", judged(&churned(2, &[90.0 * kib; 6], 30))),
+        ("one keeps 90 KiB", judged(&churned(3, &one, 30))),
+        ("too little churn", judged(&churned(4, &[0.0; 6], 5))),
+        ("nobody", judged(&BTreeMap::new())),
+    ];
+    let shown: Vec<String> = all.iter().map(|(what, said)| format!("{what}\n  {said}")).collect();
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        trends::limit(Resource::Rss, trend),
+        shown.join("\n")
+    ));
+}
+
+/// All that the looks of these hours have for sure, one each minute.
+fn looked(fleet_at: impl Fn(u32) -> BTreeMap<NodeId, Series>, hours: u32) -> Vec<(u32, String)> {
+    let stops = Trend { stop_when_certain: true, ..trend(1_048_576.0) };
+    let trends = [(meshlab_model::ClaimId(1), RunTime::ZERO, Resource::Rss, stops)];
+    let mut looks = Looks::default();
+    let mut found = Vec::new();
+    for minutes in (0..hours * 60).step_by(5) {
+        let now = RunTime::from_duration(Duration::from_secs(u64::from(minutes) * 60));
+        let fleet = fleet_at(minutes);
+        let certain = looks.look(now, &trends, &fleet);
+        found.extend(certain.into_iter().map(|(.., verdict, _)| (minutes, verdict.to_string())));
+        if !found.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_leak_that_is_certain_ends_the_run_and_noise_does_not() {
+    let mib = 1_048_576.0;
+    let leaks = |minutes: u32| fleet(31, 8, minutes, 20.0 * mib / HOUR);
+    let found = looked(leaks, 6);
+    let [(minutes, said)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(*minutes < 120, "{minutes} of 360 minutes");
+    assert!(said.starts_with("failed: a leak is certain, so the run ends here: rss "), "{said}");
+    assert_eq!(looked(|minutes| fleet(32, 8, minutes, 0.0), 6), []);
 }

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{NodeId, Resource, RunTime, Sample, Trend, Verdict, format_duration};
-use meshlab_stats::{Growth, MinuteMedians, NODES_MIN, Slope, odd_one, warmup};
+use meshlab_stats::{
+    Growth, MinuteMedians, NODES_MIN, Slope, goes_on, odd_one, settling, without_steps,
+};
 
 use super::value;
 
@@ -11,6 +13,12 @@ use super::value;
 const AHEAD: Duration = Duration::from_secs(4 * 86_400);
 /// Nodes with too little data that are named.
 const NAMED_MAX: usize = 4;
+/// Troughs of a life that are kept.
+const TROUGHS_MAX: usize = 8192;
+/// Troughs at the beginning of a life that are its warm-up: peers that meet for the first time.
+const TROUGHS_SKIPPED: usize = 2;
+/// The fewest troughs that a slope by peers is worked out of, of a node.
+const TROUGHS_MIN: usize = 8;
 
 /// What one node used over time, a process at a time.
 #[derive(Debug, Default)]
@@ -23,21 +31,36 @@ struct Life {
     pid: u32,
     began: RunTime,
     by_resource: BTreeMap<Resource, MinuteMedians>,
+    /// The least value of each cycle, between two peers that went away, by how many had.
+    troughs: BTreeMap<Resource, Vec<(f64, f64)>>,
 }
 
 impl Series {
-    pub(super) fn add(&mut self, sample: &Sample) {
+    /// Adds a sample, at which so many peers had gone.
+    pub(super) fn add(&mut self, sample: &Sample, gone: u64) {
         if self.lives.last().is_none_or(|life| life.pid != sample.pid) {
             let (pid, began) = (sample.pid, sample.at);
-            self.lives.push(Life { pid, began, by_resource: BTreeMap::new() });
+            let (by_resource, troughs) = (BTreeMap::new(), BTreeMap::new());
+            self.lives.push(Life { pid, began, by_resource, troughs });
         }
         let Some(life) = self.lives.last_mut() else { return };
         for resource in Resource::ALL {
             if let Some(value) = value(sample, resource) {
                 let medians = life.by_resource.entry(resource).or_default();
                 medians.add(sample.at.since(life.began).as_secs_f64(), value);
+                trough(life.troughs.entry(resource).or_default(), gone as f64, value);
             }
         }
+    }
+
+    /// The troughs of each process by how many peers had gone, without its first: then it grew for
+    /// another reason.
+    fn troughs(&self, resource: Resource) -> Vec<Vec<(f64, f64)>> {
+        let one = |life: &Life| {
+            let troughs = life.troughs.get(&resource)?.get(TROUGHS_SKIPPED..)?;
+            (troughs.len() > 1).then(|| troughs.to_vec())
+        };
+        self.lives.iter().filter_map(one).collect()
     }
 
     /// The points of each process by its age, in seconds, from this age on.
@@ -48,6 +71,30 @@ impl Series {
             (points.len() > 1).then_some(points)
         };
         self.lives.iter().filter_map(one).collect()
+    }
+}
+
+/// Lowers the trough of this cycle, or begins one.
+fn trough(troughs: &mut Vec<(f64, f64)>, gone: f64, value: f64) {
+    match troughs.last_mut().filter(|trough| trough.0 == gone) {
+        Some(trough) => trough.1 = trough.1.min(value),
+        None => troughs.push((gone, value)),
+    }
+    if troughs.len() > TROUGHS_MAX {
+        // Every second one tells as much of the slope.
+        let mut place = 0_usize;
+        troughs.retain(|_| {
+            place += 1;
+            place % 2 == 1
+        });
+    }
+}
+
+/// A limit in words: an amount an hour, or for each peer.
+pub(super) fn limit(resource: Resource, trend: Trend) -> String {
+    match trend.per_peer {
+        true => format!("{}/peer", resource.amount(trend.max_growth)),
+        false => resource.growth(trend.max_growth),
     }
 }
 
@@ -85,12 +132,19 @@ pub(super) fn judge(
     trend: Trend,
     series: &BTreeMap<NodeId, Series>,
 ) -> (Verdict, Vec<String>) {
+    if trend.per_peer {
+        return per_peer(resource, trend, series);
+    }
     // What the scenario leaves out, and what still settled after that.
     let after = trend.after.as_secs_f64();
     let mut late: Vec<_> = series.values().flat_map(|node| node.from(resource, after)).collect();
     late.iter_mut().flatten().for_each(|(age, _)| *age -= after);
-    let warm = after + warmup(&late);
-    let of = |(node, series): (&NodeId, &Series)| grown(node, &series.from(resource, warm));
+    let settling = settling(&late, trend.max_growth / 2.0);
+    let warm = after + settling.until;
+    let warm_lives = |series: &Series| -> Vec<Vec<(f64, f64)>> {
+        series.from(resource, warm).iter().map(|life| without_steps(life)).collect()
+    };
+    let of = |(node, series): (&NodeId, &Series)| grown(node, &warm_lives(series));
     let all: Vec<Grown> = series.iter().filter_map(of).collect();
     if all.iter().any(|grown| !grown.slope.value.is_finite()) {
         return (Verdict::Failed(format!("{resource} is no number")), Vec::new());
@@ -113,6 +167,7 @@ pub(super) fn judge(
             notes,
         );
     }
+    let all_lives: Vec<_> = series.values().map(warm_lives).collect();
     let slopes: Vec<f64> = enough.iter().map(|grown| grown.slope.value).collect();
     let Some(growth) = Growth::of(&slopes) else {
         return (Verdict::Failed(format!("{resource} is no number")), notes);
@@ -130,12 +185,93 @@ pub(super) fn judge(
     let verdict = if growth.high < trend.max_growth {
         notes.push(found);
         Verdict::Passed
+    } else if !settling.settled && growth.low > 0.0 {
+        Verdict::Inconclusive(format!(
+            "{found}; but its slope still falls, so it may be a warm-up: a longer run would tell"
+        ))
+    } else if growth.low > 0.0 && settling.sure && !goes_on(&all_lives) {
+        Verdict::Inconclusive(format!(
+            "{found}; but not in its second half, so it may be the rest of a warm-up"
+        ))
     } else if growth.low > 0.0 {
         Verdict::Failed(format!("{found}; less than {most} is allowed"))
     } else {
         Verdict::Inconclusive(format!("{found}: too much noise to tell it from {most}"))
     };
     (verdict, notes)
+}
+
+/// The verdict on what nodes grow by for each peer that went away: the slope of their troughs.
+fn per_peer(
+    resource: Resource,
+    trend: Trend,
+    series: &BTreeMap<NodeId, Series>,
+) -> (Verdict, Vec<String>) {
+    let most = limit(resource, trend);
+    let (mut slopes, mut nodes, mut cycles) = (Vec::new(), Vec::new(), 0);
+    for (node, series) in series {
+        let lives = series.troughs(resource);
+        let count = lives.iter().map(Vec::len).sum::<usize>();
+        cycles = cycles.max(count);
+        let Some(slope) = Slope::of(&lives).filter(|_| count >= TROUGHS_MIN) else { continue };
+        slopes.push(slope.value);
+        nodes.push(node);
+    }
+    let Some(growth) = Growth::of(&slopes) else {
+        let why = format!(
+            "too little churn: {} of {} nodes lived through {TROUGHS_MIN} peers that went away, \
+             {NODES_MIN} are needed; the most is {cycles}",
+            slopes.len(),
+            series.len()
+        );
+        return (Verdict::Inconclusive(why), Vec::new());
+    };
+    let found = format!(
+        "{resource} grows by {}/peer that goes away ({} to {}, 95 % interval over {} nodes)",
+        resource.amount(growth.mean),
+        resource.amount(growth.low),
+        resource.amount(growth.high),
+        growth.nodes
+    );
+    let place = (0..slopes.len()).max_by(|a, b| slopes[*a].total_cmp(&slopes[*b])).unwrap_or(0);
+    let named = format!("{} grows most, by {}/peer", nodes[place], resource.amount(slopes[place]));
+    let odd = odd_one(&slopes).is_some_and(|place| slopes[place] >= trend.max_growth);
+    let verdict = if odd {
+        Verdict::Failed(format!("{named}, apart from all others; less than {most} is allowed"))
+    } else if growth.high < trend.max_growth {
+        Verdict::Passed
+    } else if growth.low > 0.0 {
+        Verdict::Failed(format!("{found}; less than {most} is allowed; {named}"))
+    } else {
+        Verdict::Inconclusive(format!("{found}: too much noise to tell it from {most}"))
+    };
+    (verdict, vec![found, named])
+}
+
+/// How unlikely it is that no more is grown by than is allowed; `None` where it cannot be told.
+pub(super) fn excess(
+    resource: Resource,
+    trend: Trend,
+    series: &BTreeMap<NodeId, Series>,
+) -> Option<f64> {
+    let after = trend.after.as_secs_f64();
+    let mut late: Vec<_> = series.values().flat_map(|node| node.from(resource, after)).collect();
+    late.iter_mut().flatten().for_each(|(age, _)| *age -= after);
+    let settling = settling(&late, trend.max_growth / 2.0);
+    let warm = after + settling.until;
+    let slope = |series: &Series| {
+        let lives: Vec<Vec<(f64, f64)>> = match trend.per_peer {
+            true => series.troughs(resource),
+            false => series.from(resource, warm).iter().map(|life| without_steps(life)).collect(),
+        };
+        let enough = !trend.per_peer || lives.iter().map(Vec::len).sum::<usize>() >= TROUGHS_MIN;
+        Some(Slope::of(&lives).filter(|_| enough)?.value - trend.max_growth)
+    };
+    let slopes: Vec<f64> = series.values().filter_map(slope).collect();
+    if !settling.settled && !trend.per_peer {
+        return None;
+    }
+    Growth::of(&slopes).map(|growth| growth.p_value)
 }
 
 fn too_little(trend: Trend, warm: f64, nodes: usize, all: &[Grown], enough: &[&Grown]) -> String {

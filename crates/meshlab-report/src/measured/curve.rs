@@ -12,7 +12,7 @@ const STRETCHES_MAX: usize = 6000;
 const STRETCHES_MIN: usize = 100;
 
 /// Stretches of all curves of a page together. One takes six bytes or so of it.
-const ALL_STRETCHES: usize = 480_000;
+const ALL_STRETCHES: usize = 1_200_000;
 
 /// Curves of a process: what it uses, and what it counts itself.
 const CURVES: usize = 4 + crate::counted::FAMILIES.len();

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use meshlab_model::{
     ChaosId, ChaosPlace, ClaimEvidence, ClaimId, ComparisonId, DeclaredTest, EndReason, FaultId,
-    FaultStage, HeapSnapshot, NodeExit, NodeId, RunEvent, RunEventKind, RunTime, SourceLine,
-    StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
+    FaultStage, HeapSnapshot, HostSample, NodeExit, NodeId, Noise, RunEvent, RunEventKind, RunTime,
+    SourceLine, StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 pub use self::{
@@ -54,6 +54,8 @@ pub struct RunView {
     pub profiles: Vec<ProfileView>,
     /// What heaps held, in the order of the looks.
     pub heaps: Vec<(RunTime, HeapSnapshot)>,
+    /// What the host did beside the run, a stretch each, in order.
+    pub host: Vec<HostSample>,
     /// Workloads that were driven, in order.
     pub traffic: Vec<(RunTime, TrafficMeasure)>,
     /// What a person should know that decides nothing.
@@ -273,6 +275,11 @@ pub struct Life {
 }
 
 impl RunView {
+    /// How noisy the host was over the run; `None` in a record that does not say.
+    pub fn noise(&self) -> Option<Noise> {
+        (!self.host.is_empty()).then(|| Noise::of(&self.host))
+    }
+
     /// Whether a place is in the scenario itself: a line of a library is not one of its text.
     pub fn in_scenario(&self, place: &SourceLine) -> bool {
         let mut declared = self.tests.values().filter_map(|test| test.source.as_ref());
@@ -335,6 +342,7 @@ impl RunView {
                 done: *done,
                 took_micros: *took_micros,
             }),
+            K::HostSampled(sample) => self.host.push(sample.clone()),
             K::TrafficMeasured(measure) => self.traffic.push((at, measure.clone())),
             K::Metric { name, value, unit } => {
                 self.metrics.push((at, name.clone(), *value, unit.clone()));

@@ -64,7 +64,8 @@ const CHAOS: Definition = Definition {
     name: "chaos",
     summary: "Injects faults by a schedule that the run's seed draws, and judges each.",
     text: "What still acts at its end is taken back, and the mesh must be formed then. A chaos in \
-           which nothing acted fails. `--time-scale` multiplies `duration`, `every` and `jitter`.",
+           which nothing acted fails. `--time-scale` multiplies `duration`, `every` and `jitter`; \
+           a `--duration` in which no fault would be due draws two, after a third each.",
     generic: Some("T"),
     arguments: &[
         Field::needed("options", "ChaosOptions", ""),
@@ -137,6 +138,7 @@ fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOption
     if every.is_zero() {
         return Err(options.mistake("every", "`every` of `chaos` is more than \"0s\"".to_owned()));
     }
+    let (every, jitter) = cut(call, every, options.planned("jitter")?.unwrap_or_default());
     let duration = options.planned("duration")?;
     if duration.is_none() && !has_body {
         return Err(options.missing("duration", "how long it lasts, or a body that it lasts for"));
@@ -150,13 +152,22 @@ fn wanted(call: &Call, options: &Options, has_body: bool) -> Outcome<ChaosOption
         on,
         kinds: kinds(call, options)?,
         every,
-        jitter: options.planned("jitter")?.unwrap_or_default(),
+        jitter,
         duration,
         at_once: usize::try_from(at_once).unwrap_or(1),
         detect_within: options.duration("detect_within")?.unwrap_or(DETECT_WITHIN),
         flake_budget: share(options, "flake_budget", Percent(0.0))?,
         skip_budget: share(options, "skip_budget", SKIP_BUDGET)?,
     })
+}
+
+/// The pace of a schedule that the command line cuts short: where it would draw no fault at all, it
+/// draws two.
+fn cut(call: &Call, every: Duration, jitter: Duration) -> (Duration, Duration) {
+    match call.context.overrides.duration {
+        Some(total) if every + jitter > total => (total / 3, jitter.min(total / 12)),
+        _ => (every, jitter),
+    }
 }
 
 fn share(options: &Options, key: &str, usual: Percent) -> Outcome<Percent> {

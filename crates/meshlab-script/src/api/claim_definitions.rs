@@ -18,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
         &NEVER,
         &FORMED,
         &AGREED,
+        &CONSERVED,
         &STATE,
         &STATE_LIST,
         &EVENTUALLY,
@@ -36,6 +37,7 @@ pub(super) const FAMILY: Family = Family {
         &NEVER_CLAIM,
         &STATE_CLAIM,
         &WITHIN_CLAIM,
+        &CONSERVED_CLAIM,
         &MET,
     ],
     aliases: &[
@@ -87,6 +89,25 @@ const NO_SPAN_CLAIM: Class = Class::options(
         ),
         Field::optional("before", "Part", "watch until the first of these, at each node by itself"),
         Field::optional("within", "Duration", "how soon `before` must come; 10 s by default"),
+    ],
+);
+
+const CONSERVED_CLAIM: Class = Class::options(
+    "ConservedClaim",
+    "What is counted, and by what it is bounded.",
+    &[
+        Field::needed("created", "string", "the name of what counts what is made"),
+        Field::needed("destroyed", "string", "the name of what counts what has ended"),
+        Field::or(
+            "counted",
+            "string",
+            "\"counters\"",
+            "where they are counted: the node's own `\"counters\"`, or its `\"spans\"`",
+        ),
+        Field::or("of", "string", "\"peers\"", "what it sees: its `\"peers\"`, or `\"neighbors\"`"),
+        Field::or("per_peer", "integer", "1", "how many for each that it sees"),
+        Field::or("plus", "integer", "0", "how many besides"),
+        WITHIN,
     ],
 );
 
@@ -288,6 +309,28 @@ pub(super) const AGREED: Definition = Definition {
     options: Some(&WITHIN_CLAIM),
     example: "fault.restart_node(swarm:node(2))\nexpect.agreed(swarm, { within = \"15s\" })",
     see_also: &["expect.formed"],
+    ..CLAIM
+};
+
+pub(super) const CONSERVED: Definition = Definition {
+    name: "expect.conserved",
+    summary: "What each node made and did not end is bounded by what it sees.",
+    text: "A leak in a count is seen long before its bytes are: 174 tasks spawned, 52 finished, 15 \
+           peers in view. Every node is held to it by itself, over its present life, and the one \
+           that leaks is named. It is asked again each 250 ms until the deadline: what is under \
+           way is no leak. A count that nobody has fails.",
+    arguments: &[
+        Field::needed("nodes", "Node|Node[]|Mesh", "whose; of a mesh, the live ones"),
+        Field::needed("claim", "ConservedClaim", ""),
+    ],
+    options: Some(&CONSERVED_CLAIM),
+    example: "expect.conserved(swarm, {\n  \
+              created = \"connections.opened\", destroyed = \"connections.closed\",\n  \
+              per_peer = 2, plus = 4, within = \"10s\",\n})\n\
+              check.conserved(swarm, {\n  \
+              created = \"peer.connected\", destroyed = \"peer.disconnected\", \
+              counted = \"spans\",\n})",
+    see_also: &["expect.agreed", "expect.spans"],
     ..CLAIM
 };
 

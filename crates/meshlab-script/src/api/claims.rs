@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use meshlab_engine::{Claim, ClaimOutcome, Via};
+use meshlab_engine::{Claim, ClaimOutcome, Conserved, Counted, InView, Via};
 use meshlab_model::{Severity, Verdict, format_duration};
 use meshlab_wire::State;
 use mlua::{Function, Lua, Result, Table, Value};
@@ -51,6 +51,7 @@ const ENTRIES: &[(&Definition, &str, Ask)] = &[
     (&define::COUNTS, "check.counts", temporal::counts),
     (&define::FORMED, "check.formed", formed),
     (&define::AGREED, "check.agreed", agreed),
+    (&define::CONSERVED, "check.conserved", conserved),
     (&define::STATE, "check.state", state),
     (&define::STATE_LIST, "check.states", states),
     (&define::EQUAL, "check.equal", equal),
@@ -128,6 +129,42 @@ fn formed(call: &Call) -> Outcome<Claim> {
     let options = call.options(1)?;
     let within = options.duration("within")?.unwrap_or(WITHIN);
     Ok(Claim::Formed { mesh, since: call.since(), within })
+}
+
+fn conserved(call: &Call) -> Outcome<Claim> {
+    call.host()?;
+    let nodes = call.live_nodes(0)?;
+    let options = call.options(1)?;
+    let name =
+        |key: &str, example: &str| options.text(key)?.ok_or_else(|| options.missing(key, example));
+    let created = name("created", "the name of what counts what is made, \"tasks.spawned\"")?;
+    let destroyed = name("destroyed", "the name of what counts what ended, \"tasks.finished\"")?;
+    let counted = match options.text("counted")?.as_deref() {
+        None | Some("counters") => Counted::Counters,
+        Some("spans") => Counted::Spans,
+        Some(other) => {
+            let message = format!("`counted` is \"counters\" or \"spans\", not \"{other}\"");
+            return Err(options.mistake("counted", message));
+        }
+    };
+    let of = match options.text("of")?.as_deref() {
+        None | Some("peers") => InView::Peers,
+        Some("neighbors") => InView::Neighbors,
+        Some(other) => {
+            let message = format!("`of` is \"peers\" or \"neighbors\", not \"{other}\"");
+            return Err(options.mistake("of", message));
+        }
+    };
+    Ok(Claim::Conserved(Conserved {
+        nodes,
+        created,
+        destroyed,
+        counted,
+        of,
+        per_peer: options.whole("per_peer")?.unwrap_or(1),
+        plus: options.whole("plus")?.unwrap_or(0),
+        within: options.duration("within")?.unwrap_or(WITHIN),
+    }))
 }
 
 fn no_spans(call: &Call) -> Outcome<Claim> {

@@ -8,7 +8,17 @@ pub(super) const FAMILY: Family = Family {
     text: "The same round with two programs, in turn. A round is one observation, whatever was \
            sampled in it. Smaller is better, and what the rounds cannot decide is never passed.",
     functions: &[&COMPARE],
-    classes: &[&COMPARE_OPTIONS, &COMPARISON, &GAIN, &BINARY, &CEILINGS, &TREND, &TRENDS],
+    classes: &[
+        &COMPARE_OPTIONS,
+        &COMPARISON,
+        &GAIN,
+        &BINARY,
+        &CEILINGS,
+        &BOUNDS,
+        &PHASES,
+        &TREND,
+        &TRENDS,
+    ],
     aliases: &[],
 };
 
@@ -35,13 +45,50 @@ pub(super) const CEILINGS: Class = Class::options(
     ],
 );
 
+/// Fields of `ScenarioOptions`.
+pub(super) const BOUNDS: Class = Class::options(
+    "Bounds",
+    "Limits of every node, and others of some roles or of some of the time. All that are about a \
+     node hold for it; the run ends at the first sample beyond one.",
+    &[
+        Field::optional("cpu", "Percent", "share of one core, averaged over one sample period"),
+        Field::optional("rss", "Size", "resident memory"),
+        Field::optional("open_files", "integer", "open files"),
+        Field::optional("threads", "integer", "threads"),
+        Field::optional("roles", "table<string, Ceilings>", "of the nodes of a role"),
+        Field::of("phases", &PHASES, "of a part of the test, without ten seconds after each start"),
+    ],
+);
+
+const PHASES: Class = Class::options(
+    "Phases",
+    "The parts of a test.",
+    &[
+        Field::of("idle", &CEILINGS, "until the first fault"),
+        Field::of("chaos", &CEILINGS, "while a fault acts or heals, or a chaos goes on"),
+        Field::of("recovered", &CEILINGS, "after that, once all have healed"),
+    ],
+);
+
 const TREND: Class = Class::options(
     "Trend",
     "The most that nodes may grow by: the upper end of the 95 % interval of their mean slope.",
     &[
-        Field::needed("max_growth", "Rate", "an amount per time: `\"256KiB/h\"`, `\"1/h\"`"),
+        Field::needed(
+            "max_growth",
+            "Rate",
+            "an amount per time: `\"256KiB/h\"`, `\"1/h\"`; or `\"64KiB/peer\"` that goes away, of \
+             the least value between two of them",
+        ),
         Field::or("after", "Duration", "\"10m\"", "left out at the start of each process"),
         Field::or("needs", "Duration", "\"1h\"", "with less data it is inconclusive"),
+        Field::or(
+            "stop_when_certain",
+            "boolean",
+            "false",
+            "end the run once it is certain that more is grown by: looks from a quarter of `needs` \
+             on, with 1 % false alarms over all of them",
+        ),
     ],
 );
 

@@ -8,7 +8,7 @@ use mlua::{Lua, MultiValue, Result, Table};
 
 use super::{
     binaries,
-    comparison_definitions::{CEILINGS, TRENDS},
+    comparison_definitions::{BOUNDS, TRENDS},
     limits, params,
 };
 use crate::{
@@ -52,7 +52,12 @@ const SCENARIO_OPTIONS: Class = Class::options(
             "defaults; `--set name=value` replaces one, which keeps its type",
         ),
         Field::optional("binaries", "string[]", "programs it needs, as `--binary` names them"),
-        Field::of("ceilings", &CEILINGS, "the most that a node may use at any sample"),
+        Field::of("ceilings", &BOUNDS, "the most that a node may use at any sample"),
+        Field::of(
+            "floors",
+            &BOUNDS,
+            "the least that a node needs, from ten seconds after its start",
+        ),
         Field::of("trends", &TRENDS, "what nodes may grow by"),
     ],
 );
@@ -167,6 +172,10 @@ fn scenario(call: Call) -> Outcome<Table> {
         params,
         binaries: names.clone(),
         ceilings: Limits { of: limits::ceilings(&options)?, at: call.option_at("ceilings") },
+        bounds: Limits {
+            of: limits::bounds(&options)?,
+            at: call.option_at("ceilings").or_else(|| call.option_at("floors")),
+        },
         trends: Limits { of: limits::trends(&options)?, at: call.option_at("trends") },
         tests: Vec::new(),
     };

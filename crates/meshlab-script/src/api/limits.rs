@@ -1,8 +1,8 @@
-//! `ceilings = { ... }` and `trends = { ... }`: what nodes may use, and grow by.
+//! `ceilings`, `floors` and `trends`: what nodes may use, need, and grow by.
 
 use std::time::Duration;
 
-use meshlab_model::{ByteSize, Ceilings, Percent, Resource, Trend, Trends};
+use meshlab_model::{Bound, ByteSize, Ceilings, Percent, Phase, Resource, Trend, Trends};
 use mlua::Value;
 
 use crate::call::{Options, Outcome, describe};
@@ -12,7 +12,49 @@ const NEEDS: Duration = Duration::from_secs(3600);
 
 /// `ceilings = { cpu = "25%", rss = "200MiB", open_files = 512, threads = 64 }`
 pub(super) fn ceilings(options: &Options) -> Outcome<Ceilings> {
-    let given = options.nested("ceilings")?;
+    amounts(&options.nested("ceilings")?, "ceiling")
+}
+
+/// `ceilings = { roles = { broker = { cpu = "40%" } }, phases = { idle = { cpu = "2%" } } }`, and
+/// all of `floors`.
+pub(super) fn bounds(options: &Options) -> Outcome<Vec<Bound>> {
+    let mut bounds = Vec::new();
+    for (key, what, least) in [("ceilings", "ceiling", false), ("floors", "floor", true)] {
+        let given = options.nested(key)?;
+        let mut add = |amounts: Ceilings, role: Option<&str>, phase: Option<Phase>| {
+            bounds.extend(amounts.into_iter().map(|(resource, limit)| Bound {
+                resource,
+                limit,
+                least,
+                role: role.map(str::to_owned),
+                phase,
+            }));
+        };
+        // Ceilings of all nodes all the time are those of a mesh without its own.
+        if least {
+            add(amounts(&given, what)?, None, None);
+        }
+        let phases = given.nested("phases")?;
+        for phase in Phase::ALL {
+            add(amounts(&phases.nested(phase.as_str())?, what)?, None, Some(phase));
+        }
+        let roles = given.within("roles")?;
+        for role in given.names("roles")? {
+            let own = roles.within(&role)?;
+            let known = Resource::ALL.map(Resource::as_str);
+            let wrong = roles.names(&role)?.into_iter().find(|key| !known.contains(&key.as_str()));
+            if let Some(wrong) = wrong {
+                let message =
+                    format!("the {what} `{wrong}` of `{role}` is none of {}", known.join(", "));
+                return Err(roles.mistake(&role, message));
+            }
+            add(amounts(&own, what)?, Some(&role), None);
+        }
+    }
+    Ok(bounds)
+}
+
+fn amounts(given: &Options, what: &str) -> Outcome<Ceilings> {
     let mut ceilings = Ceilings::new();
     for resource in Resource::ALL {
         let key = resource.as_str();
@@ -22,7 +64,7 @@ pub(super) fn ceilings(options: &Options) -> Outcome<Ceilings> {
             Resource::OpenFiles | Resource::Threads => given.count(key)?.map(|count| count as f64),
         };
         if limit.is_some_and(|limit| limit <= 0.0) {
-            let message = format!("the ceiling `{key}` is more than nothing");
+            let message = format!("the {what} `{key}` is more than nothing");
             return Err(given.mistake(key, message));
         }
         ceilings.extend(limit.map(|limit| (resource, limit)));
@@ -44,8 +86,11 @@ pub(super) fn trends(options: &Options) -> Outcome<Trends> {
         if needs.is_zero() {
             return Err(own.mistake("needs", "`needs` is more than \"0s\"".to_owned()));
         }
+        let (max_growth, per_peer) = max_growth(&own, resource)?;
         let trend = Trend {
-            max_growth: max_growth(&own, resource)?,
+            max_growth,
+            per_peer,
+            stop_when_certain: own.boolean("stop_when_certain")?.unwrap_or(false),
             after: own.duration("after")?.unwrap_or(AFTER),
             needs,
         };
@@ -54,8 +99,9 @@ pub(super) fn trends(options: &Options) -> Outcome<Trends> {
     Ok(trends)
 }
 
-/// An amount per time, in the resource's unit a second.
-fn max_growth(own: &Options, resource: Resource) -> Outcome<f64> {
+/// An amount per time, in the resource's unit a second; or for each peer that went away, and then
+/// true.
+fn max_growth(own: &Options, resource: Resource) -> Outcome<(f64, bool)> {
     let example = match resource {
         Resource::Cpu => "1%/h",
         Resource::Rss => "256KiB/h",
@@ -64,7 +110,8 @@ fn max_growth(own: &Options, resource: Resource) -> Outcome<f64> {
     let value = own.get("max_growth");
     let wrong = |got: String| {
         let message = format!(
-            "`max_growth` of `{resource}` is an amount per time such as \"{example}\", got {got}"
+            "`max_growth` of `{resource}` is an amount per time such as \"{example}\", or per \
+             `/peer` that goes away, got {got}"
         );
         own.mistake("max_growth", message)
     };
@@ -81,9 +128,11 @@ fn max_growth(own: &Options, resource: Resource) -> Outcome<f64> {
             "min" => 60.0,
             "h" => 3600.0,
             "d" => 86_400.0,
+            "peer" => 1.0,
             _ => return None,
         };
-        Some(amount / seconds).filter(|growth: &f64| growth.is_finite() && *growth > 0.0)
+        let growth: f64 = amount / seconds;
+        Some((growth, per == "peer")).filter(|_| growth.is_finite() && growth > 0.0)
     });
     growth.ok_or_else(|| wrong(format!("\"{text}\"")))
 }

@@ -31,7 +31,8 @@ pub(super) const EVERY: Definition = Definition {
     summary: "Runs the body at the end of each period until the total is over.",
     text: "In the body, `since` is the start of its period by default. Of a body that lasts beyond \
            the next period, one round follows at once for all that has passed. `--time-scale` \
-           multiplies both lengths.",
+           multiplies both lengths; a `--duration` that is shorter than a period has one round, at \
+           its end.",
     arguments: &[
         Field::needed("period", "Duration", "more than nothing"),
         Field::needed("total", "Duration", "the period at least"),

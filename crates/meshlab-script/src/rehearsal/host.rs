@@ -287,6 +287,10 @@ impl Host for Stage {
                 let why = format!("there is nobody to see the state of {node}");
                 self.some(Some(seen_by.as_ref().unwrap_or(&others)), &why)?;
             }
+            Claim::Conserved(conserved) => {
+                let why = "no node to look at: nothing that is not looked at can pass";
+                self.some(Some(&conserved.nodes), why)?;
+            }
             Claim::Formed { .. }
             | Claim::Agreed { .. }
             | Claim::Changed(_)
