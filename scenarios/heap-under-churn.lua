@@ -34,7 +34,7 @@ test("what a node gains is not its peers' number", function()
   step("kill and respawn", function()
     for round = 1, run.params.churn do
       local victim = others[(round - 1) % #others + 1]
-      local hit = fault.kill_node(victim, { detect_within = "60s" })
+      local hit = fault.kill_node(victim)
       expect.state(victim, "Dead", { since = hit, within = "60s" })
       victim:start()
       expect.formed(swarm, { within = "60s" })
