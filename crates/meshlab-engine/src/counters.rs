@@ -48,6 +48,7 @@ fn refused(counters: &ReceiverCounters) -> Option<String> {
         (counters.malformed, "malformed requests"),
         (counters.too_large, "requests over the size limit"),
         (counters.refused, "connections over the limit"),
+        (counters.flooded, "spans over 10,000 a second"),
         (counters.truncated, "spans or numbers cut to a limit"),
         (counters.metrics_refused, "numbers over a limit"),
     ];

@@ -200,6 +200,7 @@ fn telemetry(page: &mut Page, shared: &Shared, nodes: &[NodeId]) {
             ("malformed", lost.malformed),
             ("too_large", lost.too_large),
             ("connections", lost.refused),
+            ("flood", lost.flooded),
             ("cut", lost.truncated),
             ("numbers", lost.metrics_refused),
         ] {

@@ -150,8 +150,8 @@ impl RunView {
             Some(EndReason::HarnessFailed) if self.problems.is_empty() => {
                 Verdict::Broken("the harness could not go on, and no problem says why".into())
             }
-            Some(EndReason::CeilingBroken) if !self.ceiling_failed() => {
-                Verdict::Broken("a node was above a ceiling, and no claim says which".into())
+            Some(EndReason::CeilingBroken) if !self.limit_failed() => {
+                Verdict::Broken("a limit was broken, and no claim says which".into())
             }
             Some(EndReason::ScriptError | EndReason::HarnessFailed | EndReason::CeilingBroken) => {
                 Verdict::Passed
@@ -164,9 +164,9 @@ impl RunView {
         }
     }
 
-    fn ceiling_failed(&self) -> bool {
+    fn limit_failed(&self) -> bool {
         let failed = |claim: &ClaimView| matches!(claim.verdict, Some(Verdict::Failed(_)));
-        self.claims.values().any(|claim| claim.call == "ceilings" && failed(claim))
+        self.limits().any(failed)
     }
 
     /// What the process exits with.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{
-    Baseline, EndReason, ExitCode, Resource, RunEventKind as K, RunTime, Sample, Verdict,
+    Baseline, EndReason, ExitCode, HostSample, Resource, RunEventKind as K, RunTime, Sample,
+    Verdict,
 };
 use meshlab_report::{
     COMMENT_BYTES_MAX, GateLimits, GateReport, Quantile, RunFigures, SUMMARY_BYTES_MAX,
@@ -114,6 +115,25 @@ fn what_says_nothing_about_the_nodes_is_never_green() {
     };
     let mut noisy = Steady::default().record();
     noisy.manifest.host.load_hundredths = 730;
+    // What the run itself saw of its host counts for more than the load before it.
+    let mut stolen = noisy.clone();
+    let mut quiet = noisy.clone();
+    for (record, steal) in [(&mut stolen, 0.2), (&mut quiet, 0.0)] {
+        let mut event = record.events[3].clone();
+        event.kind = K::HostSampled(HostSample {
+            length_micros: 60_000_000,
+            cores: 2,
+            steal,
+            own: 0.1,
+            foreign: 0.01,
+            waiting: Some(0.01),
+            wakes: 600,
+            late_p99_micros: 200,
+            late_max_micros: 900,
+        });
+        record.events.insert(3, event);
+    }
+    assert_eq!(held(&quiet, &kept()).exit_code(), ExitCode::Passed);
     // A busy host does not make memory more: what is too much is so on any.
     let small = limits(&[(Resource::Rss, 8e6), (Resource::Cpu, 0.01)]);
     let spoilt = held(&noisy, &small);
@@ -140,7 +160,8 @@ fn what_says_nothing_about_the_nodes_is_never_green() {
         ),
         ("timed out", end(Some(EndReason::TimedOut)), ExitCode::HarnessFailed),
         ("harness", end(Some(EndReason::HarnessFailed)), ExitCode::HarnessFailed),
-        ("noisy host", noisy, ExitCode::Inconclusive),
+        ("busy before", noisy, ExitCode::Inconclusive),
+        ("stolen from", stolen, ExitCode::Inconclusive),
         ("damaged", damaged, ExitCode::HarnessFailed),
     ];
     let mut said = Vec::new();

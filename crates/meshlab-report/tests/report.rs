@@ -58,13 +58,32 @@ fn a_comparison_or_a_ceiling_that_nothing_bears_out_is_not_green() {
     assert_eq!(judged(ended).1, ExitCode::Passed);
     let silent = run_with(vec![], Some(EndReason::CeilingBroken));
     assert_eq!(silent.exit_code(), ExitCode::HarnessFailed);
-    let mut claim = fixture::claim(4, 4, 5, Verdict::Failed("node-1".into()));
-    if let K::ClaimStarted { call, .. } = &mut claim[0].1 {
-        "ceilings".clone_into(call);
+    for limit in ["ceilings", "floors", "trends"] {
+        let mut claim = fixture::claim(4, 4, 5, Verdict::Failed("node-1".into()));
+        if let K::ClaimStarted { call, .. } = &mut claim[0].1 {
+            limit.clone_into(call);
+        }
+        let told = run_with(claim, Some(EndReason::CeilingBroken));
+        assert_eq!(told.exit_code(), ExitCode::ClaimFailed);
+        assert_eq!(told.verdict().to_string(), format!("failed: {limit}: node-1"));
     }
-    let told = run_with(claim, Some(EndReason::CeilingBroken));
-    assert_eq!(told.exit_code(), ExitCode::ClaimFailed);
-    assert_eq!(told.verdict().to_string(), "failed: ceilings: node-1");
+}
+
+#[test]
+fn what_a_claim_is_about_is_the_primary_measure() {
+    let (comparison, test) = (ComparisonId(1), TestId(0));
+    let (before, after) = ("before".to_owned(), "after".to_owned());
+    let mut events =
+        vec![(4, K::ComparisonStarted { comparison, test, before, after, rounds: 7, warmup: 1 })];
+    events.extend(fixture::claim(5, 5, 6, Verdict::Passed));
+    let mut about = fixture::claim(7, 7, 8, Verdict::Passed);
+    if let K::ClaimStarted { call, text, .. } = &mut about[0].1 {
+        "check.improved".clone_into(call);
+        "`rejoin` is at least 20 % less after than before, at 95 %".clone_into(text);
+    }
+    events.extend(about);
+    let view = run_with(events, Some(EndReason::Completed));
+    assert_eq!(view.comparisons[&comparison].primary, ["rejoin"]);
 }
 
 #[test]

@@ -111,6 +111,8 @@ impl Segments {
     /// Begins a segment after those that are there: what a killed harness left stays as it is.
     pub(crate) fn go_on(run: &Path, folder: &str, segment_bytes: u64) -> io::Result<Self> {
         let folder = run.join(folder);
+        // A run from before there were records of this kind has none.
+        fs::create_dir_all(&folder)?;
         let (mut last, mut sealed) = (0, 0);
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Instant};
 
 use meshlab_model::{CounterSample, MANIFEST_SCHEMA, Manifest, RunTime};
-use meshlab_results::{Filter, Recorder, file, read_run};
+use meshlab_results::{Filter, Recorder, Reopened, file, read_run};
 
 fn manifest() -> Manifest {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema-1/manifest.json");
@@ -50,7 +50,15 @@ fn a_run_from_before_they_were_kept_is_whole() {
     for kind in [file::COUNTERS, file::COUNTER_MINUTES] {
         fs::remove_dir_all(folder.path().join(kind)).unwrap();
     }
+    let go_on = || {
+        let reopened = Reopened::open(folder.path()).unwrap();
+        Recorder::go_on(reopened, 0, std::iter::empty(), Instant::now(), None).unwrap()
+    };
     let record = read_run(folder.path()).unwrap();
     assert_eq!(record.all_damage(), Vec::<String>::new());
+    let goes_on = go_on();
+    goes_on.counters(&[sample(9, "a", 3.0)]);
+    drop(goes_on);
+    assert_eq!(read_run(folder.path()).unwrap().counters.len(), 1, "gone on with, it has them");
     assert!(record.counters.is_empty() && record.counter_minutes.is_empty());
 }

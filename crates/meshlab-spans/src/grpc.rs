@@ -40,7 +40,13 @@ impl TraceService for Door {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        take_spans(request.into_inner(), &self.node, &self.store);
+        let request = request.into_inner();
+        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        let spans = scopes.map(|scope| scope.spans.len() as u64).sum();
+        if !self.store.allows(&self.node, spans) {
+            return Err(Status::resource_exhausted("more spans than a node may send; send fewer"));
+        }
+        take_spans(request, &self.node, &self.store);
         Ok(Response::new(ExportTraceServiceResponse { partial_success: None }))
     }
 }

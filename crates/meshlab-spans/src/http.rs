@@ -19,7 +19,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::{SpanStore, decode, logs, metrics};
+use crate::{SpanStore, decode, logs, metrics, scan};
 
 /// A batch of 512 spans at 299 bytes each is 150 KB.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -130,6 +130,9 @@ async fn answer(
             let text = format!("at most {packed} bytes, {unpacked} unpacked\n");
             say(StatusCode::PAYLOAD_TOO_LARGE, &text)
         }
+        Err(Refusal::Flood) => {
+            say(StatusCode::TOO_MANY_REQUESTS, "more spans than a node may send; send fewer\n")
+        }
         Err(Refusal::Unsupported) => {
             ignored();
             say(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-protobuf, plain or gzip\n")
@@ -164,6 +167,8 @@ impl Signal {
 enum Refusal {
     TooLarge,
     Unsupported,
+    /// Counted already.
+    Flood,
     Malformed(String),
 }
 
@@ -197,6 +202,15 @@ async fn take_in(
     let malformed = |what, error| Refusal::Malformed(format!("no OTLP {what} request: {error}"));
     match signal {
         Signal::Traces => {
+            let parts = scan::parts(&body).ok_or_else(|| {
+                Refusal::Malformed("no OTLP trace request: its fields are broken".to_owned())
+            })?;
+            if parts.all > scan::PARTS_MAX {
+                return Err(Refusal::TooLarge);
+            }
+            if !store.allows(node, parts.spans) {
+                return Err(Refusal::Flood);
+            }
             let request = ExportTraceServiceRequest::decode(body);
             take_spans(request.map_err(|error| malformed("trace", error))?, node, store);
         }

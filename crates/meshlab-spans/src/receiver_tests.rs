@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
         trace::v1::ExportTraceServiceRequest,
     },
-    common::v1::{AnyValue, any_value},
+    common::v1::{AnyValue, KeyValue, any_value},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     metrics::v1::{
         Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{MetricKind, MetricNumber, RunClock, Selector, logs, metrics};
+use crate::{MetricKind, MetricNumber, RunClock, Selector, logs, metrics, scan};
 
 struct Fixture {
     store: SpanStore,
@@ -190,6 +190,81 @@ async fn logs_come_in_by_http_and_bad_ones_are_counted() {
     assert!(counters.first_problem.unwrap().starts_with("no OTLP logs request"));
     let lines = fixture.lines.lock().unwrap();
     assert_eq!((lines.len(), &lines[..2]), (3, &["n ERROR one".into(), "n ERROR two".into()][..]));
+}
+
+#[tokio::test]
+async fn a_few_bytes_that_would_become_many_are_refused_before_they_are_decoded() {
+    let fixture = open();
+    // Two bytes each; decoded, some two hundred megabytes.
+    let spans = [0x12, 0].repeat(usize::try_from(scan::PARTS_MAX).unwrap() + 9);
+    let bomb = scan::within(&[1, 2], spans);
+    assert!(bomb.len() < http::BODY_BYTES_MAX);
+    let large = "HTTP/1.1 413 Payload Too Large";
+    assert_eq!(post(fixture.http, "/v1/traces", "", &bomb).await, large);
+    assert_eq!(fixture.store.problems(&"n".into()).too_large, 1);
+    assert_eq!(fixture.store.received(&"n".into()), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_floods_loses_its_own_spans_and_nobody_elses() {
+    const BATCHES: u64 = 300;
+    let clock = RunClock { started: std::time::Instant::now(), started_unix_nanos: 0 };
+    let store = SpanStore::with_rate(clock, 1_000_000, 1000);
+    let open = |node: &str| {
+        let listen = || StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (http, grpc) = (listen(), listen());
+        let address = http.local_addr().unwrap();
+        let handle = Handle::current();
+        (Receiver::spawn(&handle, node.into(), http, grpc, store.clone()).unwrap(), address)
+    };
+    let ((_one, flooding), (_other, calm)) = (open("flood"), open("calm"));
+    let flood = async {
+        let batch = body(512);
+        let mut refused = 0;
+        for _ in 0..BATCHES {
+            let answer = post(flooding, "/v1/traces", "", &batch).await;
+            refused += u64::from(answer == "HTTP/1.1 429 Too Many Requests");
+        }
+        refused
+    };
+    let others = async {
+        for _ in 0..100 {
+            assert_eq!(post(calm, "/v1/traces", "", &body(3)).await, "HTTP/1.1 200 OK");
+        }
+    };
+    let (refused, ()) = tokio::join!(flood, others);
+    assert!(refused > BATCHES / 2, "{refused} of {BATCHES} batches were refused");
+    let (node, other) = ("flood".into(), "calm".into());
+    assert_eq!(store.problems(&node).flooded, refused * 512, "what was refused is counted");
+    assert_eq!(store.received(&node) + store.problems(&node).flooded, BATCHES * 512);
+    assert_eq!(store.count(&all().of(&other)), 300, "all of the other's are there");
+    assert_eq!(store.problems(&other), crate::ReceiverCounters::default());
+}
+
+#[tokio::test]
+async fn attributes_of_a_megabyte_are_cut_counted_and_crowd_nobody_out() {
+    let fixture = open();
+    let giant = |bytes: usize| {
+        let value = Some(any_value::Value::StringValue("y".repeat(bytes)));
+        let value = Some(AnyValue { value });
+        let pair = KeyValue { key: "giant".into(), value, ..Default::default() };
+        let span = Span { name: "x".into(), attributes: vec![pair], ..Default::default() };
+        let scope = ScopeSpans { spans: vec![span; 3], ..Default::default() };
+        let resource = ResourceSpans { scope_spans: vec![scope], ..Default::default() };
+        ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec()
+    };
+    let body = giant(1 << 20);
+    for _ in 0..20 {
+        assert_eq!(post(fixture.http, "/v1/traces", "", &body).await, "HTTP/1.1 200 OK");
+    }
+    let node = "n".into();
+    let kept = fixture.store.last(&all()).unwrap();
+    assert_eq!(kept.attributes["giant"].as_str().map(str::len), Some(64 * 1024));
+    assert_eq!((fixture.store.problems(&node).truncated, fixture.store.received(&node)), (60, 60));
+    // What all of them take in memory has a bound of its own, in bytes: see the store.
+    let more = post(fixture.http, "/v1/traces", "", &giant(2 << 20)).await;
+    assert!(more == "HTTP/1.1 413 Payload Too Large" || more.is_empty(), "{more}");
+    assert_eq!(fixture.store.problems(&node).too_large, 1);
 }
 
 #[tokio::test]

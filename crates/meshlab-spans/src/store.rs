@@ -14,10 +14,15 @@ use tokio::{
 
 use crate::{IncomingSpan, LogLine, LogSink, RunClock, Selector};
 
+mod flood;
 mod kept;
+mod live;
 mod metrics;
 
+use flood::Allowance;
+pub use flood::SPANS_A_SECOND_MAX;
 use kept::{Id, Kept, Pairs};
+use live::Live;
 
 /// Memory for spans. Two hundred bytes a span, as nodes mostly say the same again: four minutes of
 /// 18 nodes with 500 spans a second, and hours where they are quiet.
@@ -43,6 +48,9 @@ struct Shared {
     /// The latest value of each metric.
     metrics: Mutex<metrics::Metrics>,
     log_sink: Mutex<Option<LogSink>>,
+    allowances: Mutex<BTreeMap<NodeId, Allowance>>,
+    /// Spans a second that a node may send.
+    rate: u64,
     version: watch::Sender<u64>,
 }
 
@@ -62,6 +70,7 @@ struct Inner {
     received: BTreeMap<NodeId, u64>,
     counters: BTreeMap<NodeId, ReceiverCounters>,
     sink: Option<Sink>,
+    live: Live,
 }
 
 /// A span that was asked for.
@@ -91,6 +100,8 @@ pub struct ReceiverCounters {
     pub metrics_refused: u64,
     /// Connections refused because too many were open.
     pub refused: u64,
+    /// Spans refused because the node sent more than a node may.
+    pub flooded: u64,
     /// What was wrong with the first malformed request.
     pub first_problem: Option<String>,
 }
@@ -99,12 +110,19 @@ impl SpanStore {
     /// A store that keeps `capacity` spans in memory, or as many as fit in 24 MiB; older ones are
     /// evicted and counted.
     pub fn new(clock: RunClock, capacity: usize) -> Self {
+        Self::with_rate(clock, capacity, SPANS_A_SECOND_MAX)
+    }
+
+    /// The same where a node may send so many spans a second in the long run.
+    pub fn with_rate(clock: RunClock, capacity: usize, rate: u64) -> Self {
         let shared = Shared {
             clock,
             capacity: capacity.max(1),
             inner: Mutex::default(),
             metrics: Mutex::default(),
             log_sink: Mutex::default(),
+            allowances: Mutex::default(),
+            rate,
             version: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -157,18 +175,25 @@ impl SpanStore {
         for span in spans {
             inner.keep(&self.shared, &sender, arrived, span);
         }
+        inner.live.sweep(arrived);
         drop(inner);
         self.shared.version.send_modify(|version| *version += 1);
     }
 
     /// Matching spans by node; nodes without any are absent.
     pub fn count_by_node(&self, selector: &Selector) -> BTreeMap<NodeId, u64> {
-        let inner = self.lock();
-        inner
+        let mut inner = self.lock();
+        let now = self.shared.clock.now();
+        if let Some(counts) = inner.live.counts(selector, now) {
+            return counts;
+        }
+        let counts = inner
             .places(selector)
             .map(|(node, places)| (node.clone(), inner.all(selector, places).count() as u64))
             .filter(|(_, count)| *count > 0)
-            .collect()
+            .collect();
+        inner.live.follow(selector, &counts, now);
+        counts
     }
 
     /// Matching spans.
@@ -325,6 +350,7 @@ impl Inner {
         }
         let kept = Kept::new(record, happened, Arc::clone(node), name, &mut self.pairs);
         self.bytes += kept.bytes;
+        self.live.came(&kept);
         self.spans.push_back(kept);
         // The newest one stays, however large it is.
         while self.spans.len() > shared.capacity || (self.bytes > BYTES_MAX && self.spans.len() > 1)
@@ -337,6 +363,7 @@ impl Inner {
         let Some(oldest) = self.spans.pop_front() else { return };
         self.evicted += 1;
         self.bytes -= oldest.bytes;
+        self.live.went(&oldest);
         if let Some(nodes) = self.index.get_mut(&oldest.name) {
             if let Some(places) = nodes.get_mut(&*oldest.node) {
                 places.pop_front();

@@ -79,7 +79,7 @@ mod tests {
         let leak = per_event(&fleet(1, &events(), 300e3), &events()).unwrap();
         assert!(leak.low <= 300e3 && 300e3 <= leak.high && leak.p_value < 0.01, "{leak:?}");
         let none = per_event(&fleet(2, &events(), 0.0), &events()).unwrap();
-        assert!(none.low <= 0.0 && none.high < 100e3, "{none:?}");
+        assert!(none.p_value > 0.001 && none.high < 100e3, "{none:?}");
         assert_eq!(per_event(&fleet(3, &events(), 1e3)[..2], &events()), None);
         assert_eq!(per_event(&fleet(4, &[], 0.0), &[]), None, "nothing happened");
     }

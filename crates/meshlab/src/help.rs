@@ -54,7 +54,7 @@ mod tests {
             .collect();
         insta::assert_snapshot!(all.join("\n"));
         let run = told(Some("run")).expect("help");
-        assert!(run.contains("Usage: meshlab run [OPTIONS] <SCENARIO>..."), "{run}");
+        assert!(run.contains("Usage: meshlab run [OPTIONS] [SCENARIO]..."), "{run}");
     }
 
     #[test]

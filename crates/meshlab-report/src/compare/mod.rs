@@ -26,13 +26,17 @@ const MARGIN: f64 = 0.05;
 /// How sure a word is, over all figures of a report together.
 const CONFIDENCE: f64 = 0.99;
 
+/// The fewest rounds that decide anything: with less there is no test of them.
+const ROUNDS_MIN: usize = 6;
+
 /// What two runs of one program differ by at the most. Runs on a shared runner vary by 2.66 %, so
 /// that two of them differ by 3.8 % in a standard deviation, and by less than three of these but
 /// for one time of 370. With one run on each side nothing less is told from it.
 const RUNS_DIFFER: f64 = 3.0 * 0.0266 * std::f64::consts::SQRT_2;
 
-/// By how much the lengths of runs that are alike may differ.
-const LENGTHS_DIFFER: f64 = 1.5;
+/// By how much the lengths of runs that are alike may differ: a factor, and seconds beside it for
+/// what a busy host adds to a run that is short.
+const LENGTHS_DIFFER: (f64, f64) = (1.5, 10.0);
 
 /// What is to be known beside the runs.
 #[derive(Debug, Clone, Default)]
@@ -207,7 +211,7 @@ fn alike(
     let all = || before.iter().chain(after).map(length);
     if let (Some(least), Some(most)) = (all().min(), all().max())
         && differ.is_empty()
-        && most.as_secs_f64() > least.as_secs_f64() * LENGTHS_DIFFER
+        && most.as_secs_f64() > least.as_secs_f64() * LENGTHS_DIFFER.0 + LENGTHS_DIFFER.1
     {
         let (least, most) = (format_duration(least), format_duration(most));
         differ.push(format!("how long they took ({least} and {most})"));
@@ -263,8 +267,7 @@ fn tell(before: &[RunFigures], after: &[RunFigures], notes: &mut Vec<String>) {
             RUNS_DIFFER * 100.0
         ));
     }
-    let noisy: Vec<String> =
-        before.iter().chain(after).filter_map(|run| host_noise(&run.manifest)).collect();
+    let noisy: Vec<String> = before.iter().chain(after).filter_map(host_noise).collect();
     if let Some(first) = noisy.first() {
         let all = before.len() + after.len();
         notes.push(format!("in {} of {all} runs {first}", noisy.len()));
@@ -280,7 +283,7 @@ fn rows(
 ) -> Vec<CompareRow> {
     let keys: BTreeSet<&FigureKey> =
         before.iter().chain(after).flat_map(|run| run.figures.keys()).collect();
-    let noisy = before.iter().chain(after).any(|run| host_noise(&run.manifest).is_some());
+    let noisy = before.iter().chain(after).any(|run| host_noise(run).is_some());
     let (mut rows, mut paired) = (Vec::new(), Vec::new());
     for key in keys {
         let (one, other, unit) = pairs(key, before, after, replicate);
@@ -435,14 +438,14 @@ fn undecided(measure: &Paired, of_all: usize, replicate: Replicate) -> String {
         Replicate::Run => "rounds",
         Replicate::Node => "nodes",
     };
-    // All on one side is the most that so few can say, and Holm's first hurdle is the highest.
-    let least = Paired::rounds_min(1.0 - (1.0 - CONFIDENCE) / of_all.max(1) as f64);
+    let least = match replicate {
+        Replicate::Run => ROUNDS_MIN,
+        // All on one side is the most that so few can say, and Holm's first hurdle is the highest.
+        Replicate::Node => Paired::rounds_min(1.0 - (1.0 - CONFIDENCE) / of_all.max(1) as f64),
+    };
     let have = measure.rounds();
     if have < least {
-        return format!(
-            "{have} {what}: {least} are the fewest that decide anything, of {of_all} \
-            figures"
-        );
+        return format!("{have} {what}: {least} are the fewest that decide anything");
     }
     match measure.rounds_to_decide(1.0, CONFIDENCE) {
         Some(more) => format!("about {more} {what} would tell it from no change"),

@@ -271,13 +271,24 @@ fn latency_figures(
 
 /// Why a host was too busy for what is measured on it to be believed; `None` if it was quiet.
 ///
-/// The record knows the load before the first node started. A load above the number of cores is
-/// work that waits for a core, so the nodes waited too.
-pub(crate) fn host_noise(manifest: &Manifest) -> Option<String> {
-    let (load, cores) = (f64::from(manifest.host.load_hundredths) / 100.0, manifest.host.cores);
+/// A run says itself what others had of its host, a stretch at a time. An older record only knows
+/// the load before the first node started: one above the number of cores is work that waits for a
+/// core, so the nodes waited too.
+pub(crate) fn host_noise(run: &RunFigures) -> Option<String> {
+    if let Some(noise) = run.view.noise() {
+        return noise.why.map(|why| format!("the host was too noisy: {why}"));
+    }
+    let host = &run.manifest.host;
+    let (load, cores) = (f64::from(host.load_hundredths) / 100.0, host.cores);
     (cores > 0 && load > f64::from(cores)).then(|| {
         format!("the host was noisy: a load of {load:.2} on {cores} cores before the first node")
     })
+}
+
+/// What is known of the host, for a line beside a verdict.
+pub(crate) fn host_line(run: &RunFigures) -> String {
+    let unknown = || "host: its load is known only from before the first node".to_owned();
+    run.view.noise().map_or_else(unknown, |noise| noise.line())
 }
 
 /// Events after which what happens is in somebody's hands.

@@ -16,7 +16,7 @@ pub use self::{
     files::{Annotations, COMMENT_BYTES_MAX, SUMMARY_BYTES_MAX},
     shown::baseline_terminal,
 };
-use crate::figures::{NodeFigures, RunFigures, amount, host_noise, whole};
+use crate::figures::{NodeFigures, RunFigures, amount, host_line, host_noise, whole};
 
 /// Which of a node's samples is held against a ceiling.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -142,12 +142,10 @@ pub fn gate(run: &RunFigures, limits: &GateLimits) -> GateReport {
     if let Some(baseline) = &limits.baseline {
         held.extend(baseline::hold(run, baseline, limits, &mut notes));
     }
-    match host_noise(&run.manifest) {
-        Some(noise) => {
-            held.iter_mut().for_each(spoil);
-            notes.push(format!("{noise}; run it again on a quiet one"));
-        }
-        None => notes.push("the host was quiet before the first node".to_owned()),
+    notes.push(host_line(run));
+    if let Some(noise) = host_noise(run) {
+        held.iter_mut().for_each(spoil);
+        notes.push(format!("{noise}; run it again on a quiet one"));
     }
     rows.extend(held);
     GateReport::new(run, rows, notes)

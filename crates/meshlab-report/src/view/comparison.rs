@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshlab_model::{Measure, Round, RunEvent, RunEventKind, RunTime, SourceLine, TestId};
-use meshlab_stats::{Paired, Summary, Word, words};
+use meshlab_stats::{Paired, Summary, Word, words_with_primary};
 
 use super::{ClaimView, RunView};
 
@@ -27,6 +27,8 @@ pub struct ComparisonView {
     pub rounds: Vec<RoundView>,
     /// Whether all rounds were made, or one failed.
     pub finished: bool,
+    /// Measures that the scenario makes a claim about: what it is about, named before it was made.
+    pub primary: Vec<String>,
 }
 
 /// One round with one program.
@@ -99,7 +101,10 @@ impl ComparisonView {
             }
         }
         let all: Vec<Paired> = found.iter().map(|found| found.4.clone()).collect();
-        let words = words(&all, MARGIN, CONFIDENCE);
+        let primary: Vec<usize> = (0..found.len())
+            .filter(|place| self.primary.iter().any(|name| name == found[*place].0))
+            .collect();
+        let words = words_with_primary(&all, &primary, MARGIN, CONFIDENCE);
         let median = |values: &[f64]| Summary::of(values).map_or(f64::NAN, |s| s.median);
         let view = |((name, unit, before, after, paired), word): (_, Word)| {
             let (before, after): (Vec<f64>, Vec<f64>) = (before, after);
@@ -122,7 +127,8 @@ impl ComparisonView {
 impl RunView {
     /// The claims that hold nodes to what they may use and grow by.
     pub fn limits(&self) -> impl Iterator<Item = &ClaimView> {
-        self.claims.values().filter(|claim| matches!(claim.call.as_str(), "ceilings" | "trends"))
+        let calls = ["ceilings", "floors", "trends"];
+        self.claims.values().filter(move |claim| calls.contains(&claim.call.as_str()))
     }
 
     pub(super) fn apply_comparison(&mut self, event: &RunEvent) {
@@ -136,8 +142,16 @@ impl RunView {
                     after: after.clone(),
                     rounds: Vec::new(),
                     finished: false,
+                    primary: Vec::new(),
                 };
                 self.comparisons.insert(*comparison, view);
+            }
+            K::ClaimStarted { test, call, text, .. } if is_gain(call) => {
+                // The measure stands first in what must hold, in backticks.
+                let Some(name) = text.split('`').nth(1) else { return };
+                for view in self.comparisons.values_mut().filter(|view| view.test == *test) {
+                    view.primary.push(name.to_owned());
+                }
             }
             K::RoundStarted { comparison, round } => match self.comparisons.get_mut(comparison) {
                 Some(view) => view.rounds.push(RoundView {
@@ -168,4 +182,9 @@ impl RunView {
             _ => {}
         }
     }
+}
+
+/// Whether a claim is about a measure of a comparison.
+fn is_gain(call: &str) -> bool {
+    call.ends_with(".improved") || call.ends_with(".not_worse")
 }

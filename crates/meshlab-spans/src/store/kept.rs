@@ -152,6 +152,7 @@ impl Pairs {
         pair.0.hash(&mut hasher);
         match &pair.1 {
             Value::String(text) => text.hash(&mut hasher),
+            Value::Number(number) => number.hash(&mut hasher),
             other => other.to_string().hash(&mut hasher),
         }
         let hash = hasher.finish();
