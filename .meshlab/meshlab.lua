@@ -342,6 +342,35 @@ function Node:view() end
 ---@return table<string, integer> counters
 function Node:counters() end
 
+---Samples where the node's CPU time goes, for a while, and draws a flamegraph.
+---
+---By `perf`, or by the node itself where `perf` is not allowed. What waits is not seen: a node
+---that is idle has few samples, and none is no error. For a phase, `spawn` it beside what goes on.
+---
+---```lua
+---local taken = swarm:node(1):profile { cpu = "2s" }
+---print(taken.samples, taken.sampler, taken.file)
+---```
+---@param options meshlab.ProfileOptions
+---@return meshlab.CpuProfile profile
+function Node:profile(options) end
+
+---Asks the node what its heap holds now, by subsystem and by allocation site.
+---
+---It needs a program that keeps book of its heap: `meshlab run --profile heap` takes one. Each
+---look is compared with the first one at the same process.
+---
+---```lua
+---local node = swarm:node(1)
+---local before = node:heap()
+---sleep "5s"
+---local after = node:heap()
+---print(before.bytes, after.bytes)
+---for _, site in ipairs(after.grown) do print(site.bytes, site.bucket, site.site) end
+---```
+---@return meshlab.Heap heap
+function Node:heap() end
+
 ---What the node uses, averaged over a stretch of time.
 ---
 ---```lua
@@ -405,6 +434,39 @@ function Node:usage(options) end
 ---@field files integer  files that arrived, if it did
 ---@field bytes meshlab.SizeValue  bytes that arrived, if it did
 ---@field took meshlab.DurationValue  how long it took, if it did
+
+---What of a node is looked at.
+---@class (exact) meshlab.ProfileOptions
+---@field cpu meshlab.Duration  how long its CPU time is sampled, 10 minutes at most
+
+---Where CPU time went for a while.
+---@class (exact) meshlab.CpuProfile
+---@field samples integer  samples that it rests on
+---@field sampler string  what took them: `perf`, or `the node itself`
+---@field file? string  the flamegraph; nil where there is no sample
+---@field hottest meshlab.HotFunction[]  the functions that ran most, the first first
+
+---A function and its share of the samples.
+---@class (exact) meshlab.HotFunction
+---@field name string  its name
+---@field share number  of all samples, 0 to 1, in which it ran itself
+
+---What a heap holds: what was allocated and not freed.
+---@class (exact) meshlab.Heap
+---@field bytes meshlab.SizeValue  all of it
+---@field blocks integer  allocations that it is in
+---@field attributed number  share whose subsystem is known, 0 to 1
+---@field buckets table<string, meshlab.SizeValue>  by subsystem: quic, iroh, gossip, otel/tracing, sysinfo, app, other
+---@field sites meshlab.HeapSite[]  where most was allocated, the largest first
+---@field grown meshlab.HeapSite[]  what sites gained since the first look at this process, the most first
+---@field churn integer  processes of nodes that ended since that look
+---@field file string  the dump, which DHAT's viewer opens
+
+---An allocation site.
+---@class (exact) meshlab.HeapSite
+---@field site string  the function and its line
+---@field bucket string  the subsystem
+---@field bytes meshlab.SizeValue  what it holds, or gained
 
 ---Starts real node processes and waits until every endpoint is bound.
 ---

@@ -30,6 +30,8 @@ pub mod frame;
 mod identity;
 mod incarnation;
 pub mod index;
+#[cfg(feature = "defects")]
+mod leak;
 mod lifecycle;
 mod load;
 mod membership;
@@ -124,6 +126,7 @@ pub(crate) fn agent_config(
             node_id: std::env::var(env::NODE_ID).ok(),
             log_filter: std::env::var("RUST_LOG").ok(),
             metrics_every: metrics_every(),
+            span_flame: std::env::var_os(env::SPAN_FLAME).map(Into::into),
         },
         control,
     }

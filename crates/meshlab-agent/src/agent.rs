@@ -76,6 +76,7 @@ impl Agent {
     /// connections and removes the socket.
     pub async fn finish(self, deadline: Duration) -> Counts {
         self.telemetry.flush_all(deadline).await;
+        self.telemetry.save_flame();
         let counts = self.telemetry.counts();
         self.control.finish(counts, LAST_WORDS).await;
         counts

@@ -3,7 +3,9 @@
 //!
 //! Open `agent.rs` first: [`Agent`] ties the parts together. `telemetry.rs` installs the tracing
 //! subscriber, `processor.rs` queues and exports spans, `metrics.rs` exports numbers, `control/`
-//! speaks the wire protocol, `stop.rs` waits for a reason to stop, `clock.rs` tells the time.
+//! speaks the wire protocol, `heap/` says what memory is held by whom, `cpu.rs` where CPU time
+//! goes, `span_flame.rs` how long spans are entered, `stop.rs` waits for a reason to stop,
+//! `clock.rs` tells the time.
 //!
 //! It does not decide when a node is ready, what a node sees, or how it shuts down: the program
 //! says so through [`Agent::ready`], [`ViewSource`] and [`Agent::finish`].
@@ -11,9 +13,12 @@
 mod agent;
 mod clock;
 mod control;
+mod cpu;
 mod error;
+mod heap;
 mod metrics;
 mod processor;
+mod span_flame;
 mod stop;
 mod telemetry;
 mod trace;
@@ -22,6 +27,7 @@ pub use agent::{Agent, AgentConfig};
 pub use clock::wall_clock;
 pub use control::{Commands, Performing, View, ViewSource};
 pub use error::AgentError;
+pub use heap::HeapRecorder;
 pub use metrics::{CounterSource, DEFAULT_METRICS_EVERY, MetricCounts};
 pub use stop::StopReason;
 pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};

@@ -1,6 +1,7 @@
 //! The tracing subscriber of a node: log lines to stderr, spans and metrics to a collector.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,12 +11,14 @@ use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider, trace::SpanExporter as _};
 use tracing::level_filters::LevelFilter;
+use tracing_flame::FlushGuard;
 use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt};
 
 use crate::{
     AgentError, CounterSource, DEFAULT_METRICS_EVERY, MetricCounts,
     metrics::{HttpSink, Meter},
     processor::{Limits, Processor},
+    span_flame::{self, Folding},
 };
 
 /// Where an OTLP/HTTP receiver usually listens.
@@ -43,12 +46,21 @@ pub struct TelemetryConfig {
     pub log_filter: Option<String>,
     /// Shortest time between two exports of metrics. `None` is [`DEFAULT_METRICS_EVERY`].
     pub metrics_every: Option<Duration>,
+    /// File for the time between enter and exit of spans, as folded stacks. `None` for none.
+    pub span_flame: Option<PathBuf>,
 }
 
 /// The installed telemetry. Clones share the queue and the counts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Telemetry {
     export: Option<Export>,
+    flame: Option<Arc<FlushGuard<Folding>>>,
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry").field("export", &self.export).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -91,16 +103,19 @@ impl Telemetry {
             .with_writer(std::io::stderr)
             .with_ansi(false)
             .with_filter(filter);
-        let subscriber = tracing_subscriber::registry().with(spans).with(lines);
+        let flame = config.span_flame.clone().map(span_flame::layer);
+        let flush = flame.as_ref().map(|layer| Arc::new(layer.flush_on_drop()));
+        let flame = flame.map(|layer| layer.with_filter(export_floor()));
+        let subscriber = tracing_subscriber::registry().with(spans).with(flame).with(lines);
         tracing::subscriber::set_global_default(subscriber)
             .map_err(|_| AgentError::SubscriberInstalled)?;
-        Ok(Self { export })
+        Ok(Self { export, flame: flush })
     }
 
     /// Telemetry that exports nothing and installs nothing, for tests.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self { export: None }
+        Self { export: None, flame: None }
     }
 
     /// Spans ended, exported and dropped so far; all zero when nothing is exported.
@@ -117,6 +132,15 @@ impl Telemetry {
     pub fn count(&self, source: Arc<dyn CounterSource>) {
         if let Some(export) = &self.export {
             export.processor.count(source);
+        }
+    }
+
+    /// Writes down how long spans were entered so far, where that was asked for.
+    pub(crate) fn save_flame(&self) {
+        if let Some(flame) = &self.flame
+            && let Err(error) = flame.flush()
+        {
+            tracing::warn!(%error, "the time of spans cannot be written");
         }
     }
 

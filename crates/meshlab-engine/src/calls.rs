@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunEventKind,
-    RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ChaosTally, ClaimEvidence, ClaimId, ComparisonId, FaultId, HeapSnapshot, MeshId, NodeId, Round,
+    RunEventKind, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
 };
 
 use tokio::sync::watch;
 
 use crate::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, Engine, FaultCall,
-    FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo,
-    NodeOptions, NodeView, Since, SpanQuery, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, CpuProfile, Draw, Engine,
+    FaultCall, FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct,
+    NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
     cancel::describe,
     claims,
     state::{Mesh, choose},
@@ -31,10 +31,15 @@ impl Host for Engine {
     }
 
     async fn end_test(&self, test: TestId, outcome: TestOutcome) -> Result<(), HostError> {
+        self.explain_limits().await;
         let faults = self.close_faults().await;
         let keeps = self.keeps(test, faults.is_err() || outcome != TestOutcome::Completed);
         // While the nodes still run: what could not be sampled is missing, not over.
-        self.close_limits();
+        for (claim, node) in self.close_limits() {
+            self.explain(claim, &node).await;
+        }
+        let nodes: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
+        self.take_heaps(&nodes).await;
         if !keeps {
             self.end_all_nodes().await;
             self.shared.state().test = None;
@@ -104,7 +109,9 @@ impl Host for Engine {
         );
         self.open_limits(&name, &at)?;
         self.start_all(options).await?;
-        self.shared.event(RunEventKind::MeshReady { mesh: name });
+        self.shared.event(RunEventKind::MeshReady { mesh: name.clone() });
+        let nodes = self.shared.state().mesh(&name)?.nodes.clone();
+        self.take_heaps(&nodes).await;
         Ok(())
     }
 
@@ -205,6 +212,14 @@ impl Host for Engine {
 
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError> {
         self.average_usage(nodes, since)
+    }
+
+    async fn cpu_profile(&self, node: &NodeId, length: Duration) -> Result<CpuProfile, HostError> {
+        self.cpu_of(node, length, None).await
+    }
+
+    async fn heap(&self, node: &NodeId) -> Result<HeapSnapshot, HostError> {
+        self.heap_of(node, None).await
     }
 
     fn list_spans(&self, query: &SpanQuery, limit: usize) -> Result<Vec<SpanRecord>, HostError> {

@@ -67,12 +67,26 @@ pub struct RunConfig {
     pub resume: Option<Resume>,
     /// What of the host is too noisy for a verdict on CPU or time.
     pub noise: NoiseLimits,
-    /// Samples in a second of CPU time, if the CPU time of every node is to be profiled.
-    pub profile_hz: Option<u32>,
+    /// What is profiled of every node.
+    pub profile: Profiling,
     /// Commit of the working tree.
     pub commit: Option<String>,
     /// Who wants to hear of events as they happen.
     pub listener: Option<SyncSender<Arc<RunEvent>>>,
+}
+
+/// What is profiled of every node, from its start to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Profiling {
+    /// Where CPU time goes: samples in a second of it.
+    pub cpu_hz: Option<u32>,
+    /// What the heap holds: when a mesh is ready and when its test ends. The program records each
+    /// allocation, which takes CPU time and memory that is not its own.
+    pub heap: bool,
+    /// Mean bytes between two allocations that the program records; each one if absent.
+    pub heap_sample: Option<u64>,
+    /// How long spans are entered.
+    pub spans: bool,
 }
 
 /// Limits that the scenario declares for all nodes, and where.

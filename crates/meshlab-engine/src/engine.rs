@@ -232,6 +232,7 @@ impl Engine {
             tick.abort();
         }
         noise::finish(&self.shared);
+        self.read_heaps().await;
         // What nodes sent as they ended.
         crate::counters::record(&self.shared, self.shared.clock.now());
         crate::counters::tell_refused(&self.shared);

@@ -131,7 +131,7 @@ impl Bench {
             resume: None,
             // What a test of the engine says does not depend on who else uses this host.
             noise: NoiseLimits::NONE,
-            profile_hz: None,
+            profile: crate::Profiling::default(),
             commit: None,
             listener: Some(listener),
         };

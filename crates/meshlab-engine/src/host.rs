@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use meshlab_faults::Settings as FaultSettings;
 use meshlab_model::{
-    ByteSize, Ceilings, ChaosPlace, ChaosTally, ClaimId, ComparisonId, FaultId, Measure, MeshId,
-    NodeId, Percent, Round, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome,
-    Verdict,
+    ByteSize, Ceilings, ChaosPlace, ChaosTally, ClaimId, ComparisonId, FaultId, HeapSnapshot,
+    Measure, MeshId, NodeId, Percent, Round, RunTime, Severity, SourceLine, SpanRecord, StepId,
+    TestId, TestOutcome, Verdict,
 };
 use meshlab_spans::Condition;
 use meshlab_wire::{Order, Outcome, State, TrafficKind};
@@ -341,6 +341,19 @@ pub struct Usage {
     pub threads: f64,
 }
 
+/// Where a node's CPU time went for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CpuProfile {
+    /// Samples that it rests on.
+    pub samples: u64,
+    /// What took them: `perf`, or `the node itself`.
+    pub sampler: &'static str,
+    /// The flamegraph, from the run's folder; absent where there is no sample.
+    pub file: Option<String>,
+    /// The functions that ran most, each with its share of the samples, 0 to 1.
+    pub hottest: Vec<(String, f64)>,
+}
+
 /// Something that a node can be asked to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeAct {
@@ -640,6 +653,10 @@ pub trait Host: Send + Sync {
     fn withdraw_claim(&self, claim: ClaimId);
     /// Resource use of each node by itself, averaged from `since` on, in the order given.
     fn usage(&self, nodes: &[NodeId], since: Since) -> Result<Vec<Usage>, HostError>;
+    /// Watches for `length` where the node's CPU time goes.
+    async fn cpu_profile(&self, node: &NodeId, length: Duration) -> Result<CpuProfile, HostError>;
+    /// What the node's heap holds now. Its program has to keep book of it.
+    async fn heap(&self, node: &NodeId) -> Result<HeapSnapshot, HostError>;
     /// Spans that have arrived. Does not wait.
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError>;
     /// The newest of them, at most `limit`, the newest last.

@@ -52,15 +52,15 @@ mod views;
 pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use claims::Temporal;
 pub use clean::{Leftover, leftovers, unfinished_runs};
-pub use config::{EngineError, Limits, NODE_BINARY, RELAY_BINARY, RunConfig};
+pub use config::{EngineError, Limits, NODE_BINARY, Profiling, RELAY_BINARY, RunConfig};
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use forward::forward_record;
 pub use host::{
     Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions,
-    Conserved, Counted, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host, HostError, InView,
-    Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions, NodeView, Since, SpanQuery,
-    TrafficCall, Usage, Via,
+    Conserved, Counted, CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host,
+    HostError, InView, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
+    NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,

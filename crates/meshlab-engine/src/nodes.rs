@@ -110,10 +110,13 @@ impl Engine {
         };
         given.extend(node.environment.clone());
         given.extend(self.shared.config.node_env.get(id.as_str()).cloned().unwrap_or_default());
-        let environment = match node.kind {
+        let mut environment = match node.kind {
             Kind::Node => subject::node_environment(&state, id, &given)?,
             Kind::Relay => subject::relay_environment(node, &given),
         };
+        if node.kind == Kind::Node {
+            crate::profiles::prepare(&self.shared, id, &mut environment);
+        }
         let name = node.binary.as_str();
         let binary = self.shared.config.binaries.get(name).ok_or_else(|| {
             HostError::Harness(format!(
@@ -332,6 +335,7 @@ async fn spawn(fleet: &Fleet, spec: SpawnSpec) -> Result<Process, HostError> {
 
 async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let exit = life.process.exited().await;
+    lock(&shared.profiles).one_ended();
     let asked_for = life.end_asked_for.load(Ordering::SeqCst);
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });

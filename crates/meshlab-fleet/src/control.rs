@@ -126,6 +126,8 @@ fn name_of(request: &Request) -> &'static str {
         Request::View => "its view",
         Request::Clock { shift: None } => "the time",
         Request::Clock { shift: Some(_) } => "another time",
+        Request::Heap { .. } => "its heap",
+        Request::Cpu { .. } => "a CPU profile",
         Request::Command(_) => "a command",
         Request::Stop => "an orderly stop",
     }

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChaosId, ClaimId, ComparisonId, FaultId, HostSample, Measure, MeshId, NodeId, Round, RunTime,
-    StepId, TelemetryCount, TestId, Verdict,
+    ChaosId, ClaimId, ComparisonId, FaultId, HeapSnapshot, HostSample, Measure, MeshId, NodeId,
+    Round, RunTime, StepId, TelemetryCount, TestId, Verdict,
 };
 
 /// One line of `events.jsonl`.
@@ -263,15 +263,23 @@ pub enum RunEventKind {
         /// Whose; absent for that of all nodes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         node: Option<NodeId>,
-        /// What was counted: `cpu`.
+        /// What was counted: `cpu`, `heap`, `spans`.
         kind: String,
         /// The flamegraph, from the run's folder: SVG.
         file: String,
-        /// Samples that it rests on.
+        /// Samples that it rests on; bytes of a heap, microseconds of spans.
         samples: u64,
-        /// Samples in a second of CPU time.
+        /// Samples in a second of CPU time; 0 for what is not sampled.
         hz: u32,
+        /// What took the samples: `perf`, or `the node itself`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sampler: Option<String>,
+        /// The claim that failed and that it was taken for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claim: Option<ClaimId>,
     },
+    /// A node wrote down what its heap holds.
+    HeapTaken(HeapSnapshot),
     /// A fault was judged.
     FaultFinished {
         /// Which.

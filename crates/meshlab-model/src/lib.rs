@@ -13,6 +13,7 @@ mod host;
 mod ids;
 mod limits;
 mod manifest;
+mod profile;
 mod quantity;
 mod record;
 mod verdict;
@@ -30,6 +31,7 @@ pub use limits::{Bound, Ceilings, Phase, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };
+pub use profile::{HeapAmount, HeapGain, HeapGrowth, HeapSnapshot};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};
 pub use record::{
     CounterMinute, CounterSample, Sample, SampleMinute, SampleSource, SpanRecord, Spread,

@@ -1,11 +1,11 @@
-//! The files of a profile: `<name>.folded`, `.svg`, `.speedscope.json`, side by side.
+//! The files of a profile: `<name>.folded`, `.svg`, `.speedscope.json`, `.pb.gz`, side by side.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::{FlameError, Folded, FoldedError, Title, flamegraph, speedscope};
+use crate::{FlameError, Folded, FoldedError, Title, flamegraph, pprof, speedscope};
 
 /// Ending of the file that the others are drawn from.
 pub const FOLDED: &str = "folded";
@@ -51,6 +51,9 @@ pub fn write(
     make(folder)?;
     put(&folder.join(format!("{name}.{FOLDED}")), &folded.to_string())?;
     put(&folder.join(format!("{name}.speedscope.json")), &scope)?;
+    let packed = folder.join(format!("{name}.pb.gz"));
+    let pprof = pprof(&title.unit, folded).and_then(|bytes| fs::write(&packed, bytes));
+    pprof.map_err(|error| io_error(&packed, error))?;
     let path = folder.join(format!("{name}.{SVG}"));
     put(&path, &svg)?;
     Ok(path)
@@ -61,8 +64,10 @@ pub fn write(
 /// # Errors
 /// It cannot be read, or holds something else.
 pub fn read(path: &Path) -> Result<Folded, FilesError> {
-    let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
-    Folded::parse(&text).map_err(|error| FilesError::Folded { path: path.to_owned(), error })
+    let file = fs::File::open(path).map_err(|error| io_error(path, error))?;
+    Folded::read(io::BufReader::new(file))
+        .map_err(|error| io_error(path, error))?
+        .map_err(|error| FilesError::Folded { path: path.to_owned(), error })
 }
 
 fn io_error(path: &Path, error: io::Error) -> FilesError {
@@ -82,6 +87,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_is_read_line_by_line_and_a_line_has_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.folded");
+        // A gigabyte would be the same: only the distinct stacks stay in memory.
+        fs::write(&path, "main;f;g 1\n".repeat(100_000)).unwrap();
+        let folded = read(&path).unwrap();
+        assert_eq!((folded.samples(), folded.stacks().count()), (100_000, 1));
+        fs::write(&path, "x".repeat(3 << 20)).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 1 is no folded stack"), "{error}");
+        assert!(error.len() < 400, "what was read is not told whole");
+        fs::write(&path, b"main 1\nm\xff 2\n").unwrap();
+        assert_eq!(read(&path).unwrap().samples(), 3, "a name that is no UTF-8 is still a name");
+    }
+
+    #[test]
     fn a_profile_is_written_in_all_forms_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("a/b");
@@ -95,6 +116,7 @@ mod tests {
         assert_eq!(svg, folder.join("node-1.svg"));
         assert_eq!(read(&folder.join("node-1.folded")).unwrap(), folded);
         assert!(folder.join("node-1.speedscope.json").exists());
+        assert!(folder.join("node-1.pb.gz").exists());
         assert!(write(&folder, "x", &Folded::default(), &title).is_err());
         let error = read(&svg).unwrap_err().to_string();
         assert!(error.contains("node-1.svg: line 1 is no folded stack"), "{error}");

@@ -1,7 +1,14 @@
 //! Folded stacks: a line for each distinct stack, frames from the root joined by `;`, and how often
 //! it was seen. The format of Brendan Gregg's FlameGraph tools, which everything reads.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, BufRead, Read},
+};
+
+/// Longest line that is read: hundreds of frames with the longest of names.
+const LINE_MAX: u64 = 1 << 20;
 
 /// Stacks and how often each was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,21 +45,47 @@ impl Folded {
     pub fn parse(text: &str) -> Result<Self, FoldedError> {
         let mut folded = Self::default();
         for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim_end();
-            if line.is_empty() {
-                continue;
-            }
-            // Names hold blanks; the count is behind the last one.
-            let parsed = line.rsplit_once(' ').and_then(|(stack, count)| {
-                (!stack.trim().is_empty()).then_some((stack, count.parse().ok()?))
-            });
-            let Some((stack, count)) = parsed else {
-                let text = line.chars().take(100).collect();
-                return Err(FoldedError { line: number, text });
-            };
-            folded.add(stack, count);
+            folded.line(number, line)?;
         }
         Ok(folded)
+    }
+
+    /// Reads folded stacks as they come, a line at a time: a file may be larger than memory, only
+    /// its distinct stacks have to fit. Bytes that are no UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// The outer one is that of reading, the inner one as of [`Folded::parse`]; a line has at most
+    /// 1 MiB.
+    pub fn read(mut from: impl BufRead) -> io::Result<Result<Self, FoldedError>> {
+        let mut folded = Self::default();
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            if from.by_ref().take(LINE_MAX).read_until(b'\n', &mut bytes)? == 0 {
+                break;
+            }
+            if let Err(error) = folded.line(number, &String::from_utf8_lossy(&bytes)) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(folded))
+    }
+
+    fn line(&mut self, number: usize, line: &str) -> Result<(), FoldedError> {
+        let line = line.trim_end();
+        if line.is_empty() {
+            return Ok(());
+        }
+        // Names hold blanks; the count is behind the last one.
+        let parsed = line.rsplit_once(' ').and_then(|(stack, count)| {
+            (!stack.trim().is_empty()).then_some((stack, count.parse().ok()?))
+        });
+        let Some((stack, count)) = parsed else {
+            let text = line.chars().take(100).collect();
+            return Err(FoldedError { line: number, text });
+        };
+        self.add(stack, count);
+        Ok(())
     }
 
     /// Adds samples of a stack.

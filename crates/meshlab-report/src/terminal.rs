@@ -113,9 +113,10 @@ impl<W: Write> Terminal<W> {
             K::FaultReached { .. } | K::FaultCaptured { .. } | K::FaultFinished { .. } => {
                 self.fault(event)?;
             }
-            K::ProfileTaken { node: None, file, samples, hz, .. } => {
-                let file = clean(file.trim_start_matches("../"));
-                writeln!(self.out, "{at}  profiled {samples} samples at {hz} Hz in {file}")?;
+            K::ProfileTaken { .. } | K::HeapTaken(_) => {
+                if let Some(text) = crate::text::profile(&event.kind) {
+                    writeln!(self.out, "{at}  profiled {text}")?;
+                }
             }
             K::NodeExited { node, exit, asked_for: false, .. } => {
                 let node = clean(node.as_str());

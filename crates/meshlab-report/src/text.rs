@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ExitCode, Measure, NodeId, Round, SourceLine, TrafficMeasure,
-    format_duration,
+    ByteSize, ChaosTally, ClaimEvidence, ExitCode, HeapGrowth, Measure, NodeId, Round,
+    RunEventKind, SourceLine, TrafficMeasure, format_duration,
 };
 use meshlab_stats::Latency;
 
@@ -24,6 +24,61 @@ pub(crate) fn clean(text: &str) -> String {
         c => c,
     };
     text.chars().map(safe).collect()
+}
+
+/// What a profile is, in a line; `None` for one of many that are told together.
+pub(crate) fn profile(kind: &RunEventKind) -> Option<String> {
+    match kind {
+        RunEventKind::ProfileTaken { node: None, kind, file, samples, hz, .. } => {
+            let (rests_on, file) = (rests_on(*samples, *hz), file.trim_start_matches("../"));
+            Some(format!("{kind}: {rests_on} in {}", clean(file)))
+        }
+        RunEventKind::ProfileTaken { node: Some(node), kind, file, samples, claim, hz, .. }
+            if claim.is_some() =>
+        {
+            let (rests_on, file) = (rests_on(*samples, *hz), file.trim_start_matches("../"));
+            let node = clean(node.as_str());
+            Some(format!("{kind} of {node}, which broke a limit: {rests_on} in {}", clean(file)))
+        }
+        RunEventKind::HeapTaken(heap) => {
+            let grown = heap.since.as_ref().map(|since| {
+                let pace = pace(since);
+                format!(", {} since its first look ({pace})", signed_bytes(since.bytes()))
+            });
+            Some(format!(
+                "the heap of {}: {} in {} blocks, {:.1} % attributed{}",
+                clean(heap.node.as_str()),
+                ByteSize(heap.bytes),
+                heap.blocks,
+                heap.attributed() * 100.0,
+                grown.unwrap_or_default()
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// What a profile rests on: samples, or the time of spans.
+pub(crate) fn rests_on(samples: u64, hz: u32) -> String {
+    match hz {
+        0 => format!("{} between enter and exit", took(samples)),
+        hz => format!("{samples} samples at {hz} Hz"),
+    }
+}
+
+/// How fast a heap grows: by the hour, and by the process that ended.
+pub(crate) fn pace(since: &HeapGrowth) -> String {
+    let whole = |bytes: f64| signed_bytes(bytes.round() as i64);
+    let hour = since.per_hour(since.bytes()).map(|bytes| format!("{} an hour", whole(bytes)));
+    let churn = since.per_churn(since.bytes());
+    let churn = churn.map(|bytes| format!("{} for each of {} ends", whole(bytes), since.churn));
+    hour.into_iter().chain(churn).collect::<Vec<String>>().join(", ")
+}
+
+/// Bytes that were gained or lost.
+pub(crate) fn signed_bytes(bytes: i64) -> String {
+    let sign = if bytes < 0 { "-" } else { "+" };
+    format!("{sign}{}", ByteSize(bytes.unsigned_abs()))
 }
 
 /// A length of time, for people, to the millisecond or, below one, to the microsecond.

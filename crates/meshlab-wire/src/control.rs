@@ -33,6 +33,21 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shift: Option<ClockShift>,
     },
+    /// Write what the heap holds now, by allocation site, to a file: JSON as DHAT's viewer reads
+    /// it, with addresses in the place of names.
+    Heap {
+        /// The file; it is there whole or not at all.
+        path: String,
+    },
+    /// Sample the stacks of what runs, and write them to a file: folded, with addresses.
+    Cpu {
+        /// The file; it is there whole or not at all.
+        path: String,
+        /// How long, in milliseconds.
+        for_ms: u64,
+        /// Samples in a second of CPU time.
+        hz: u32,
+    },
     /// Do something.
     Command(Command),
     /// Leave: announce it, flush, close the endpoint and exit with code 0.
@@ -118,6 +133,18 @@ pub enum Reply {
     Clock {
         /// What the program's wall clock shows, in microseconds since 1970.
         unix_micros: i64,
+    },
+    /// To [`Request::Heap`].
+    Heap {
+        /// Bytes that are allocated and not freed.
+        bytes: u64,
+        /// Blocks that they are in.
+        blocks: u64,
+    },
+    /// To [`Request::Cpu`].
+    Cpu {
+        /// Stacks that were seen.
+        samples: u64,
     },
     /// To [`Request::Command`]: what came of it. A command that failed is refused.
     Outcome(Outcome),

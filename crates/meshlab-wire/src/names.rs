@@ -154,6 +154,11 @@ pub mod env {
     pub const NODE_ID: &str = "MESHLAB_NODE_ID";
     /// The harness that started it, and which of its fleets: for finding what it left behind.
     pub const HARNESS: &str = "MESHLAB_HARNESS";
+    /// Mean number of bytes between two allocations that a heap recording keeps: 1, the default,
+    /// keeps each of them. Read by programs that record their heap only.
+    pub const HEAP_SAMPLE: &str = "MESHLAB_HEAP_SAMPLE";
+    /// File for the time between enter and exit of spans, as folded stacks; absent for none.
+    pub const SPAN_FLAME: &str = "MESHLAB_SPAN_FLAME";
     /// Where spans go: the base address of an OTLP/HTTP receiver.
     pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 }

@@ -137,9 +137,15 @@ pub(crate) struct RunArguments {
     /// Judge CPU and time also on a host that is noisy; else what is measured there stays undecided
     #[arg(long)]
     pub(crate) ignore_noise: bool,
-    /// Take a profile of every node from its start to its end; `cpu` needs `perf`
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub(crate) profile: Option<ProfileKind>,
+    /// Profile every node, several with a comma: `cpu` (needs `perf`), `heap` (builds a node that
+    /// records its allocations), `spans` (time between enter and exit)
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) profile: Vec<ProfileKind>,
+    /// With `--profile heap`: record one allocation in so many bytes, at random, in the place of
+    /// each; for long soaks, 524288 costs next to nothing
+    #[arg(long, value_name = "BYTES", requires = "profile",
+        value_parser = clap::value_parser!(u64).range(1..=1_073_741_824))]
+    pub(crate) heap_sample: Option<u64>,
     /// Samples in a second of CPU time
     #[arg(long, value_name = "HZ", default_value_t = 99, requires = "profile",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -171,7 +177,8 @@ impl RunArguments {
             flaky_below: 0.01,
             flaky_above: 0.05,
             ignore_noise: false,
-            profile: None,
+            profile: Vec::new(),
+            heap_sample: None,
             profile_hz: 99,
             watch: WatchArguments::default(),
             output,
@@ -357,9 +364,18 @@ pub(crate) struct LogsArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct ProfileArguments {
     #[command(subcommand)]
-    pub(crate) what: Profiled,
+    pub(crate) what: Option<Profiled>,
+    /// A run whose profiles are drawn again from what they left; or a heap profile (.dhat.json),
+    /// to be told by subsystem and site
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -388,10 +404,10 @@ pub(crate) struct AttachArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArguments {
-    /// Folded stacks, such as profiles/<run>/fleet.folded
+    /// Folded stacks, such as profiles/<run>/fleet.folded, or a heap profile (.dhat.json)
     #[arg(value_name = "BEFORE")]
     pub(crate) before: PathBuf,
-    /// Folded stacks to compare with them
+    /// Of the same kind, to compare with it
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
     /// The SVG that is written
@@ -403,6 +419,10 @@ pub(crate) struct DiffArguments {
 pub(crate) enum ProfileKind {
     /// Where CPU time goes: a flamegraph for each node and one for all
     Cpu,
+    /// What the heap of each node holds, by subsystem and site, at the start and the end of a test
+    Heap,
+    /// How long spans are entered, which is not CPU time: a flamegraph as for `cpu`
+    Spans,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,13 +1,16 @@
 //! The programs of a run: which were given, which are built, and what is wrong with the list.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use meshlab_engine::{NODE_BINARY, RELAY_BINARY, build, inspect};
-use meshlab_model::BinaryRecord;
+use meshlab_model::{BinaryRecord, format_duration};
 use meshlab_script::{Program, nearest};
 
 use crate::repository;
+
+/// The node with a book of its heap: another program, so that the usual one has nothing of it.
+const HEAP_BINARY: &str = "mesh-node-heap";
 
 /// Digits of a SHA-256 that tell builds apart for a person.
 const VERSION_DIGITS: usize = 12;
@@ -40,10 +43,12 @@ pub(crate) fn wrong(declared: &[String], given: &[(String, String)]) -> Option<S
 }
 
 /// Takes the programs that were given, and builds what is needed beside them; either way makes sure
-/// that each is fresh. `node` says whether a mesh takes the usual program.
+/// that each is fresh. `node` says whether a mesh takes the usual program, `heap` whether that one
+/// records its heap.
 pub(crate) fn take(
     given: &[(String, String)],
     node: bool,
+    heap: bool,
 ) -> Result<BTreeMap<String, BinaryRecord>> {
     let mut binaries = BTreeMap::new();
     for (name, path) in given {
@@ -57,7 +62,13 @@ pub(crate) fn take(
             continue;
         }
         let root = repository::root()?;
-        let path = build(&root, name, !cfg!(debug_assertions)).context("failed to build")?;
+        let bin = if heap && name == NODE_BINARY { HEAP_BINARY } else { name };
+        let began = Instant::now();
+        let path = build(&root, bin, !cfg!(debug_assertions)).context("failed to build")?;
+        if bin == HEAP_BINARY {
+            let took = format_duration(began.elapsed());
+            println!("built {HEAP_BINARY}, which records its heap, in {took}");
+        }
         let record = inspect(&path, true).context("failed to take the program just built")?;
         binaries.insert(name.to_owned(), record);
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{Engine, Replay, Resume, RunConfig, results::RunFolder};
+use meshlab_engine::{Engine, Profiling, Replay, Resume, RunConfig, results::RunFolder};
 use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     attach, check,
-    cli::{Network, RunArguments},
+    cli::{Network, ProfileKind, RunArguments},
     programs, repeat, repository, resume, signals, watch,
 };
 
@@ -152,7 +152,8 @@ pub(crate) fn execute(
              `--network host` runs on loopback, without network faults"
         );
     }
-    if arguments.profile.is_some() {
+    let heap = arguments.profile.contains(&ProfileKind::Heap);
+    if arguments.profile.contains(&ProfileKind::Cpu) {
         meshlab_profile::is_available().context("this host cannot take CPU profiles")?;
     }
     let Settled { binaries, replay, resume } = settled;
@@ -165,7 +166,7 @@ pub(crate) fn execute(
             }
             // What a rehearsal could not go through may need it.
             let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            programs::take(&arguments.binary, node)?
+            programs::take(&arguments.binary, node, heap)?
         }
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
@@ -369,7 +370,12 @@ fn config(
             true => NoiseLimits::NONE,
             false => NoiseLimits::USUAL,
         },
-        profile_hz: arguments.profile.map(|_| arguments.profile_hz),
+        profile: Profiling {
+            cpu_hz: arguments.profile.contains(&ProfileKind::Cpu).then_some(arguments.profile_hz),
+            heap: arguments.profile.contains(&ProfileKind::Heap),
+            heap_sample: arguments.heap_sample,
+            spans: arguments.profile.contains(&ProfileKind::Spans),
+        },
         commit: repository::commit(),
         listener: Some(listener),
     })

@@ -66,6 +66,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tracing-opentelemetry", &["meshlab-agent"]),
     ("tonic", &["meshlab-spans"]),
     ("inferno", &["meshlab-profile"]),
+    ("addr2line", &["meshlab-profile"]),
+    ("tracing-flame", &["meshlab-agent"]),
     ("clap", &["meshlab", "mesh-node"]),
     ("rustyline", &["meshlab"]),
     ("plotters", &["meshlab-report"]),

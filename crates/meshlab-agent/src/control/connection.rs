@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,7 +22,7 @@ use super::{
     lines::{Line, Lines},
     once_known,
 };
-use crate::clock::CLOCK;
+use crate::{clock::CLOCK, cpu, heap};
 
 /// Longest wait for the other side to read a line.
 const WRITE_DEADLINE: Duration = Duration::from_secs(2);
@@ -34,6 +35,9 @@ const MAX_STOPS: usize = 16;
 
 /// Commands that one connection may have going on.
 const MAX_COMMANDS: usize = 64;
+
+/// Longest CPU profile of one request.
+const PROFILE_MAX: Duration = Duration::from_secs(600);
 
 /// Request number in the refusal of a line that has none.
 const NO_ID: u64 = 0;
@@ -128,6 +132,21 @@ impl Connection {
                 Ok(unix_micros) => self.reply(id, Reply::Clock { unix_micros }).await,
                 Err(why) => self.refuse(id, why).await,
             },
+            Request::Heap { path } => {
+                self.measure(id, move || {
+                    let held = heap::dump(Path::new(&path))?;
+                    Ok(Reply::Heap { bytes: held.bytes, blocks: held.blocks })
+                });
+                Ok(())
+            }
+            Request::Cpu { path, for_ms, hz } => {
+                let length = Duration::from_millis(for_ms).min(PROFILE_MAX);
+                self.measure(id, move || {
+                    let samples = cpu::profile(Path::new(&path), length, hz)?;
+                    Ok(Reply::Cpu { samples })
+                });
+                Ok(())
+            }
             Request::Command(command) => self.perform(id, command).await,
             Request::Stop if self.stops.len() < MAX_STOPS => {
                 self.stops.push(id);
@@ -136,6 +155,13 @@ impl Connection {
             }
             Request::Stop => self.refuse(id, "the node is already stopping".into()).await,
         }
+    }
+
+    /// Measures this process on a thread where blocking is allowed; its answer comes when it is
+    /// done.
+    fn measure(&mut self, id: u64, work: impl FnOnce() -> Result<Reply, String> + Send + 'static) {
+        self.commands
+            .spawn_blocking(move || (id, work().unwrap_or_else(|why| Reply::Refused { why })));
     }
 
     /// Starts a command; its answer comes when it is done, other requests are answered meanwhile.

@@ -127,10 +127,31 @@ impl Engine {
             let text = format!("{resource} of the nodes grows by less than {most}");
             let at = declared(&config.trends.at);
             let claim = self.start_claim("trends", text, Severity::Check, Duration::ZERO, at)?;
+            if let Some(why) = self.distorted(*resource) {
+                self.finish_limit(
+                    claim,
+                    self.shared.clock.now(),
+                    Verdict::Inconclusive(why),
+                    ClaimEvidence::default(),
+                );
+                continue;
+            }
             let opened = self.shared.clock.now();
             lock(&self.shared.gates).trends.push((claim, opened, *resource, *trend));
         }
         Ok(())
+    }
+
+    /// Why this run says nothing of a resource: the nodes keep book of their heap, and the book
+    /// takes CPU time and memory of its own.
+    fn distorted(&self, resource: Resource) -> Option<String> {
+        let takes = matches!(resource, Resource::Cpu | Resource::Rss);
+        (takes && self.shared.config.profile.heap).then(|| {
+            format!(
+                "{resource} is not judged where the heap is recorded: the recording itself takes \
+                 CPU time and memory; run without `--profile heap`"
+            )
+        })
     }
 
     /// Whether those for all nodes are open.
@@ -152,6 +173,11 @@ impl Engine {
             let text = ceiling.text("every node");
             let claim = self.start_claim(call, text, Severity::Check, Duration::ZERO, at)?;
             let opened = self.shared.clock.now();
+            if let Some(why) = self.distorted(bound.resource) {
+                let verdict = Verdict::Inconclusive(why);
+                self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
+                continue;
+            }
             let gate = Gate { claim, opened, mesh: None, everywhere: true, ceiling };
             lock(&self.shared.gates).ceilings.push(gate);
         }
@@ -171,6 +197,11 @@ impl Engine {
             let at = at.clone();
             let claim = self.start_claim("ceilings", text, Severity::Check, Duration::ZERO, at)?;
             let opened = self.shared.clock.now();
+            if let Some(why) = self.distorted(*resource) {
+                let verdict = Verdict::Inconclusive(why);
+                self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
+                continue;
+            }
             let gate = Gate { claim, opened, mesh: mesh.cloned(), everywhere: false, ceiling };
             lock(&self.shared.gates).ceilings.push(gate);
         }
@@ -199,7 +230,7 @@ impl Engine {
                     };
                     match self.excuse(&gate.ceiling, &above, sample.at) {
                         Some(noise) => gate.ceiling.disturb(noise),
-                        None => broken.push((Broken::of(gate), above.why)),
+                        None => broken.push((Broken::of(gate), above.why, node.clone())),
                     }
                 }
                 if !gates.trends.is_empty() {
@@ -221,7 +252,7 @@ impl Engine {
                 for gate in gates.ceilings.iter().filter(|gate| gate.is_of(own, role)) {
                     let why =
                         format!("{node} runs and cannot be sampled, {missed} times now: {error}");
-                    broken.push((Broken::of(gate), why));
+                    broken.push((Broken::of(gate), why, node.clone()));
                 }
             }
             // A limit is broken once, by the first that was found above it.
@@ -229,8 +260,8 @@ impl Engine {
             broken.retain(|(gate, ..)| told.insert(gate.claim));
             gates.ceilings.retain(|gate| !told.contains(&gate.claim));
         }
-        let stop = !broken.is_empty();
-        for (Broken { claim, opened, resource }, why) in broken {
+        let culprit = broken.first().map(|(gate, _, node)| (gate.claim, node.clone()));
+        for (Broken { claim, opened, resource }, why, _) in broken {
             let mut notes = self.happening();
             if resource == Resource::Cpu {
                 notes.push(self.noise_at(self.shared.clock.now(), true).line());
@@ -238,7 +269,9 @@ impl Engine {
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, Verdict::Failed(why), evidence);
         }
-        if stop {
+        if let Some(culprit) = culprit {
+            // Before its test ends, while it still does what broke the limit.
+            lock(&self.shared.profiles).to_explain.push(culprit);
             self.shared.cancel.stop(EndReason::CeilingBroken);
         }
         self.look_at_trends();
@@ -307,21 +340,27 @@ impl Engine {
         let _ = self.finish_claim(claim, verdict, took, evidence, Severity::Check, took);
     }
 
-    /// Judges what is left of the limits: the test is about to end.
-    pub(crate) fn close_limits(&self) {
+    /// Judges what is left of the limits: the test is about to end. Says which trends failed, each
+    /// with the node that grew most.
+    pub(crate) fn close_limits(&self) -> Vec<(ClaimId, NodeId)> {
         let nodes: Vec<NodeId> = self.shared.state().nodes.keys().cloned().collect();
         self.miss(&nodes);
         let Gates { ceilings, trends, series, .. } = std::mem::take(&mut *lock(&self.shared.gates));
         for gate in ceilings {
             self.close_gate(gate);
         }
+        let mut failed = Vec::new();
         for (claim, opened, resource, trend) in trends {
             let (verdict, mut notes) = trends::judge(resource, trend, &series);
             let (verdict, host) = self.on_this_host(resource, verdict, opened);
             notes.extend(host);
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
+            if matches!(verdict, Verdict::Failed(_)) {
+                failed.extend(trends::worst_node(resource, &series).map(|node| (claim, node)));
+            }
             self.finish_limit(claim, opened, verdict, evidence);
         }
+        failed
     }
 
     /// Judges the limits of meshes that are about to end, all but those of `stay`.

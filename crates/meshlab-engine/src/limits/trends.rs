@@ -115,6 +115,13 @@ fn grown(node: &NodeId, lives: &[Vec<(f64, f64)>]) -> Option<Grown> {
     Some(Grown { node: node.clone(), length, slope, level })
 }
 
+/// The node that grew most.
+pub(super) fn worst_node(resource: Resource, series: &BTreeMap<NodeId, Series>) -> Option<NodeId> {
+    let of = |(node, series): (&NodeId, &Series)| grown(node, &series.from(resource, 0.0));
+    let all = series.iter().filter_map(of);
+    all.max_by(|a, b| a.slope.value.total_cmp(&b.slope.value)).map(|grown| grown.node)
+}
+
 /// How a trend came out, and what it rests on.
 ///
 /// It holds where the upper end of the interval over the nodes is below the limit and no single

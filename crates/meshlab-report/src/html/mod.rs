@@ -10,13 +10,14 @@ mod hands;
 mod lanes;
 mod packets;
 mod plots;
+mod profiles;
 mod recovery;
 mod timeline;
 mod work;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use meshlab_engine::results::RunRecord;
-use meshlab_model::{ByteSize, NodeId, TestId, Verdict};
+use meshlab_model::{ByteSize, TestId, Verdict};
 
 use crate::{
     measured::Measured,
@@ -51,7 +52,7 @@ pub(crate) fn page(
             }
             body {
                 (header(record, view))
-                h2 { "Verdicts" } (verdicts(record, view))
+                h2 { "Verdicts" } (verdicts(record, view, results))
                 (comparison::section(view))
                 h2 { "Faults" } (chaos::chaos(view)) (faults(view, results))
                 h2 { "Recovery" } (recovery::section(&view.recovery))
@@ -67,8 +68,8 @@ pub(crate) fn page(
                 @if !measured.memory.is_empty() || !measured.counted.values.is_empty() {
                     (plots::script())
                 }
-                @if !view.profiles.is_empty() {
-                    h2 { "Profiles" } (profiles(view, results))
+                @if !view.profiles.is_empty() || !view.heaps.is_empty() {
+                    h2 { "Profiles" } (profiles::section(view, results))
                 }
                 h2 { "Telemetry" } (telemetry(record, view))
                 h2 { "Notes and metrics" } (notes(view))
@@ -130,13 +131,13 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
     }
 }
 
-fn verdicts(record: &RunRecord, view: &RunView) -> Markup {
+fn verdicts(record: &RunRecord, view: &RunView, results: &str) -> Markup {
     html! {
         @for (id, test) in &view.tests {
             @let verdict = view.test_verdict(*id);
             h3 { (word(&verdict)) " " (clean(&test.title)) }
             @if let Some(why) = verdict.reason() { p { (clean(why)) } }
-            (claims(record, view, *id))
+            (claims(record, view, *id, results))
         }
         @for problem in &view.problems {
             p class="v broken" { "Problem at " (problem.at) } pre { (problem.text) }
@@ -145,14 +146,15 @@ fn verdicts(record: &RunRecord, view: &RunView) -> Markup {
     }
 }
 
-fn claims(record: &RunRecord, view: &RunView, test: TestId) -> Markup {
+fn claims(record: &RunRecord, view: &RunView, test: TestId, results: &str) -> Markup {
     html! {
-        @for claim in view.claims.values().filter(|claim| claim.test == test) {
+        @for (id, claim) in view.claims.iter().filter(|(_, claim)| claim.test == test) {
             @let verdict = claim.judged();
             details open[!verdict.is_passed()] {
                 summary { (word(&verdict)) " " code { (claim.call) } " " (clean(&claim.text)) " "
                     span class="dim" { (took(claim.took_micros)) } }
                 (evidence(record, view, claim, &verdict))
+                (profiles::of_claim(view, *id, results))
             }
         }
     }
@@ -171,25 +173,6 @@ fn evidence(record: &RunRecord, view: &RunView, claim: &ClaimView, verdict: &Ver
         @if let Some(since) = claim.evidence.since { p { "counted since " (since) } }
         @if !claim.evidence.by_node.is_empty() { p { "by node: " (tallies(&claim.evidence)) } }
         @for note in &claim.evidence.notes { p { "note: " (clean(note)) } }
-    }
-}
-
-/// Links to the flamegraphs, each with what it rests on.
-fn profiles(view: &RunView, results: &str) -> Markup {
-    html! {
-        p { "Where CPU time went: samples of what runs, so what waits is not in them. \
-            A second of CPU time is as many samples as the rate says." }
-        table {
-            tr { th { "of" } th { "flamegraph" } th { "samples" } th { "rate" } }
-            @for profile in &view.profiles {
-                tr {
-                    td { (clean(profile.node.as_ref().map_or("all nodes", NodeId::as_str))) }
-                    td { a href=(address(results, &profile.file)) { (clean(&profile.kind)) } }
-                    td { (profile.samples) }
-                    td { (profile.hz) " Hz" }
-                }
-            }
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use meshlab_model::{
     ChaosId, ChaosPlace, ClaimEvidence, ClaimId, ComparisonId, DeclaredTest, EndReason, FaultId,
-    FaultStage, HostSample, NodeExit, NodeId, Noise, RunEvent, RunEventKind, RunTime, SourceLine,
-    StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
+    FaultStage, HeapSnapshot, HostSample, NodeExit, NodeId, Noise, RunEvent, RunEventKind, RunTime,
+    SourceLine, StepId, TelemetryCount, TestId, TestOutcome, TrafficMeasure, Verdict,
 };
 
 pub use self::{
@@ -52,6 +52,8 @@ pub struct RunView {
     pub acts: Vec<ActView>,
     /// Profiles that were drawn, that of all nodes first.
     pub profiles: Vec<ProfileView>,
+    /// What heaps held, in the order of the looks.
+    pub heaps: Vec<(RunTime, HeapSnapshot)>,
     /// What the host did beside the run, a stretch each, in order.
     pub host: Vec<HostSample>,
     /// Workloads that were driven, in order.
@@ -95,6 +97,10 @@ pub struct ProfileView {
     pub samples: u64,
     /// Samples in a second of CPU time.
     pub hz: u32,
+    /// What took them.
+    pub sampler: Option<String>,
+    /// The claim that failed and that it was taken for.
+    pub claim: Option<ClaimId>,
 }
 
 /// Something that a node was asked to do.
@@ -540,13 +546,18 @@ impl RunView {
                     FaultStage::Healed { by } => view.healed.push((at, by.clone())),
                 }
             }
-            K::ProfileTaken { node, kind, file, samples, hz } => self.profiles.push(ProfileView {
-                node: node.clone(),
-                kind: kind.clone(),
-                file: file.clone(),
-                samples: *samples,
-                hz: *hz,
-            }),
+            K::HeapTaken(snapshot) => self.heaps.push((event.at, snapshot.clone())),
+            K::ProfileTaken { node, kind, file, samples, hz, sampler, claim } => {
+                self.profiles.push(ProfileView {
+                    node: node.clone(),
+                    kind: kind.clone(),
+                    file: file.clone(),
+                    samples: *samples,
+                    hz: *hz,
+                    sampler: sampler.clone(),
+                    claim: *claim,
+                });
+            }
             K::FaultCaptured { fault, file, packets, .. } => match self.faults.get_mut(fault) {
                 Some(view) => view.capture = Some((file.clone(), *packets)),
                 None => self.orphan(event, format!("fault {fault} was captured without a plan")),

@@ -22,6 +22,11 @@ pub(super) const FAMILY: Family = Family {
         &DELIVERED,
         &RESOLVED,
         &FETCHED,
+        &super::profile::PROFILE_OPTIONS,
+        &super::profile::CPU_PROFILE,
+        &super::profile::HOT,
+        &super::profile::HEAP,
+        &super::profile::HELD,
     ],
     aliases: &[
         &Alias {
@@ -135,6 +140,8 @@ pub(crate) const NODE_CLASS: Class = Class::given(
         &FETCH,
         &VIEW_OF,
         &COUNTERS,
+        &super::profile::PROFILE,
+        &super::profile::NODE_HEAP,
         &NODE_USAGE,
     ],
 );

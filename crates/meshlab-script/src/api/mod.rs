@@ -17,6 +17,7 @@ mod mesh_definitions;
 mod node;
 mod operator;
 mod params;
+mod profile;
 mod query;
 mod record;
 mod spans;

@@ -7,7 +7,7 @@ use meshlab_model::{ByteSize, NodeId};
 use meshlab_wire::{Order, Outcome as Done, State};
 use mlua::{MetaMethod, Table, UserData, UserDataFields, UserDataMethods, Value};
 
-use super::{binaries::BinaryRef, mesh::missing, mesh_definitions as define, usage};
+use super::{binaries::BinaryRef, mesh::missing, mesh_definitions as define, profile, usage};
 use crate::{
     call::{Bound, Call, Outcome, as_data, method, waiting_method},
     context::Context,
@@ -237,6 +237,8 @@ impl UserData for NodeRef {
         waiting_method(methods, &define::FETCH, fetch);
         waiting_method(methods, &define::VIEW_OF, view);
         waiting_method(methods, &define::COUNTERS, counters);
+        waiting_method(methods, &profile::PROFILE, profile::profile);
+        waiting_method(methods, &profile::NODE_HEAP, profile::heap);
         method(methods, &define::NODE_USAGE, |this: &Self, call| {
             usage::usage(&call, std::slice::from_ref(&this.id))
         });

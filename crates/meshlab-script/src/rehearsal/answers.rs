@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_engine::{Answered, HostError, NodeAct, TrafficCall};
-use meshlab_model::NodeId;
+use meshlab_model::{HeapAmount, HeapGain, HeapGrowth, HeapSnapshot, NodeId, RunTime};
 use meshlab_stats::Latency;
 use meshlab_wire::{Contact, Order, Outcome, TrafficKind, TrafficResult, attr, span};
 
@@ -11,6 +11,36 @@ use super::world::{Life, World};
 
 /// Round trips of a workload, whatever it is: more than any floor a scenario means.
 const ROUND_TRIPS: u64 = 1000;
+
+/// What a heap holds, with a little in each part, so that a scenario can read all of it.
+pub(super) fn heap(node: &NodeId) -> HeapSnapshot {
+    const BUCKETS: [&str; 7] =
+        ["quic", "iroh", "gossip", "otel/tracing", "sysinfo", "app", "other"];
+    let site = || Some("main (src/main.rs:1)".to_owned());
+    let amount =
+        |bucket: &str, site| HeapAmount { bucket: bucket.to_owned(), site, bytes: 1024, blocks: 1 };
+    let gain = |bucket: &str, site| HeapGain { bucket: bucket.to_owned(), site, bytes: 0 };
+    HeapSnapshot {
+        node: node.clone(),
+        number: 1,
+        pid: 0,
+        taken: RunTime { micros: 0 },
+        file: String::new(),
+        bytes: 7 * 1024,
+        blocks: 7,
+        rule: 1,
+        recorder: String::new(),
+        buckets: BUCKETS.map(|bucket| amount(bucket, None)).to_vec(),
+        sites: vec![amount("app", site())],
+        since: Some(HeapGrowth {
+            micros: 1,
+            churn: 1,
+            buckets: BUCKETS.map(|bucket| gain(bucket, None)).to_vec(),
+            sites: vec![gain("app", site())],
+        }),
+        claim: None,
+    }
+}
 
 /// How long it keeps the script waiting.
 pub(super) fn length(act: &NodeAct) -> Duration {

@@ -8,13 +8,14 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, FaultCall, FaultStarted,
-    Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
-    NodeView, Since, SpanQuery, Temporal, Usage,
+    Answered, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, CpuProfile, Draw, FaultCall,
+    FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo,
+    NodeOptions, NodeView, Since, SpanQuery, Temporal, Usage,
 };
 use meshlab_model::{
-    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunTime, Severity,
-    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict, format_duration,
+    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, HeapSnapshot, MeshId, NodeId, Round,
+    RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    format_duration,
 };
 use tokio::sync::watch;
 
@@ -340,6 +341,19 @@ impl Host for Stage {
         let rss = ByteSize(20 << 20);
         let one = Usage { cpu, cpu_time, rss, open_files: 20.0, threads: 4.0 };
         Ok(vec![one; nodes.len()])
+    }
+
+    async fn cpu_profile(&self, node: &NodeId, length: Duration) -> Result<CpuProfile, HostError> {
+        self.world().life(node, self.clock.now())?;
+        self.clock.pass(length);
+        let hottest = vec![("main".to_owned(), 1.0)];
+        Ok(CpuProfile { samples: 1, sampler: "perf", file: None, hottest })
+    }
+
+    async fn heap(&self, node: &NodeId) -> Result<HeapSnapshot, HostError> {
+        self.world().life(node, self.clock.now())?;
+        self.clock.pass(ANSWER);
+        Ok(answers::heap(node))
     }
 
     fn count_spans(&self, query: &SpanQuery) -> Result<u64, HostError> {

@@ -19,13 +19,14 @@ use std::{
 
 use async_trait::async_trait;
 use meshlab_engine::{
-    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, Draw, FaultCall,
-    FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo,
-    NodeOptions, NodeView, Since, SpanQuery, Usage,
+    Answered, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions, CpuProfile, Draw,
+    FaultCall, FaultStarted, Grant, Host, HostError, Measured, MeshOptions, MetricValue, NodeAct,
+    NodeInfo, NodeOptions, NodeView, Since, SpanQuery, Usage,
 };
 use meshlab_model::{
-    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, MeshId, NodeId, Round, RunTime, Severity,
-    SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ByteSize, ChaosTally, ClaimId, ComparisonId, FaultId, HeapAmount, HeapGain, HeapGrowth,
+    HeapSnapshot, MeshId, NodeId, Round, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId,
+    TestOutcome, Verdict,
 };
 use meshlab_script::{Overrides, RunOutcome, Script, ScriptError};
 use meshlab_wire::{Outcome, TrafficKind, TrafficResult};
@@ -279,6 +280,45 @@ impl Host for Fake {
         let rss = ByteSize(40 * 1024 * 1024);
         let one = Usage { cpu, cpu_time, rss, open_files: 20.4, threads: 3.0 };
         Ok(vec![one; nodes.len()])
+    }
+    async fn cpu_profile(&self, node: &NodeId, length: Duration) -> Result<CpuProfile, HostError> {
+        self.say(format!("cpu_profile {node} {length:?}"));
+        let hottest = vec![("main".to_owned(), 0.75)];
+        Ok(CpuProfile { samples: 12, sampler: "perf", file: None, hottest })
+    }
+    async fn heap(&self, node: &NodeId) -> Result<HeapSnapshot, HostError> {
+        self.say(format!("heap {node}"));
+        let amount = |bucket: &str, site: Option<&str>, bytes| HeapAmount {
+            bucket: bucket.to_owned(),
+            site: site.map(str::to_owned),
+            bytes,
+            blocks: 2,
+        };
+        let gain = |bucket: &str, site: Option<&str>, bytes| HeapGain {
+            bucket: bucket.to_owned(),
+            site: site.map(str::to_owned),
+            bytes,
+        };
+        Ok(HeapSnapshot {
+            node: node.clone(),
+            number: 2,
+            pid: 7,
+            taken: RunTime { micros: 0 },
+            file: "x.dhat.json".to_owned(),
+            bytes: 4096,
+            blocks: 4,
+            rule: 1,
+            recorder: "each".to_owned(),
+            buckets: vec![amount("quic", None, 3072), amount("other", None, 1024)],
+            sites: vec![amount("quic", Some("noq::f (a.rs:1)"), 3072)],
+            since: Some(HeapGrowth {
+                micros: 1_000_000,
+                churn: 4,
+                buckets: vec![gain("quic", None, 2048)],
+                sites: vec![gain("quic", Some("noq::f (a.rs:1)"), 2048)],
+            }),
+            claim: None,
+        })
     }
     async fn act(&self, node: &NodeId, act: NodeAct, _: SourceLine) -> Result<Answered, HostError> {
         self.say(format!("{node} {act:?}"));

@@ -1,4 +1,8 @@
-//! `meshlab profile`: where a process used its CPU time, and what became of it.
+//! `meshlab profile`: where a process used its CPU time, and what became of it; `heap.rs` has the
+//! memory, `redraw.rs` the profiles of a run.
+
+mod heap;
+mod redraw;
 
 use std::{
     fs,
@@ -19,9 +23,14 @@ const HOTTEST: usize = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn profile(arguments: &ProfileArguments) -> Result<ExitCode> {
-    match &arguments.what {
-        Profiled::Attach(arguments) => attach(arguments),
-        Profiled::Diff(arguments) => diff(arguments),
+    match (&arguments.what, &arguments.run) {
+        (Some(Profiled::Attach(arguments)), _) => attach(arguments),
+        (Some(Profiled::Diff(arguments)), _) if heap::is_dump(&arguments.after) => {
+            heap::diff(arguments)
+        }
+        (Some(Profiled::Diff(arguments)), _) => diff(arguments),
+        (None, Some(run)) => redraw::redraw(run),
+        (None, None) => Ok(ExitCode::Usage),
     }
 }
 
