@@ -22,6 +22,7 @@ mod connections;
 pub mod control;
 mod counters;
 pub mod data;
+mod defects;
 mod dial;
 pub mod digest;
 pub mod directory;
@@ -49,6 +50,7 @@ use anyhow::Context;
 use clap::Parser;
 use meshlab_agent::{Agent, AgentConfig, TelemetryConfig};
 use meshlab_wire::env;
+use tracing::Instrument;
 
 use crate::cli::{Cli, NodeArguments};
 
@@ -92,6 +94,8 @@ fn start(node: &NodeArguments, started: Instant) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> {
+    #[cfg(feature = "defects")]
+    defects::plant(&arguments.planted);
     let key = identity::load_or_mint(&arguments.data).context("failed to load the identity")?;
     let public_key = identity::hex(&key.public());
     let mut agent = Agent::start(agent_config("mesh-node", public_key, arguments.control.clone()))?;
@@ -101,7 +105,7 @@ async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> 
     agent.count(node.view.clone());
     tracing::info!(name = node.ready.name, addresses = ?node.ready.addresses, "ready");
     let backbone = node.backbone.map(|backbone| tokio::spawn(backbone.run()));
-    let ended = node.membership.run(agent.stop_requested()).await;
+    let ended = node.membership.run(agent.stop_requested()).instrument(defects::loop_span()).await;
     if let Some(backbone) = backbone {
         backbone.abort();
     }
@@ -124,6 +128,7 @@ pub(crate) fn agent_config(
             node_id: std::env::var(env::NODE_ID).ok(),
             log_filter: std::env::var("RUST_LOG").ok(),
             metrics_every: metrics_every(),
+            exported: defects::exported(),
         },
         control,
     }

@@ -24,5 +24,5 @@ pub use control::{Commands, Performing, View, ViewSource};
 pub use error::AgentError;
 pub use metrics::{CounterSource, DEFAULT_METRICS_EVERY, MetricCounts};
 pub use stop::StopReason;
-pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};
+pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Exported, Telemetry, TelemetryConfig};
 pub use trace::{adopt, trace_context, trace_id};
