@@ -30,6 +30,7 @@ use crate::{
     control::{self, ControlProtocol, Greeter, Instruction, Orders},
     counters::Counters,
     data::{self, DataProtocol, deliver::Post, folder::Folders, links::Links},
+    defects,
     dial::{AddressBook, Dialer},
     digest::{self, ADDRESSES_MAX, Digest, TAGS_MAX},
     entry::Entry,
@@ -131,7 +132,7 @@ pub(crate) async fn boot(
         seeds: seeds.iter().map(|seed| seed.id).collect(),
         acquaintances,
         disk: OwnDisk::new(&arguments.data, arguments.digest_every),
-        cadence: Cadence::new(arguments.digest_every, arguments.digest_gated, Instant::now()),
+        cadence: cadence(arguments),
         digest_every: arguments.digest_every,
         talks: arguments.gossip == Talk::On,
         budget: arguments.budget(),
@@ -145,6 +146,11 @@ pub(crate) async fn boot(
         counters: common.counters,
     });
     Ok(Node { ready, router, membership, backbone, view, commands })
+}
+
+fn cadence(arguments: &NodeArguments) -> Cadence {
+    let (every, gated) = defects::cadence(arguments.digest_every, arguments.digest_gated);
+    Cadence::new(every, gated, Instant::now())
 }
 
 fn dead_after(arguments: &NodeArguments) -> Duration {
@@ -164,6 +170,7 @@ fn common(
         dead_after(arguments),
         lifecycle.state(),
         connections.clone(),
+        dialer.book.clone(),
         counters.clone(),
     );
     let incarnation = incarnation::next(&arguments.data);

@@ -13,7 +13,10 @@ use iroh::{
 };
 use meshlab_wire::Contact;
 
-use crate::counters::{Counter, Counters};
+use crate::{
+    counters::{Counter, Counters},
+    defects,
+};
 
 /// Peers that are gone and whose addresses are kept for a while, to find them again.
 const DEPARTED_MAX: usize = 128;
@@ -53,11 +56,17 @@ impl AddressBook {
         self.known.set_endpoint_info(self.address(key, addresses));
     }
 
+    /// How many are gone whose addresses are kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The node is gone; its addresses are kept until many others went after it.
     pub(crate) fn departed(&self, key: PublicKey) {
         let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
         departed.push_back(key);
-        if departed.len() > DEPARTED_MAX
+        if defects::forgets_addresses()
+            && departed.len() > DEPARTED_MAX
             && let Some(oldest) = departed.pop_front()
         {
             self.known.remove_endpoint_info(oldest);

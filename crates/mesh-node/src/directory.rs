@@ -16,6 +16,7 @@ use iroh::PublicKey;
 use meshlab_wire::State;
 
 use crate::{
+    defects,
     digest::Digest,
     index::{Index, Query},
 };
@@ -125,7 +126,9 @@ impl Directory {
     /// Takes out, and returns, those who were silent for too long.
     pub fn expire(&mut self, now: Instant) -> Vec<(PublicKey, Peer)> {
         let dead_after = self.dead_after;
-        self.gone.retain(|_, (_, since)| now.duration_since(*since) < dead_after);
+        if defects::forgets_the_gone() {
+            self.gone.retain(|_, (_, since)| now.duration_since(*since) < dead_after);
+        }
         let is_silent = |peer: &Peer| now.duration_since(peer.heard) >= dead_after;
         let silent: Vec<PublicKey> =
             self.peers.iter().filter(|(_, peer)| is_silent(peer)).map(|(key, _)| *key).collect();
@@ -157,7 +160,8 @@ impl Directory {
     /// When [`Directory::expire`] has something to do next, if nobody is heard until then.
     pub fn next_expiry(&self) -> Option<Instant> {
         let peers = self.peers.values().map(|peer| peer.heard);
-        let gone = self.gone.values().map(|(_, since)| *since);
+        let gone =
+            self.gone.values().filter(|_| defects::forgets_the_gone()).map(|(_, since)| *since);
         peers.chain(gone).min().map(|first| first + self.dead_after)
     }
 
@@ -169,6 +173,11 @@ impl Directory {
     /// How many peers there are.
     pub fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// How many went not long ago, whose late digests are still to be refused.
+    pub fn gone(&self) -> usize {
+        self.gone.len()
     }
 
     /// Whether there is nobody.

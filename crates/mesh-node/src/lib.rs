@@ -22,6 +22,7 @@ mod connections;
 pub mod control;
 mod counters;
 pub mod data;
+mod defects;
 mod dial;
 pub mod digest;
 pub mod directory;
@@ -51,6 +52,7 @@ use anyhow::Context;
 use clap::Parser;
 use meshlab_agent::{Agent, AgentConfig, TelemetryConfig};
 use meshlab_wire::env;
+use tracing::Instrument;
 
 use crate::cli::{Cli, NodeArguments};
 
@@ -94,6 +96,8 @@ fn start(node: &NodeArguments, started: Instant) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> {
+    #[cfg(feature = "defects")]
+    defects::plant(&arguments.planted);
     let key = identity::load_or_mint(&arguments.data).context("failed to load the identity")?;
     let public_key = identity::hex(&key.public());
     let mut agent = Agent::start(agent_config("mesh-node", public_key, arguments.control.clone()))?;
@@ -103,7 +107,7 @@ async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> 
     agent.count(node.view.clone());
     tracing::info!(name = node.ready.name, addresses = ?node.ready.addresses, "ready");
     let backbone = node.backbone.map(|backbone| tokio::spawn(backbone.run()));
-    let ended = node.membership.run(agent.stop_requested()).await;
+    let ended = node.membership.run(agent.stop_requested()).instrument(defects::loop_span()).await;
     if let Some(backbone) = backbone {
         backbone.abort();
     }
@@ -127,6 +131,7 @@ pub(crate) fn agent_config(
             log_filter: std::env::var("RUST_LOG").ok(),
             metrics_every: metrics_every(),
             span_flame: std::env::var_os(env::SPAN_FLAME).map(Into::into),
+            exported: defects::exported(),
         },
         control,
     }

@@ -13,6 +13,8 @@ use std::{
 
 use iroh::PublicKey;
 
+use crate::defects;
+
 /// Waits between tries of a node that is alone; the last one repeats.
 const BACK_OFF_S: [u64; 6] = [1, 2, 4, 8, 16, 30];
 
@@ -82,6 +84,9 @@ impl Seeds {
 
     /// When to try next; `None` while nobody is missing, or nobody is known.
     pub(crate) fn due(&self) -> Option<Instant> {
+        if !defects::asks_seeds_again() {
+            return self.alone.filter(|alone| alone.tries == 0).map(|alone| alone.due);
+        }
         self.alone.map(|alone| alone.due).or(self.missing_due)
     }
 
@@ -99,6 +104,12 @@ impl Seeds {
         self.alone = Some(Alone { tries: alone.tries + 1, due: now + wait });
         let lost = self.lost.iter().map(|(peer, _)| peer);
         let others = self.remembered.iter().chain(lost).filter(|peer| !self.seeds.contains(*peer));
+        if !defects::joins_again() {
+            return Try {
+                peers: self.seeds.difference(&self.present).copied().collect(),
+                retry_after,
+            };
+        }
         let mut peers: Vec<PublicKey> = self.seeds.iter().copied().collect();
         for other in others {
             if !peers.contains(other) {
@@ -143,7 +154,7 @@ impl Seeds {
     /// The last neighbour went. Not called for any other: the overlay replaces those by itself.
     pub(crate) fn alone(&mut self, now: Instant) {
         let knows = !(self.seeds.is_empty() && self.remembered.is_empty() && self.lost.is_empty());
-        if self.alone.is_none() && knows {
+        if self.alone.is_none() && knows && defects::asks_seeds_again() {
             self.alone = Some(Alone { tries: 0, due: now + GRACE });
         }
     }
@@ -161,6 +172,9 @@ impl Seeds {
 
     /// A peer fell silent and may come back.
     pub(crate) fn lost(&mut self, peer: PublicKey, now: Instant) {
+        if !defects::joins_again() {
+            return;
+        }
         self.present.remove(&peer);
         self.lost.retain(|(other, _)| *other != peer);
         self.lost.push_front((peer, now));

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use crate::{
     connections::Connections,
     counters::{Counter, Counters},
+    defects,
+    dial::AddressBook,
     directory::{Directory, Peer},
     identity::hex,
 };
@@ -23,6 +25,7 @@ use crate::{
 pub(crate) struct SharedView {
     known: Mutex<Known>,
     connections: Connections,
+    book: AddressBook,
     changes: watch::Sender<u64>,
     counters: Counters,
 }
@@ -50,6 +53,7 @@ impl SharedView {
         dead_after: Duration,
         state: State,
         connections: Connections,
+        book: AddressBook,
         counters: Counters,
     ) -> Arc<Self> {
         let known = Known {
@@ -60,7 +64,7 @@ impl SharedView {
             takes_work: true,
         };
         let changes = watch::Sender::new(0);
-        Arc::new(Self { known: Mutex::new(known), connections, changes, counters })
+        Arc::new(Self { known: Mutex::new(known), connections, book, changes, counters })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Known> {
@@ -126,10 +130,14 @@ impl CounterSource for SharedView {
         let connections = self.connections.gossip().values().copied().map(u64::from).sum();
         let known = self.lock();
         let gauge = |name: &str, value: u64| (name.to_owned(), value);
-        BTreeMap::from([
+        let mut gauges = BTreeMap::from([
             gauge("directory.entries", known.directory.len() as u64),
+            gauge("directory.gone", known.directory.gone() as u64),
+            gauge("addresses.departed", self.book.kept() as u64),
             gauge("gossip.neighbors", known.neighbors.len() as u64),
             gauge("gossip.connections", connections),
-        ])
+        ]);
+        gauges.extend(defects::gauges());
+        gauges
     }
 }

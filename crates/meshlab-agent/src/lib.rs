@@ -30,5 +30,5 @@ pub use error::AgentError;
 pub use heap::HeapRecorder;
 pub use metrics::{CounterSource, DEFAULT_METRICS_EVERY, MetricCounts};
 pub use stop::StopReason;
-pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Telemetry, TelemetryConfig};
+pub use telemetry::{DEFAULT_OTLP_ENDPOINT, Exported, Telemetry, TelemetryConfig};
 pub use trace::{adopt, trace_context, trace_id};

@@ -48,6 +48,34 @@ pub struct TelemetryConfig {
     pub metrics_every: Option<Duration>,
     /// File for the time between enter and exit of spans, as folded stacks. `None` for none.
     pub span_flame: Option<PathBuf>,
+    /// Which spans and events are exported.
+    pub exported: Exported,
+}
+
+/// Which spans and events are exported, and how much of each is kept until it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    /// What is less than this is not exported.
+    pub level: LevelFilter,
+    /// Whether the transport's own spans are exported at that level too; without it, from WARN on.
+    /// iroh and noq open an INFO span for each packet they send, which was 85 % of all spans when
+    /// measured.
+    pub transport: bool,
+    /// Events that one span keeps; of what comes after them only the number.
+    pub events_per_span: u32,
+}
+
+impl Exported {
+    /// INFO and above of the program, WARN and above of the transport beneath it, and the 128
+    /// events a span of the OpenTelemetry specification.
+    pub const FLOOR: Self =
+        Self { level: LevelFilter::INFO, transport: false, events_per_span: 128 };
+}
+
+impl Default for Exported {
+    fn default() -> Self {
+        Self::FLOOR
+    }
 }
 
 /// The installed telemetry. Clones share the queue and the counts.
@@ -97,7 +125,7 @@ impl Telemetry {
                 .with_threads(false)
                 .with_target(false)
                 .with_tracked_inactivity(false)
-                .with_filter(export_floor())
+                .with_filter(config.exported.targets())
         });
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
@@ -105,7 +133,7 @@ impl Telemetry {
             .with_filter(filter);
         let flame = config.span_flame.clone().map(span_flame::layer);
         let flush = flame.as_ref().map(|layer| Arc::new(layer.flush_on_drop()));
-        let flame = flame.map(|layer| layer.with_filter(export_floor()));
+        let flame = flame.map(|layer| layer.with_filter(config.exported.targets()));
         let subscriber = tracing_subscriber::registry().with(spans).with(flame).with(lines);
         tracing::subscriber::set_global_default(subscriber)
             .map_err(|_| AgentError::SubscriberInstalled)?;
@@ -179,21 +207,27 @@ impl Telemetry {
     }
 }
 
-/// INFO and above of the program, WARN and above of the transport beneath it: iroh and noq open an
-/// INFO span for each packet they send, which was 85 % of all spans when measured.
-fn export_floor() -> Targets {
-    Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_target("iroh", LevelFilter::WARN)
-        .with_target("iroh_gossip", LevelFilter::WARN)
-        .with_target("iroh_relay", LevelFilter::WARN)
-        .with_target("netwatch", LevelFilter::WARN)
-        .with_target("portmapper", LevelFilter::WARN)
-        .with_target("noq", LevelFilter::WARN)
-        .with_target("noq_proto", LevelFilter::WARN)
-        .with_target("noq_udp", LevelFilter::WARN)
-        .with_target("hyper", LevelFilter::WARN)
-        .with_target("reqwest", LevelFilter::WARN)
+/// What moves packets for the program.
+const TRANSPORT: [&str; 10] = [
+    "iroh",
+    "iroh_gossip",
+    "iroh_relay",
+    "netwatch",
+    "portmapper",
+    "noq",
+    "noq_proto",
+    "noq_udp",
+    "hyper",
+    "reqwest",
+];
+
+impl Exported {
+    fn targets(&self) -> Targets {
+        let beneath = if self.transport { self.level } else { LevelFilter::WARN };
+        Targets::new()
+            .with_default(self.level)
+            .with_targets(TRANSPORT.map(|target| (target, beneath)))
+    }
 }
 
 impl Export {
@@ -223,6 +257,7 @@ impl Export {
             .map_err(|source| AgentError::System { what: "the export thread", source })?;
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
+            .with_max_events_per_span(config.exported.events_per_span)
             .with_span_processor(processor.clone())
             .build();
         Ok(Self { processor, _provider: provider })
@@ -260,11 +295,13 @@ mod tests {
 
     #[test]
     fn the_floor_passes_transitions_and_stops_the_transport() {
-        let floor = export_floor();
+        let floor = Exported::FLOOR.targets();
         assert!(floor.would_enable("mesh_node::membership", &tracing::Level::INFO));
         assert!(!floor.would_enable("mesh_node::membership", &tracing::Level::DEBUG));
         for target in ["iroh::socket", "iroh_gossip::net", "noq_proto::connection", "noq_udp"] {
             assert!(!floor.would_enable(target, &tracing::Level::INFO), "{target}");
+            let all = Exported { transport: true, ..Exported::FLOOR }.targets();
+            assert!(all.would_enable(target, &tracing::Level::INFO), "{target}");
         }
     }
 

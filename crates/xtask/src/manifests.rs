@@ -72,7 +72,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rustyline", &["meshlab"]),
     ("plotters", &["meshlab-report"]),
     ("maud", &["meshlab-report"]),
-    ("sysinfo", &["meshlab-sampler"]),
+    // The node has it for a mistake that can be planted in it.
+    ("sysinfo", &["meshlab-sampler", "mesh-node"]),
     ("zstd", &["meshlab-results"]),
     ("rusqlite", &["meshlab-query"]),
 ];

@@ -141,6 +141,10 @@ pub(crate) struct NodeArguments {
     /// Path of a control socket to listen on, besides an inherited one
     #[arg(long, env = "MESH_NODE_CONTROL", value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+
+    #[cfg(feature = "defects")]
+    #[command(flatten)]
+    pub(crate) planted: crate::defects::Planted,
 }
 
 /// Whether the node takes part in the conversation.

@@ -29,6 +29,7 @@ use crate::{
     connections::Connections,
     control::Instruction,
     counters::{Counter, Counters},
+    defects::{self, Defects},
     dial::Dialer,
     digest::{Codec, Digest},
     entry::Entry,
@@ -80,6 +81,7 @@ pub(crate) struct Membership {
     entry: Entry,
     instructions: mpsc::Receiver<Instruction>,
     counters: Counters,
+    defects: Defects,
 }
 
 /// What the loop needs of the node.
@@ -142,9 +144,10 @@ impl Membership {
             resubscribed: 0,
             acquaintances: parts.acquaintances,
             disk: parts.disk,
-            view: parts.view,
+            defects: Defects::new(parts.entry.clone(), Arc::clone(&parts.view), now),
             connections: parts.connections,
             dialer: parts.dialer,
+            view: parts.view,
             entry: parts.entry,
             instructions: parts.instructions,
             counters: parts.counters,
@@ -168,6 +171,7 @@ impl Membership {
                 () = tokio::time::sleep_until(due.into()) => Woken::Time,
             };
             self.counters.one(Counter::Wakes);
+            self.defects.woke();
             // Whatever woke it: after a pause several of these are ready at once, and what an event
             // changes may hide how late it is.
             self.notice_pause(Instant::now().saturating_duration_since(due));
@@ -203,7 +207,7 @@ impl Membership {
             (known.directory.next_expiry(), self.connections.next_tidy(&known.needed()))
         };
         let far = Instant::now() + Duration::from_secs(3600);
-        let due = [digest, expiry, tidy, self.seeds.due(), self.budget_due];
+        let due = [digest, expiry, tidy, self.seeds.due(), self.budget_due, self.defects.due()];
         due.into_iter().flatten().min().unwrap_or(far)
     }
 
@@ -211,6 +215,7 @@ impl Membership {
         let now = Instant::now();
         self.expire(now);
         self.tidy(now);
+        self.defects.on_time(now, &self.sender);
         if self.budget_due.is_some_and(|due| due <= now) {
             self.budget_due = Some(now + self.digest_every);
             self.hold_budget(now);
@@ -240,7 +245,10 @@ impl Membership {
 
     async fn on_event(&mut self, event: Option<Result<Event, ApiError>>) -> anyhow::Result<()> {
         match event {
-            Some(Ok(Event::Received(message))) if self.talks => self.on_digest(&message.content),
+            Some(Ok(Event::Received(message))) if self.talks => {
+                self.defects.frame(&message.content);
+                self.on_digest(&message.content);
+            }
             Some(Ok(Event::Received(_))) => {}
             Some(Ok(Event::NeighborUp(peer))) => {
                 // Before the first neighbour nobody could hear that this node joins.
@@ -325,6 +333,7 @@ impl Membership {
         // With a budget the load is read at its own times.
         let load = if self.budget.is_set() { self.load.latest() } else { self.load.read(now) };
         self.digest.set_load(load);
+        defects::stamp(&mut self.digest);
         let bytes = self.codec.encode(&self.digest);
         self.cadence.sent(now);
         command(self.sender.broadcast(bytes.into())).await?;

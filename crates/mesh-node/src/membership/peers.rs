@@ -9,6 +9,7 @@ use tracing::info_span;
 use super::Membership;
 use crate::{
     counters::Counter,
+    defects,
     digest::{Digest, Refusal},
     directory::Heard,
     identity::hex,
@@ -19,6 +20,7 @@ impl Membership {
         info_span!(parent: None, "neighbor.up", peer.id = hex(&peer)).in_scope(|| ());
         self.view.lock().neighbors.insert(peer);
         self.resubscribed = 0;
+        self.defects.neighbor_up(peer);
         let now = Instant::now();
         self.seeds.neighbor_up(peer, now);
         self.cadence.neighbor_up(now);
@@ -31,6 +33,7 @@ impl Membership {
         info_span!(parent: None, "neighbor.down", peer.id = hex(&peer)).in_scope(|| ());
         let now = Instant::now();
         self.connections.neighbor_down(&peer, now);
+        self.defects.neighbor_down(peer);
         let mut known = self.view.lock();
         known.neighbors.remove(&peer);
         if known.neighbors.is_empty() {
@@ -44,7 +47,13 @@ impl Membership {
             Err(refusal) => return self.refused(refusal),
         };
         let now = Instant::now();
-        let heard = self.view.lock().directory.hear(key, &digest, now);
+        let heard = {
+            let mut known = self.view.lock();
+            if defects::is_stale(&digest, known.directory.dead_after()) {
+                return;
+            }
+            known.directory.hear(key, &digest, now)
+        };
         if matches!(heard, Heard::Old | Heard::Full) {
             return;
         }
@@ -66,6 +75,7 @@ impl Membership {
             Heard::Entered => {
                 self.dialer.book.arrived(key, &digest.addresses);
                 self.seeds.heard(&key);
+                self.defects.entered(key, digest);
                 connected(id, name, state);
                 state_heard(id, name, state);
                 self.cadence.peer_entered();
@@ -80,6 +90,7 @@ impl Membership {
                 state_heard(id, name, state);
                 // Its directory is empty, and at a gated cadence would stay so for long.
                 self.cadence.peer_entered();
+                self.defects.entered(key, digest);
             }
             Heard::Changed | Heard::LeftUnknown => state_heard(id, name, state),
             Heard::Left => {
@@ -126,6 +137,7 @@ impl Membership {
             disconnected(&id, &peer.name, "silence");
             self.seeds.lost(key, now);
             self.dialer.book.departed(key);
+            self.defects.silent(key);
             let closed = self.connections.close(&key);
             if closed > 0 {
                 tracing::info!(name = peer.name, closed, "closed connections to a dead peer");
