@@ -142,7 +142,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) profile: Vec<ProfileKind>,
     /// With `--profile heap`: record one allocation in so many bytes, at random, in the place of
-    /// each; for long soaks, 524288 costs next to nothing
+    /// each: for long soaks, for example 524288
     #[arg(long, value_name = "BYTES", requires = "profile",
         value_parser = clap::value_parser!(u64).range(1..=1_073_741_824))]
     pub(crate) heap_sample: Option<u64>,

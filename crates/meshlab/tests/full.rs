@@ -25,7 +25,9 @@ const SHELL: &str = r#"
 mount -t tmpfs -o "$MOUNT" none "$0" || exit 99
 "$@" & run=$!
 if [ -n "$FILL" ]; then
-  until grep -qs 'it is formed' "$0"/results/*/latest/events.jsonl; do
+  # Spans are written each second: those of the start are to be there.
+  until grep -qs 'it is formed' "$0"/results/*/latest/events.jsonl &&
+    find "$0"/results/*/latest/spans -name '*.zst' -size +2 | grep -q .; do
     kill -0 $run 2>/dev/null || break
     sleep 0.1
   done
