@@ -166,7 +166,15 @@ fn empty(node: &NodeId, disk: &Disk) -> Result<(), FaultError> {
         on: node.to_string(),
         why: error.to_string(),
     };
-    match fs::remove_file(disk.path().join(BALLAST)) {
+    let ballast = disk.path().join(BALLAST);
+    // A process that is just being started may still hold the file open for a moment: what is
+    // removed then goes on taking its room, and what is cut off does not.
+    // The disk is the node's: what is a link there by now is not followed.
+    let mut options = OpenOptions::new();
+    if let Ok(file) = options.write(true).custom_flags(libc::O_NOFOLLOW).open(&ballast) {
+        file.set_len(0).map_err(failed)?;
+    }
+    match fs::remove_file(ballast) {
         // The node itself made room.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         removed => removed.map_err(failed)?,

@@ -109,6 +109,11 @@ pub(crate) fn hex(text: &str) -> Option<u64> {
 
 fn look_up(loader: &Loader, address: u64) -> Vec<Frame> {
     let mut found = Vec::new();
+    // Line tables also tell of functions that the linker left out, as if they were at address 0; no
+    // symbol is there.
+    if loader.find_symbol(address).is_none() {
+        return found;
+    }
     if let Ok(mut frames) = loader.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {
             let name = frame.function.as_ref().and_then(|name| name.demangle().ok());

@@ -38,7 +38,10 @@ fn a_run_leaves_a_flamegraph_of_each_node_or_says_what_is_missing() {
         let folded = fs::read_to_string(folder.join(format!("{name}.folded"))).unwrap();
         assert!(folded.contains("mesh-node"), "{name}: {folded}");
         let svg = fs::read_to_string(folder.join(format!("{name}.svg"))).unwrap();
-        assert!(svg.contains("samples at 999 Hz by perf: about"), "{name} does not say what it rests on");
+        assert!(
+            svg.contains("samples at 999 Hz by perf: about"),
+            "{name} does not say what it rests on"
+        );
     }
     assert!(!folder.join("raw").exists(), "the raw samples are not kept");
     let pages = fs::read_dir(bench.folder.path().join("reports/talk")).unwrap();
