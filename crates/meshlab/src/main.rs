@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the door to the terminal")]
 
 mod ab;
+mod again;
 mod attach;
 mod bench;
 mod bisect;

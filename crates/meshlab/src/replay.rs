@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,10 +11,11 @@ use meshlab_engine::{
     Replay, fingerprint, inspect,
     results::{RunRecord, read_run},
 };
-use meshlab_model::{BinaryRecord, ExitCode, Manifest, NetworkMode};
+use meshlab_model::{BinaryRecord, ExitCode, Manifest};
 
 use crate::{
-    cli::{Network, ReplayArguments, RunArguments},
+    again,
+    cli::{ReplayArguments, RunArguments},
     report::locate,
     run::{self, Settled},
 };
@@ -52,32 +52,10 @@ fn prepare(
         )
     })?;
     Replay::check_script(record, scenario.clone(), &text)?;
-    let network = match manifest.network {
-        NetworkMode::Lab => Network::Lab,
-        NetworkMode::Host => Network::Host,
-    };
-    // The programs are settled below.
-    let again = RunArguments {
-        set: manifest.params.iter().map(|(name, set)| (name.clone(), set.to_string())).collect(),
-        time_scale: manifest.time_scale,
-        nodes: manifest.nodes,
-        seed: Some(manifest.seed),
-        node_env: node_env(manifest),
-        duration: manifest.duration_secs.map(duration).transpose()?,
-        ..RunArguments::plain(scenario.clone(), network, arguments.output.clone())
-    };
+    // Its programs are settled below.
+    let again = again::arguments(manifest, scenario.clone(), arguments.output.clone())?;
     let binaries = binaries(manifest, &arguments.binary)?;
     Ok((scenario, again, Settled { binaries: Some(binaries), replay: Some(replay), resume: None }))
-}
-
-pub(crate) fn duration(seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds).context("its manifest has no duration that can be run")
-}
-
-pub(crate) fn node_env(manifest: &Manifest) -> Vec<(String, String, String)> {
-    let all = manifest.node_env.iter();
-    let each = all.flat_map(|(node, set)| set.iter().map(move |(name, value)| (node, name, value)));
-    each.map(|(node, name, value)| (node.clone(), name.clone(), value.clone())).collect()
 }
 
 /// The programs of the run, each unchanged or named anew.
@@ -85,10 +63,7 @@ fn binaries(
     manifest: &Manifest,
     named: &[(String, String)],
 ) -> Result<BTreeMap<String, BinaryRecord>> {
-    if let Some((name, _)) = named.iter().find(|(name, _)| !manifest.binaries.contains_key(name)) {
-        let names: Vec<&str> = manifest.binaries.keys().map(String::as_str).collect();
-        bail!("{}: it had no program `{name}`; it had {}", manifest.run, names.join(", "));
-    }
+    again::had_all(manifest, named)?;
     let mut binaries = BTreeMap::new();
     for (name, before) in &manifest.binaries {
         let other = named.iter().rev().find(|(other, _)| other == name);

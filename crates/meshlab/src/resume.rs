@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use meshlab_engine::{Resume, fingerprint};
-use meshlab_model::{BinaryRecord, ExitCode, Manifest, NetworkMode};
+use meshlab_model::{BinaryRecord, ExitCode, Manifest};
 use meshlab_script::{Overrides, Script};
 
 use crate::{
-    cli::{Network, RunArguments},
-    replay::{duration, node_env},
+    again,
+    cli::RunArguments,
     report::locate,
     run::{self, Settled},
 };
@@ -53,19 +53,7 @@ fn prepare(folder: &Path, arguments: &RunArguments) -> Result<(PathBuf, RunArgum
         )
     })?;
     resume.check_script(&scenario, &text)?;
-    let network = match manifest.network {
-        NetworkMode::Lab => Network::Lab,
-        NetworkMode::Host => Network::Host,
-    };
-    let again = RunArguments {
-        set: manifest.params.iter().map(|(name, set)| (name.clone(), set.to_string())).collect(),
-        time_scale: manifest.time_scale,
-        nodes: manifest.nodes,
-        seed: Some(manifest.seed),
-        node_env: node_env(manifest),
-        duration: manifest.duration_secs.map(duration).transpose()?,
-        ..RunArguments::plain(scenario.clone(), network, arguments.output.clone())
-    };
+    let again = again::arguments(manifest, scenario.clone(), arguments.output.clone())?;
     let binaries = binaries(manifest, &arguments.binary)?;
     println!("resumes  {}, seed {}", manifest.run, manifest.seed);
     let settled = Settled { binaries: Some(binaries), resume: Some(resume), replay: None };
@@ -78,10 +66,7 @@ fn binaries(
     named: &[(String, String)],
 ) -> Result<BTreeMap<String, BinaryRecord>> {
     let run = &manifest.run;
-    if let Some((name, _)) = named.iter().find(|(name, _)| !manifest.binaries.contains_key(name)) {
-        let names: Vec<&str> = manifest.binaries.keys().map(String::as_str).collect();
-        bail!("{run}: it had no program `{name}`; it had {}", names.join(", "));
-    }
+    again::had_all(manifest, named)?;
     let one = |(name, before): (&String, &BinaryRecord)| {
         let other = named.iter().rev().find(|(other, _)| other == name);
         let path = other.map_or(&before.path, |(_, path)| path);
