@@ -30,10 +30,12 @@
 mod clock;
 mod condition;
 mod decode;
+mod fields;
 mod forward;
 mod fuzz;
 mod grpc;
 mod http;
+mod id;
 mod logs;
 mod metrics;
 mod receiver;
