@@ -271,8 +271,10 @@ mod tests {
         );
         for n in 0..3 * PAIRS_MAX {
             let name = n.to_string();
-            let other = kept(&span(trace, &[(&name, n.into())]), &mut pairs);
-            assert_eq!(other.attribute(&name), Some(&n.into()), "whatever was at its place");
+            let other = kept(&span(trace, &[(&name, 7.into()), ("n", n.into())]), &mut pairs);
+            // Whatever was at their places.
+            assert_eq!(other.attribute(&name), Some(&7.into()));
+            assert_eq!(other.attribute("n"), Some(&n.into()));
         }
         let others = kept(&span(trace, &attributes), &mut pairs);
         assert_eq!(others.record().attributes, first.record().attributes);
