@@ -106,8 +106,7 @@ fn natural(a: &str, b: &str) -> Ordering {
         let (other_text, other_number, other_rest) = part(right);
         let order = text.cmp(other_text).then_with(|| {
             // Without leading zeros, the longer number is the larger one.
-            let digits = |number: &str| (number.len(), number.to_owned());
-            digits(number).cmp(&digits(other_number))
+            number.len().cmp(&other_number.len()).then_with(|| number.cmp(other_number))
         });
         if order.is_ne() {
             return order;

@@ -3,7 +3,9 @@
 //!
 //! `cargo run --release -p meshlab-spans --example ingest` measures this crate's receiver;
 //! `-- --to 127.0.0.1:4318 --pid PID` sends the same load to another receiver and reads the CPU time
-//! of its process, for comparison. Options: `--seconds 10`, `--selectors 100`, `--senders 2`.
+//! of its process, for comparison. Options: `--seconds 10`, `--selectors 100`, `--senders 2`,
+//! `--rounds 3`. CPU time is that of the receiving thread, so what else the host does hardly counts;
+//! the time to an answer is by the clock, and others that want the cores are in it.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement, not the harness")]
 
 use std::{
@@ -42,27 +44,83 @@ fn main() {
         |name: &str, otherwise: u64| option(name).map_or(otherwise, |text| text.parse().unwrap());
     let seconds = Duration::from_secs(number("--seconds", 10));
     let senders = number("--senders", 2);
+    let selectors = number("--selectors", 100);
     let elsewhere = option("--to").map(|to| to.parse::<SocketAddr>().unwrap());
-    match elsewhere {
-        Some(to) => {
-            let stat = format!("/proc/{}/stat", option("--pid").unwrap());
-            let (spans, elapsed, cpu) = load(to, senders, seconds, || cpu_seconds(&stat));
-            told("the other receiver", spans, elapsed, cpu);
+    println!("load of the host before: {}", host_load());
+    let rounds: Vec<Round> = (0..number("--rounds", 3))
+        .map(|_| {
+            let round = match elsewhere {
+                Some(to) => {
+                    let stat = format!("/proc/{}/stat", option("--pid").unwrap());
+                    load(to, senders, seconds, || cpu_seconds(&stat))
+                }
+                None => ours(selectors, senders, seconds),
+            };
+            round.tell();
+            round
+        })
+        .collect();
+    println!("load of the host after: {}", host_load());
+    let spread = |what: &str, of: fn(&Round) -> f64| {
+        let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+        for number in rounds.iter().map(of).filter(|number| number.is_finite()) {
+            (least, most) = (least.min(number), most.max(number));
         }
-        None => ours(number("--selectors", 100), senders, seconds),
+        if most > 0.0 {
+            println!("{what}: {least:.0} to {most:.0}");
+        }
+    };
+    spread("k spans a second of CPU", |round| round.spans as f64 / round.cpu / 1e3);
+    spread("ms to an answer, p50", |round| round.verdict_millis(0.5));
+    spread("ms to an answer, p99", |round| round.verdict_millis(0.99));
+}
+
+/// Of a minute, five and fifteen.
+fn host_load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// What was measured at once.
+struct Round {
+    spans: u64,
+    /// Seconds by the clock.
+    elapsed: f64,
+    /// Seconds of CPU.
+    cpu: f64,
+    /// From a span's end to the answer of a wait for it, in order; empty for another receiver.
+    verdicts: Vec<Duration>,
+}
+
+impl Round {
+    /// The verdict that a share of all was not later than; no number without any.
+    fn verdict_millis(&self, share: f64) -> f64 {
+        let last = self.verdicts.len().saturating_sub(1);
+        let at = self.verdicts.get((last as f64 * share) as usize);
+        at.map_or(f64::NAN, |verdict| verdict.as_secs_f64() * 1e3)
+    }
+
+    fn tell(&self) {
+        let spans = self.spans as f64 / 1e3;
+        print!(
+            "{} spans in {:.2} s, {:.2} s of CPU: {:.0} k a second, {:.0} k a second of CPU",
+            self.spans,
+            self.elapsed,
+            self.cpu,
+            spans / self.elapsed,
+            spans / self.cpu
+        );
+        if !self.verdicts.is_empty() {
+            let at = |share| self.verdict_millis(share);
+            print!("; to an answer p50 {:.1} ms, p99 {:.1}, max {:.1}", at(0.5), at(0.99), at(1.0));
+            print!(" of {}", self.verdicts.len());
+        }
+        println!();
     }
 }
 
-fn told(who: &str, spans: u64, elapsed: f64, cpu: f64) {
-    println!(
-        "{who}: {spans} spans in {elapsed:.2} s, {cpu:.2} s of CPU: {:.0} k spans a second, {:.0} k \
-         a second of CPU",
-        spans as f64 / elapsed / 1e3,
-        spans as f64 / cpu / 1e3
-    );
-}
-
-fn ours(selectors: u64, senders: u64, seconds: Duration) {
+/// One round with this crate's receiver, which is there for as long.
+fn ours(selectors: u64, senders: u64, seconds: Duration) -> Round {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (http, grpc) = (listen(), listen());
     let to = http.local_addr().unwrap();
@@ -71,9 +129,10 @@ fn ours(selectors: u64, senders: u64, seconds: Duration) {
     let store =
         SpanStore::with_rate(RunClock { started, started_unix_nanos }, 1_000_000, u64::MAX >> 32);
     let (stat, stat_of) = std::sync::mpsc::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let theirs = store.clone();
     // As in the harness: one thread does all of it.
-    thread::spawn(move || {
+    let receiving = thread::spawn(move || {
         let thread = fs::read_link("/proc/thread-self").unwrap();
         stat.send(format!("/proc/{}/stat", thread.display())).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -93,7 +152,7 @@ fn ours(selectors: u64, senders: u64, seconds: Duration) {
                 });
             }
             let _receiver = receiver.unwrap();
-            std::future::pending::<()>().await;
+            let _ = stopped.await;
         });
     });
     let stat = stat_of.recv().unwrap();
@@ -103,22 +162,15 @@ fn ours(selectors: u64, senders: u64, seconds: Duration) {
         thread::spawn(move || probe(to, &store, &over))
     };
     let before = store.received(&"node-1".into());
-    let (sent, elapsed, cpu) = load(to, senders, seconds, || cpu_seconds(&stat));
+    let mut round = load(to, senders, seconds, || cpu_seconds(&stat));
     over.store(true, Ordering::Relaxed);
-    let mut verdicts = prober.join().unwrap();
-    let received = store.received(&"node-1".into()) - before;
+    round.verdicts = prober.join().unwrap();
+    round.verdicts.sort();
+    let (received, sent) = (store.received(&"node-1".into()) - before, round.spans);
     assert!(received >= sent, "{received} of {sent} arrived");
-    told(&format!("meshlab, {selectors} live selectors"), sent, elapsed, cpu);
-    verdicts.sort();
-    let at = |share: f64| verdicts[((verdicts.len() - 1) as f64 * share) as usize];
-    println!(
-        "from a span's end to the answer of a wait for it, under that load: p50 {:?}, p99 {:?}, max \
-         {:?} of {}",
-        at(0.5),
-        at(0.99),
-        at(1.0),
-        verdicts.len()
-    );
+    drop(stop);
+    receiving.join().unwrap();
+    round
 }
 
 /// A selector as scenarios have them: a name, often a condition, sometimes a sender.
@@ -187,8 +239,8 @@ fn exchange(stream: &mut TcpStream, request: &[u8]) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// Sends as fast as it is answered; spans, seconds, and CPU seconds by `cpu`.
-fn load(to: SocketAddr, senders: u64, length: Duration, cpu: impl Fn() -> f64) -> (u64, f64, f64) {
+/// Sends as fast as it is answered; CPU seconds are by `cpu`.
+fn load(to: SocketAddr, senders: u64, length: Duration, cpu: impl Fn() -> f64) -> Round {
     let over = Arc::new(AtomicBool::new(false));
     let sent = Arc::new(AtomicU64::new(0));
     let sending: Vec<_> = (0..senders)
@@ -212,11 +264,11 @@ fn load(to: SocketAddr, senders: u64, length: Duration, cpu: impl Fn() -> f64) -
     thread::sleep(Duration::from_secs(1));
     let (started, cpu_before, before) = (Instant::now(), cpu(), sent.load(Ordering::Relaxed));
     thread::sleep(length);
-    let (elapsed, spent) = (started.elapsed().as_secs_f64(), cpu() - cpu_before);
+    let (elapsed, cpu) = (started.elapsed().as_secs_f64(), cpu() - cpu_before);
     let spans = sent.load(Ordering::Relaxed) - before;
     over.store(true, Ordering::Relaxed);
     sending.into_iter().for_each(|sender| sender.join().unwrap());
-    (spans, elapsed, spent)
+    Round { spans, elapsed, cpu, verdicts: Vec::new() }
 }
 
 /// Sends single spans and waits for each as a claim would.

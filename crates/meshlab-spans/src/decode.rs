@@ -1,13 +1,15 @@
-//! From OTLP to spans, within limits.
+//! From the bytes of an OTLP request to spans, within limits, without a copy of what they say.
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    common::v1::{AnyValue, KeyValue, any_value::Value as Any},
-    trace::v1::Span,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
+use prost::Message;
 use serde_json::Value;
+
+use crate::{
+    fields::{self, Raw},
+    id::{Id, hex},
+};
 
 const NAME_BYTES_MAX: usize = 256;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -33,43 +35,164 @@ pub struct IncomingSpan {
     pub attributes: BTreeMap<String, Value>,
 }
 
-/// The spans of a request, and how many of them were cut to a limit.
-pub(crate) fn spans(request: ExportTraceServiceRequest) -> (Vec<IncomingSpan>, u64) {
-    let mut truncated = 0;
-    let spans = request
-        .resource_spans
-        .into_iter()
-        .flat_map(|resource| resource.scope_spans)
-        .flat_map(|scope| scope.spans)
-        .map(|span| {
-            let (span, cut) = one(span);
-            truncated += u64::from(cut);
-            span
-        })
-        .collect();
-    (spans, truncated)
+/// A span on its way into the store: what it says still lies in the request.
+#[derive(Debug)]
+pub(crate) struct Arriving<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) trace: Id,
+    pub(crate) span: Id,
+    pub(crate) parent: Id,
+    pub(crate) start_unix_nanos: u64,
+    pub(crate) end_unix_nanos: u64,
+    /// By name, each name once.
+    pub(crate) attributes: Vec<(&'a str, Said<'a>)>,
+    /// Whether some of it was cut to a limit.
+    pub(crate) cut: bool,
 }
 
-fn one(span: Span) -> (IncomingSpan, bool) {
-    let mut cut = span.attributes.len() > ATTRIBUTES_MAX;
-    let mut name = span.name;
-    cut |= clip(&mut name, NAME_BYTES_MAX);
-    let mut attributes = BTreeMap::new();
-    for KeyValue { key, value, .. } in span.attributes.into_iter().take(ATTRIBUTES_MAX) {
-        let mut key = key;
-        cut |= clip(&mut key, NAME_BYTES_MAX);
-        attributes.insert(key, json(value, &mut cut, 0));
+/// The value of an attribute on its way.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said<'a> {
+    Text(&'a str),
+    /// Any other.
+    Value(Value),
+}
+
+impl<'a> Said<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            other => Self::Value(other.clone()),
+        }
     }
-    let span = IncomingSpan {
-        name,
-        trace_id: hex(&span.trace_id),
-        span_id: hex(&span.span_id),
-        parent_id: hex(&span.parent_span_id),
-        start_unix_nanos: span.start_time_unix_nano,
-        end_unix_nanos: span.end_time_unix_nano,
-        attributes,
+
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Value(value) => value,
+        }
+    }
+}
+
+impl IncomingSpan {
+    pub(crate) fn arriving(&self) -> Arriving<'_> {
+        let attributes = self.attributes.iter();
+        Arriving {
+            name: &self.name,
+            trace: Id::of(&self.trace_id),
+            span: Id::of(&self.span_id),
+            parent: Id::of(&self.parent_id),
+            start_unix_nanos: self.start_unix_nanos,
+            end_unix_nanos: self.end_unix_nanos,
+            attributes: attributes.map(|(name, value)| (name.as_str(), Said::of(value))).collect(),
+            cut: false,
+        }
+    }
+}
+
+/// Hands the spans of a request to `take`, in order. The request was found sound by
+/// [`crate::scan::parts`]; of another one some spans may be missing.
+pub(crate) fn spans<'a>(request: &'a [u8], mut take: impl FnMut(&mut Arriving<'a>)) {
+    // The list of attributes is the same for all, so that it is allocated once.
+    let mut attributes = Vec::new();
+    for resource in messages(request, 1) {
+        for scope in messages(resource, 2) {
+            for span in messages(scope, 2) {
+                let mut arriving = one(span, attributes);
+                take(&mut arriving);
+                attributes = arriving.attributes;
+            }
+        }
+    }
+}
+
+/// The messages in a repeated field.
+fn messages(message: &[u8], field: u32) -> impl Iterator<Item = &[u8]> {
+    fields::all(message).filter_map(move |(number, raw)| match raw {
+        Raw::Bytes(bytes) if number == field => Some(bytes),
+        _ => None,
+    })
+}
+
+fn one<'a>(span: &'a [u8], mut attributes: Vec<(&'a str, Said<'a>)>) -> Arriving<'a> {
+    attributes.clear();
+    let mut cut = false;
+    let (mut name, mut ids) = ("", [&[][..]; 3]);
+    let (mut start_unix_nanos, mut end_unix_nanos) = (0, 0);
+    for (number, raw) in fields::all(span) {
+        match (number, raw) {
+            (1, Raw::Bytes(id)) => ids[0] = id,
+            (2, Raw::Bytes(id)) => ids[1] = id,
+            (4, Raw::Bytes(id)) => ids[2] = id,
+            (5, Raw::Bytes(said)) => name = text(said),
+            (7, Raw::Fixed64(nanos)) => start_unix_nanos = nanos,
+            (8, Raw::Fixed64(nanos)) => end_unix_nanos = nanos,
+            (9, Raw::Bytes(_)) if attributes.len() >= ATTRIBUTES_MAX => cut = true,
+            (9, Raw::Bytes(pair)) => attributes.push(attribute(pair, &mut cut)),
+            _ => {}
+        }
+    }
+    // Of attributes with the same name the last one counts.
+    attributes.sort_by_key(|(name, _)| *name);
+    attributes.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    let name = clipped(name, NAME_BYTES_MAX, &mut cut);
+    let [trace, span, parent] = ids.map(Id::of_bytes);
+    Arriving { name, trace, span, parent, start_unix_nanos, end_unix_nanos, attributes, cut }
+}
+
+fn attribute<'a>(pair: &'a [u8], cut: &mut bool) -> (&'a str, Said<'a>) {
+    let (mut name, mut value, mut values) = ("", None, 0);
+    for (number, raw) in fields::all(pair) {
+        match (number, raw) {
+            (1, Raw::Bytes(said)) => name = text(said),
+            (2, Raw::Bytes(said)) => (value, values) = (Some(said), values + 1),
+            _ => {}
+        }
+    }
+    let said = match value {
+        None => Some(Said::Value(Value::Null)),
+        Some(value) if values == 1 => scalar(value, cut),
+        Some(_) => None,
     };
-    (span, cut)
+    // Lists, and values in several parts, which are to be merged: nobody sends many.
+    let said = said.unwrap_or_else(|| {
+        let pair = KeyValue::decode(pair).unwrap_or_default();
+        Said::Value(json(pair.value, cut, 0))
+    });
+    (clipped(name, NAME_BYTES_MAX, cut), said)
+}
+
+/// The value of an attribute that is one and no list.
+fn scalar<'a>(any: &'a [u8], cut: &mut bool) -> Option<Said<'a>> {
+    let mut known = fields::all(any).filter(|(number, _)| (1..=8).contains(number));
+    let first = known.next();
+    if known.next().is_some() {
+        return None;
+    }
+    Some(match first {
+        Some((1, Raw::Bytes(said))) => Said::Text(clipped(text(said), TEXT_BYTES_MAX, cut)),
+        Some((2, Raw::Varint(number))) => Said::Value((number != 0).into()),
+        Some((3, Raw::Varint(number))) => Said::Value(number.cast_signed().into()),
+        Some((4, Raw::Fixed64(bits))) => Said::Value(f64::from_bits(bits).into()),
+        Some((8, _)) | None => Said::Value(Value::Null),
+        Some(_) => return None,
+    })
+}
+
+/// What was found to be text before.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn clipped<'a>(text: &'a str, limit: usize, cut: &mut bool) -> &'a str {
+    *cut |= text.len() > limit;
+    &text[..text.floor_char_boundary(limit)]
 }
 
 pub(crate) fn json(value: Option<AnyValue>, cut: &mut bool, depth: u32) -> Value {
@@ -112,73 +235,6 @@ pub(crate) fn clip(text: &mut String, limit: usize) -> bool {
     cut
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(DIGITS[usize::from(digit)]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::common::v1::ArrayValue;
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
-    use proptest::prelude::*;
-    use prost::Message;
-
-    use super::*;
-
-    fn request(span: Span) -> ExportTraceServiceRequest {
-        let scope = ScopeSpans { spans: vec![span], ..Default::default() };
-        let resource = ResourceSpans { scope_spans: vec![scope], ..Default::default() };
-        ExportTraceServiceRequest { resource_spans: vec![resource] }
-    }
-
-    fn text(text: &str) -> Option<AnyValue> {
-        Some(AnyValue { value: Some(Any::StringValue(text.to_owned())) })
-    }
-
-    #[test]
-    fn values_keep_their_kind_and_giants_are_cut() {
-        let pair = |key: &str, value| KeyValue { key: key.into(), value, ..Default::default() };
-        let number = Some(AnyValue { value: Some(Any::IntValue(7)) });
-        let span = Span {
-            name: "é".repeat(300),
-            trace_id: vec![0xab; 16],
-            attributes: vec![pair("n", number), pair("big", text(&"x".repeat(TEXT_BYTES_MAX + 9)))],
-            ..Default::default()
-        };
-        let (spans, truncated) = spans(request(span));
-        assert_eq!((spans.len(), truncated), (1, 1));
-        assert_eq!(spans[0].name.len(), NAME_BYTES_MAX);
-        assert_eq!(spans[0].trace_id, "ab".repeat(16));
-        assert_eq!(spans[0].attributes["n"], Value::from(7));
-        assert_eq!(spans[0].attributes["big"].as_str().map(str::len), Some(TEXT_BYTES_MAX));
-    }
-
-    #[test]
-    fn a_nest_of_arrays_has_an_end() {
-        let mut value = text("deep");
-        for _ in 0..60 {
-            let array = ArrayValue { values: value.into_iter().collect() };
-            value = Some(AnyValue { value: Some(Any::ArrayValue(array)) });
-        }
-        let mut cut = false;
-        json(value, &mut cut, 0);
-        assert!(cut);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(),
-            0..300)) {
-            if let Ok(request) = ExportTraceServiceRequest::decode(bytes.as_slice()) {
-                let _ = spans(request);
-            }
-        }
-    }
-}
+#[path = "decode_tests.rs"]
+pub(crate) mod tests;

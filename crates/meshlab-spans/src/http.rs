@@ -11,7 +11,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use meshlab_model::NodeId;
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
 };
 use prost::Message;
 use tokio::{
@@ -19,7 +18,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::{SpanStore, decode, logs, metrics, scan};
+use crate::{SpanStore, logs, metrics, scan};
 
 /// A batch of 512 spans at 299 bytes each is 150 KB.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -90,7 +89,7 @@ async fn connection(stream: TcpStream, node: NodeId, store: SpanStore, patience:
     }
 }
 
-fn malformed(store: &SpanStore, node: &NodeId, why: String) {
+pub(crate) fn malformed(store: &SpanStore, node: &NodeId, why: String) {
     store.note(node, |counters| {
         counters.malformed += 1;
         counters.first_problem.get_or_insert(why);
@@ -164,7 +163,7 @@ impl Signal {
     }
 }
 
-enum Refusal {
+pub(crate) enum Refusal {
     TooLarge,
     Unsupported,
     /// Counted already.
@@ -201,19 +200,7 @@ async fn take_in(
     };
     let malformed = |what, error| Refusal::Malformed(format!("no OTLP {what} request: {error}"));
     match signal {
-        Signal::Traces => {
-            let parts = scan::parts(&body).ok_or_else(|| {
-                Refusal::Malformed("no OTLP trace request: its fields are broken".to_owned())
-            })?;
-            if parts.all > scan::PARTS_MAX {
-                return Err(Refusal::TooLarge);
-            }
-            if !store.allows(node, parts.spans) {
-                return Err(Refusal::Flood);
-            }
-            let request = ExportTraceServiceRequest::decode(body);
-            take_spans(request.map_err(|error| malformed("trace", error))?, node, store);
-        }
+        Signal::Traces => take_spans(&body, node, store)?,
         Signal::Metrics => {
             let request = ExportMetricsServiceRequest::decode(body);
             let request = request.map_err(|error| malformed("metrics", error))?;
@@ -228,13 +215,19 @@ async fn take_in(
     Ok(())
 }
 
-/// Decodes and keeps the spans of a request.
-pub(crate) fn take_spans(request: ExportTraceServiceRequest, node: &NodeId, store: &SpanStore) {
-    let (spans, truncated) = decode::spans(request);
-    if truncated > 0 {
-        store.note(node, |counters| counters.truncated += truncated);
+/// Keeps the spans of a request, if it is sound, small enough and no flood. The request is counted
+/// by the caller where it is refused, the spans of a flood here.
+pub(crate) fn take_spans(body: &[u8], node: &NodeId, store: &SpanStore) -> Result<(), Refusal> {
+    let broken = || Refusal::Malformed("no OTLP trace request: its fields are broken".to_owned());
+    let parts = scan::parts(body).ok_or_else(broken)?;
+    if parts.all > scan::PARTS_MAX {
+        return Err(Refusal::TooLarge);
     }
-    store.add(node, spans);
+    if !store.allows(node, parts.spans) {
+        return Err(Refusal::Flood);
+    }
+    store.add_request(node, body);
+    Ok(())
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {

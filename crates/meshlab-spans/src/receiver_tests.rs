@@ -43,7 +43,10 @@ fn open() -> Fixture {
 
 fn open_with(patience: Patience) -> Fixture {
     let clock = RunClock { started: std::time::Instant::now(), started_unix_nanos: 0 };
-    let store = SpanStore::new(clock, 10_000);
+    open_in(SpanStore::new(clock, 10_000), patience)
+}
+
+fn open_in(store: SpanStore, patience: Patience) -> Fixture {
     let listen = || StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (http, grpc) = (listen(), listen());
     let addresses = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
@@ -86,12 +89,6 @@ fn said(text: &str) -> Vec<u8> {
     let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
     let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
     ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec()
-}
-
-/// A message of gRPC, not compressed.
-fn frame(message: Vec<u8>) -> Vec<u8> {
-    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
-    [&[0], length.as_slice(), &message].concat()
 }
 
 async fn post(address: SocketAddr, path: &str, headers: &str, body: &[u8]) -> String {
@@ -320,38 +317,6 @@ async fn a_bomb_and_a_giant_are_refused() {
 }
 
 #[tokio::test]
-async fn spans_metrics_and_logs_come_in_by_grpc() {
-    let fixture = open();
-    let stream = TcpStream::connect(fixture.grpc).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut client, connection) =
-        hyper::client::conn::http2::handshake(executor, io).await.unwrap();
-    let driver = tokio::spawn(connection);
-    let service = |path: &str, frame: Vec<u8>| {
-        ::http::Request::post(format!("http://x/opentelemetry.proto.collector.{path}/Export"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(http_body_util::Full::new(bytes::Bytes::from(frame)))
-            .unwrap()
-    };
-    let spans = service("trace.v1.TraceService", frame(body(5)));
-    assert_eq!(client.send_request(spans).await.unwrap().status(), 200);
-    let lines = service("logs.v1.LogsService", frame(said("by gRPC")));
-    assert_eq!(client.send_request(lines).await.unwrap().status(), 200);
-    let numbers = service("metrics.v1.MetricsService", frame(numbers(4)));
-    assert_eq!(client.send_request(numbers).await.unwrap().status(), 200);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let five = |store: &SpanStore| (store.count(&all()) == 5).then_some(());
-    assert_eq!(fixture.store.wait_for(deadline, five).await, Some(()));
-    let four = |store: &SpanStore| (!store.metrics(&"n".into()).is_empty()).then_some(());
-    assert_eq!(fixture.store.wait_for(deadline, four).await, Some(()));
-    // They came over one connection, so the line was answered before the numbers were sent.
-    assert_eq!(*fixture.lines.lock().unwrap(), ["n ERROR by gRPC"]);
-    driver.abort();
-}
-
-#[tokio::test]
 async fn a_closed_door_takes_in_nothing() {
     let fixture = open();
     let address = fixture.http;
@@ -362,3 +327,6 @@ async fn a_closed_door_takes_in_nothing() {
         tokio::task::yield_now().await;
     }
 }
+
+#[path = "grpc_tests.rs"]
+mod by_grpc;

@@ -1,7 +1,7 @@
 //! The span store: what arrived, by name and node, and waits for more.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,7 +12,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::{IncomingSpan, LogLine, LogSink, RunClock, Selector};
+use crate::{
+    IncomingSpan, LogLine, LogSink, RunClock, Selector,
+    decode::{self, Arriving},
+    id::Id,
+};
 
 mod flood;
 mod kept;
@@ -21,17 +25,21 @@ mod metrics;
 
 use flood::Allowance;
 pub use flood::SPANS_A_SECOND_MAX;
-use kept::{Id, Kept, Pairs};
+use kept::{Kept, Pairs, Place};
 use live::Live;
 
 /// Memory for spans. Two hundred bytes a span, as nodes mostly say the same again: four minutes of
 /// 18 nodes with 500 spans a second, and hours where they are quiet.
 const BYTES_MAX: usize = 24 << 20;
 
-/// Under a flood of spans a wait asks at most this often; an answer is late by no more than it.
+/// Under a flood of spans a wait asks at most this often; an answer is late by no more than it. A
+/// fifth of it, measured with 100 waits, takes a tenth of the spans and nothing off the p99.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 /// Ancestors of a span that are looked at.
 const ANCESTORS_MAX: usize = 100;
+
+/// Where order does not matter.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 type Sink = Box<dyn Fn(&SpanRecord) + Send + Sync>;
 
@@ -66,7 +74,8 @@ struct Inner {
     /// What arrived before this moment never was in memory.
     began: RunTime,
     last_seq: u64,
-    index: BTreeMap<Arc<str>, BTreeMap<NodeId, VecDeque<u64>>>,
+    /// Places of spans, by name and sender.
+    index: Map<Arc<str>, Map<NodeId, VecDeque<u64>>>,
     received: BTreeMap<NodeId, u64>,
     counters: BTreeMap<NodeId, ReceiverCounters>,
     sink: Option<Sink>,
@@ -165,15 +174,33 @@ impl SpanStore {
 
     /// Takes in spans of one node.
     pub fn add(&self, node: &NodeId, spans: Vec<IncomingSpan>) {
-        if spans.is_empty() {
-            return;
-        }
+        self.add_batch(node, |batch| spans.iter().for_each(|span| batch.add(&mut span.arriving())));
+    }
+
+    /// Takes in the spans of a request, which was found sound by [`crate::scan::parts`].
+    pub(crate) fn add_request(&self, node: &NodeId, request: &[u8]) {
+        self.add_batch(node, |batch| decode::spans(request, |span| batch.add(span)));
+    }
+
+    fn add_batch(&self, node: &NodeId, fill: impl FnOnce(&mut Batch<'_>)) {
         let mut inner = self.lock();
         let arrived = self.shared.clock.now();
-        *inner.received.entry(node.clone()).or_default() += spans.len() as u64;
-        let sender = Arc::new(node.clone());
-        for span in spans {
-            inner.keep(&self.shared, &sender, arrived, span);
+        let mut batch = Batch {
+            inner: &mut inner,
+            shared: &self.shared,
+            node: Arc::new(node.clone()),
+            arrived,
+            spans: 0,
+            cut: 0,
+        };
+        fill(&mut batch);
+        let (spans, cut) = (batch.spans, batch.cut);
+        if spans == 0 {
+            return;
+        }
+        *inner.received.entry(node.clone()).or_default() += spans;
+        if cut > 0 {
+            inner.counters.entry(node.clone()).or_default().truncated += cut;
         }
         inner.live.sweep(arrived);
         drop(inner);
@@ -262,7 +289,7 @@ impl SpanStore {
     /// Names that are in memory, with how often.
     pub fn names(&self) -> BTreeMap<String, u64> {
         let inner = self.lock();
-        let count = |nodes: &BTreeMap<NodeId, VecDeque<u64>>| {
+        let count = |nodes: &Map<NodeId, VecDeque<u64>>| {
             nodes.values().map(|places| places.len() as u64).sum()
         };
         inner.index.iter().map(|(name, nodes)| (name.to_string(), count(nodes))).collect()
@@ -318,45 +345,61 @@ impl SpanStore {
     }
 }
 
-impl Inner {
-    fn keep(&mut self, shared: &Shared, node: &Arc<NodeId>, arrived: RunTime, span: IncomingSpan) {
-        self.last_seq += 1;
-        let happened = shared.clock.effective(arrived, span.end_unix_nanos);
-        let record = SpanRecord {
-            seq: self.last_seq,
-            arrived,
-            node: (**node).clone(),
-            name: span.name,
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            parent_id: span.parent_id,
-            start_unix_nanos: span.start_unix_nanos,
-            end_unix_nanos: span.end_unix_nanos,
-            attributes: span.attributes,
+/// Spans that come at once, from one node.
+struct Batch<'a> {
+    inner: &'a mut Inner,
+    shared: &'a Shared,
+    node: Arc<NodeId>,
+    arrived: RunTime,
+    spans: u64,
+    /// Those that were cut to a limit.
+    cut: u64,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, span: &mut Arriving<'_>) {
+        let Self { inner, shared, node, arrived, .. } = self;
+        self.spans += 1;
+        self.cut += u64::from(span.cut);
+        inner.last_seq += 1;
+        let place = Place {
+            seq: inner.last_seq,
+            arrived: *arrived,
+            happened: shared.clock.effective(*arrived, span.end_unix_nanos),
+            node: Arc::clone(node),
+            name: inner.enter(span.name, node),
         };
-        if let Some(sink) = &self.sink {
-            sink(&record);
+        let kept = Kept::new(span, place, &mut inner.pairs);
+        inner.bytes += kept.bytes;
+        inner.live.came(&kept);
+        inner.spans.push_back(kept);
+        if let (Some(sink), Some(kept)) = (&inner.sink, inner.spans.back()) {
+            sink(&kept.record());
         }
+        // The newest one stays, however large it is.
+        while inner.spans.len() > shared.capacity
+            || (inner.bytes > BYTES_MAX && inner.spans.len() > 1)
+        {
+            inner.evict();
+        }
+    }
+}
+
+impl Inner {
+    /// Enters the span that comes next in the index. Its name, shared with those before.
+    fn enter(&mut self, name: &str, node: &NodeId) -> Arc<str> {
         let place = self.evicted + self.spans.len() as u64;
         // Names are few; the key is made only when one comes for the first time.
-        let known = self.index.get_key_value(record.name.as_str());
-        let name = known.map_or_else(|| Arc::from(record.name.as_str()), |(name, _)| name.clone());
+        let known = self.index.get_key_value(name);
+        let name = known.map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name));
         let nodes = self.index.entry(Arc::clone(&name)).or_default();
-        match nodes.get_mut(&**node) {
+        match nodes.get_mut(node) {
             Some(places) => places.push_back(place),
             None => {
-                nodes.insert((**node).clone(), VecDeque::from([place]));
+                nodes.insert(node.clone(), VecDeque::from([place]));
             }
         }
-        let kept = Kept::new(record, happened, Arc::clone(node), name, &mut self.pairs);
-        self.bytes += kept.bytes;
-        self.live.came(&kept);
-        self.spans.push_back(kept);
-        // The newest one stays, however large it is.
-        while self.spans.len() > shared.capacity || (self.bytes > BYTES_MAX && self.spans.len() > 1)
-        {
-            self.evict();
-        }
+        name
     }
 
     fn evict(&mut self) {
@@ -365,10 +408,14 @@ impl Inner {
         self.bytes -= oldest.bytes;
         self.live.went(&oldest);
         if let Some(nodes) = self.index.get_mut(&oldest.name) {
+            let mut last = false;
             if let Some(places) = nodes.get_mut(&*oldest.node) {
                 places.pop_front();
+                last = places.is_empty();
             }
-            nodes.retain(|_, places| !places.is_empty());
+            if last {
+                nodes.remove(&*oldest.node);
+            }
             if nodes.is_empty() {
                 self.index.remove(&oldest.name);
             }

@@ -1,11 +1,11 @@
 //! Counts of selectors that somebody asks for again and again: they follow each span as it comes
 //! and goes, so that an answer costs nothing and a span touches only selectors of its name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use meshlab_model::{NodeId, RunTime};
 
-use super::kept::Kept;
+use super::{Map, kept::Kept};
 use crate::Selector;
 
 /// Selectors that are followed at a time; further ones are counted anew each time.
@@ -16,13 +16,13 @@ const FORGOTTEN_AFTER_MICROS: u64 = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Live {
-    by_name: HashMap<String, Vec<Followed>>,
+    by_name: Map<String, Vec<Followed>>,
     swept: RunTime,
 }
 
 struct Followed {
     selector: Selector,
-    counts: BTreeMap<NodeId, u64>,
+    counts: Map<NodeId, u64>,
     asked: RunTime,
 }
 
@@ -45,7 +45,7 @@ impl Live {
         let followed = self.by_name.get_mut(&selector.name)?;
         let found = followed.iter_mut().find(|each| each.selector == *selector)?;
         found.asked = now;
-        Some(found.counts.clone())
+        Some(found.counts.iter().map(|(node, count)| (node.clone(), *count)).collect())
     }
 
     /// Follows a selector from now on that has these counts, if it can be: whether a span is under
@@ -61,7 +61,8 @@ impl Live {
         if selector.under.is_some() || all >= LIVE_MAX {
             return;
         }
-        let followed = Followed { selector: selector.clone(), counts: counts.clone(), asked: now };
+        let counts = counts.iter().map(|(node, count)| (node.clone(), *count)).collect();
+        let followed = Followed { selector: selector.clone(), counts, asked: now };
         self.by_name.entry(selector.name.clone()).or_default().push(followed);
     }
 
