@@ -19,10 +19,12 @@ local run = scenario {
 -- that a table which doubles does not count.
 local LEAK = 512
 
--- What a subsystem of others may gain for each process that ended, in bytes, beside the tables that
--- double once: what is cached of a peer is let go of within minutes, and then counts no more.
-local BUCKET = 8192
-local TABLES = 131072
+-- What any subsystem may gain for each process that ended, in bytes: a connection that is never
+-- given up is seven times as much.
+local BUCKET = 4096
+-- Beside that: connections to the peers that ended within the last 30 s, which QUIC has not given
+-- up yet (27 KiB each), and tables that double.
+local LINGERS = 524288
 
 test("what a node gains is not its peers' number", function()
   local swarm = mesh {
@@ -57,7 +59,8 @@ test("what a node gains is not its peers' number", function()
   local ends = after.churn - before.churn
   for name, bytes in pairs(after.buckets) do
     local gained = bytes:bytes() - before.buckets[name]:bytes()
-    check.at_most(gained, BUCKET * ends + TABLES, ("bytes gained by %s in %d ends"):format(name, ends))
+    -- Red by its name: of a leak in a library no site of ours is to blame.
+    check.at_most(gained, BUCKET * ends + LINGERS, ("bytes gained by %s in %d ends"):format(name, ends))
   end
   for _, site in ipairs(after.grown) do
     if site.bucket == "app" then
