@@ -60,7 +60,8 @@ test("what a node gains is not its peers' number", function()
   for name, bytes in pairs(after.buckets) do
     local gained = bytes:bytes() - before.buckets[name]:bytes()
     -- Red by its name: of a leak in a library no site of ours is to blame.
-    check.at_most(gained, BUCKET * ends + LINGERS, ("bytes gained by %s in %d ends"):format(name, ends))
+    local what = ("bytes gained by %s in %d ends"):format(name, ends)
+    check.at_most(gained, BUCKET * ends + LINGERS, what)
   end
   for _, site in ipairs(after.grown) do
     if site.bucket == "app" then

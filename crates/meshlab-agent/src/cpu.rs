@@ -365,7 +365,7 @@ mod tests {
         let works = Arc::clone(&over);
         let worker = std::thread::spawn(move || {
             while !works.load(Ordering::Relaxed) {
-                (0..1000_u64).for_each(|number| drop(black_box(number)));
+                black_box((0..1000_u64).map(black_box).sum::<u64>());
             }
         });
         let lasting = Lasting::begin(path.to_owned(), 500).unwrap();
