@@ -245,6 +245,10 @@ fn a_comparison_and_a_gate_link_to_what_became_of_the_profiles() {
     let svg = fs::read_to_string(bench.folder.path().join("page/heap-diff.svg")).unwrap();
     assert!(svg.contains("scaled to the same total"));
 
+    let held = bench.meshlab(&["gate", &after, "--cpu", "0.001%", "--threads", "1"]);
+    assert!(held.all().contains("the heap was recorded, which takes some"), "{}", held.all());
+    assert!(!held.all().contains("failed       cpu"), "{}", held.all());
+
     let made = bench.meshlab(&["baseline", &before]);
     assert_eq!(made.code, Some(0), "{}", made.all());
     let gate = bench.meshlab(&["gate", &after, "--baseline", "baseline.json"]);
