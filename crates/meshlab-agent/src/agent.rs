@@ -6,7 +6,7 @@ use meshlab_wire::{Ready, Telemetry as Counts};
 
 use crate::{
     AgentError, Commands, CounterSource, StopReason, Telemetry, TelemetryConfig, ViewSource,
-    control::Control, stop::Stop,
+    control::Control, cpu::Lasting, stop::Stop,
 };
 
 /// Longest wait for the last replies to be written.
@@ -29,12 +29,14 @@ pub struct Agent {
     telemetry: Telemetry,
     control: Control,
     stop: Stop,
+    cpu: Option<Lasting>,
 }
 
 impl Agent {
     /// Installs telemetry, registers the signal handlers and starts to answer on the control
     /// channel: the descriptor that [`meshlab_wire::env::CONTROL_FD`] names, and the path of the
     /// configuration. With neither there is no control channel, and the program runs all the same.
+    /// Begins the CPU profile that [`meshlab_wire::env::CPU_STACKS`] asks for.
     ///
     /// # Errors
     /// Whatever keeps one of them from starting; see [`AgentError`].
@@ -42,7 +44,7 @@ impl Agent {
         let telemetry = Telemetry::install(&config.telemetry)?;
         let control = Control::start(config.program, telemetry.clone(), config.control.as_deref())?;
         let stop = Stop::listen(control.stop_requests())?;
-        Ok(Self { telemetry, control, stop })
+        Ok(Self { telemetry, control, stop, cpu: Lasting::from_environment() })
     }
 
     /// Tells every control connection, present and future, that the node is ready, and answers
@@ -77,6 +79,7 @@ impl Agent {
     pub async fn finish(self, deadline: Duration) -> Counts {
         self.telemetry.flush_all(deadline).await;
         self.telemetry.save_flame();
+        drop(self.cpu);
         let counts = self.telemetry.counts();
         self.control.finish(counts, LAST_WORDS).await;
         counts

@@ -6,13 +6,18 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::Path,
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
     sync::{
-        Mutex, OnceLock, TryLockError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Mutex, MutexGuard, OnceLock, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
-    time::Duration,
+    thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use crate::heap::load_base;
@@ -20,70 +25,204 @@ use crate::heap::load_base;
 /// Frames of a stack that are kept, the innermost.
 const FRAMES_MAX: usize = 96;
 
-/// Stacks of one profile. What comes after them is counted, not kept.
-const SAMPLES_MAX: usize = 20_000;
+/// Stacks that wait to be added up: two seconds at the highest rate on two cores, in 3 MB.
+const WAITING_MAX: usize = 4096;
+
+/// How often those that wait are added up. A lasting profile is written as often: a process that is
+/// killed loses so much.
+const ADD_EVERY: Duration = Duration::from_millis(500);
 
 /// Words of a stack: how many frames it has, and these.
 const WORDS: usize = FRAMES_MAX + 1;
 
-/// Stacks, made once and kept: a signal may come a moment after the timer was taken away.
+/// Stands for the samples whose stacks found no room.
+const NO_ROOM: &str = "[stacks that found no room]";
+
+/// Stacks in a ring, made once and kept: a signal may come a moment after the timer was taken away.
 static STACKS: OnceLock<Box<[AtomicUsize]>> = OnceLock::new();
+/// Stacks that were begun, and of them those that were added up.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
+static ADDED: AtomicUsize = AtomicUsize::new(0);
+/// Samples that found no room.
+static LOST: AtomicU64 = AtomicU64::new(0);
 static RUNS: AtomicBool = AtomicBool::new(false);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Samples for `length` at `hz` samples in a second of CPU time (1 to 1000), and writes them to
-/// `path`: folded stacks, the outermost first, of addresses as the program's file has them.
-/// Returns how many there are. Blocks the calling thread.
+/// Samples for `length` at `hz` samples in a second of CPU time (1 to 1000; the kernel's own tick,
+/// 100 to 1000, is the most that come), and writes them to `path`: folded stacks, the outermost
+/// first, of addresses as the program's file has them. Returns how many there are. Blocks the
+/// calling thread.
 ///
 /// # Errors
 /// Another profile is being taken, the system refuses the timer, or the file cannot be written.
 pub(crate) fn profile(path: &Path, length: Duration, hz: u32) -> Result<u64, String> {
-    let _alone = match ONE_AT_A_TIME.try_lock() {
-        Ok(alone) => alone,
-        Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
-        Err(TryLockError::WouldBlock) => {
-            return Err("a CPU profile is being taken already; wait for it".to_owned());
+    let _alone = alone()?;
+    let timer = Timer::start(hz)?;
+    let mut sums = Sums::default();
+    let until = Instant::now() + length;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
         }
-    };
-    let stacks =
-        STACKS.get_or_init(|| (0..SAMPLES_MAX * WORDS).map(|_| AtomicUsize::new(0)).collect());
-    NEXT.store(0, Ordering::SeqCst);
-    RUNS.store(true, Ordering::SeqCst);
-    let began = handle().and_then(|()| set_timer(hz));
-    // This thread waits, and uses no CPU time meanwhile.
-    if began.is_ok() {
-        std::thread::park_timeout(length);
+        // This thread waits, and uses no CPU time meanwhile.
+        std::thread::park_timeout(left.min(ADD_EVERY));
+        sums.add();
     }
-    let ended = set_timer(0);
-    RUNS.store(false, Ordering::SeqCst);
-    began.and(ended).map_err(|error| format!("the system refused the timer: {error}"))?;
-    let taken = NEXT.load(Ordering::SeqCst);
-    let folded = fold(stacks, taken.min(SAMPLES_MAX), load_base());
+    drop(timer);
+    sums.add();
     let beside = path.with_extension("part");
-    fs::write(&beside, folded)
+    fs::write(&beside, sums.text())
         .and_then(|()| fs::rename(&beside, path))
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(taken.min(SAMPLES_MAX) as u64)
+    Ok(sums.samples())
 }
 
-fn fold(stacks: &[AtomicUsize], taken: usize, base: usize) -> String {
-    let mut counts: BTreeMap<Vec<usize>, u64> = BTreeMap::new();
-    for stack in stacks.chunks_exact(WORDS).take(taken) {
-        let Some((found, frames)) = stack.split_first() else { continue };
-        let found = found.load(Ordering::SeqCst).min(FRAMES_MAX);
-        let frames = frames.iter().take(found).map(|frame| frame.load(Ordering::Relaxed));
-        let mut frames: Vec<usize> = frames.map(|frame| frame.wrapping_sub(base)).collect();
-        frames.reverse();
-        if !frames.is_empty() {
-            *counts.entry(frames).or_default() += 1;
+/// A profile of this process from now on until it ends.
+#[derive(Debug)]
+pub(crate) struct Lasting {
+    over: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lasting {
+    /// Begins the profile that the environment asks for, if it does: samples are added to the file
+    /// that [`meshlab_wire::env::CPU_STACKS`] names, as [`profile`] writes them. The file is there
+    /// at once.
+    pub(crate) fn from_environment() -> Option<Self> {
+        let path = env::var_os(meshlab_wire::env::CPU_STACKS).map(PathBuf::from)?;
+        let hz = env::var(meshlab_wire::env::CPU_HZ).ok()?.parse().ok()?;
+        let begun = Self::begin(path.clone(), hz);
+        begun
+            .inspect_err(|why| {
+                tracing::warn!(path = %path.display(), why, "this process is not profiled");
+            })
+            .ok()
+    }
+
+    fn begin(path: PathBuf, hz: u32) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
+        let mut file = File::create(&path).map_err(failed)?;
+        let (over, ends) = mpsc::channel();
+        let work = move || {
+            if let Err(why) = last(&mut file, hz, &ends) {
+                tracing::warn!(why, "the CPU profile of this process ends here");
+            }
+        };
+        let thread = std::thread::Builder::new().name("cpu-profile".to_owned()).spawn(work);
+        Ok(Self { over: Some(over), thread: Some(thread.map_err(failed)?) })
+    }
+}
+
+impl Drop for Lasting {
+    /// Writes what there is.
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
-    let line = |(frames, count): (&Vec<usize>, &u64)| {
-        let names: Vec<String> = frames.iter().map(|frame| format!("0x{frame:x}")).collect();
-        format!("{} {count}\n", names.join(";"))
-    };
-    counts.iter().map(line).collect()
+}
+
+fn last(file: &mut File, hz: u32, ends: &mpsc::Receiver<()>) -> Result<(), String> {
+    let _alone = alone()?;
+    let timer = Timer::start(hz)?;
+    loop {
+        let over = ends.recv_timeout(ADD_EVERY) != Err(RecvTimeoutError::Timeout);
+        let mut sums = Sums::default();
+        sums.add();
+        // In one piece: whoever reads it meanwhile finds whole lines but for the last.
+        file.write_all(sums.text().as_bytes()).map_err(|error| error.to_string())?;
+        if over {
+            drop(timer);
+            return Ok(());
+        }
+    }
+}
+
+fn alone() -> Result<MutexGuard<'static, ()>, String> {
+    match ONE_AT_A_TIME.try_lock() {
+        Ok(alone) => Ok(alone),
+        Err(TryLockError::Poisoned(broken)) => Ok(broken.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            Err("a CPU profile is being taken already; wait for it".to_owned())
+        }
+    }
+}
+
+/// Ticks while it lives.
+struct Timer;
+
+impl Timer {
+    fn start(hz: u32) -> Result<Self, String> {
+        let made = || (0..WAITING_MAX * WORDS).map(|_| AtomicUsize::new(0)).collect();
+        STACKS.get_or_init(made);
+        // What came after the end of the profile before.
+        Sums::default().add();
+        RUNS.store(true, Ordering::SeqCst);
+        let timer = Self;
+        handle()
+            .and_then(|()| set_timer(hz))
+            .map_err(|error| format!("the system refused the timer: {error}"))?;
+        Ok(timer)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // Taking it away is never refused: its arguments are those it was set with.
+        let _ = set_timer(0);
+        RUNS.store(false, Ordering::SeqCst);
+    }
+}
+
+/// How often each stack was seen.
+#[derive(Default)]
+struct Sums {
+    counts: BTreeMap<Vec<usize>, u64>,
+    lost: u64,
+}
+
+impl Sums {
+    /// Adds the stacks that wait, up to the first that is still being written.
+    fn add(&mut self) {
+        self.lost += LOST.swap(0, Ordering::Relaxed);
+        let (Some(stacks), base) = (STACKS.get(), load_base()) else { return };
+        let next = NEXT.load(Ordering::Acquire);
+        for place in ADDED.load(Ordering::Relaxed)..next {
+            let at = place % WAITING_MAX * WORDS;
+            let Some((found, frames)) = stacks.get(at..at + WORDS).and_then(<[_]>::split_first)
+            else {
+                return;
+            };
+            let found = found.swap(0, Ordering::Acquire);
+            if found == 0 {
+                return;
+            }
+            let frames = frames.iter().take(found).map(|frame| frame.load(Ordering::Relaxed));
+            let mut frames: Vec<usize> = frames.map(|frame| frame.wrapping_sub(base)).collect();
+            ADDED.store(place + 1, Ordering::Release);
+            frames.reverse();
+            *self.counts.entry(frames).or_default() += 1;
+        }
+    }
+
+    fn samples(&self) -> u64 {
+        self.counts.values().sum::<u64>() + self.lost
+    }
+
+    /// A line for each stack.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (frames, count) in &self.counts {
+            let names: Vec<String> = frames.iter().map(|frame| format!("0x{frame:x}")).collect();
+            let _ = writeln!(text, "{} {count}", names.join(";"));
+        }
+        if self.lost > 0 {
+            let _ = writeln!(text, "{NO_ROOM} {}", self.lost);
+        }
+        text
+    }
 }
 
 /// Registers the handler. It stays: without its timer it is never called.
@@ -114,13 +253,15 @@ extern "C" fn tick(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::
     if !RUNS.load(Ordering::Relaxed) || context.is_null() {
         return;
     }
-    let place = NEXT.fetch_add(1, Ordering::Relaxed);
-    let Some(stack) = STACKS.get().and_then(|all| all.get(place * WORDS..(place + 1) * WORDS))
-    else {
-        return;
-    };
     // SAFETY: the kernel hands over the context of the interrupted thread.
     let Some((runs, mut frame)) = (unsafe { registers(context) }) else { return };
+    let free = |next| (next - ADDED.load(Ordering::Acquire) < WAITING_MAX).then_some(next + 1);
+    let Ok(place) = NEXT.fetch_update(Ordering::AcqRel, Ordering::Acquire, free) else {
+        LOST.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    let at = place % WAITING_MAX * WORDS;
+    let Some(stack) = STACKS.get().and_then(|all| all.get(at..at + WORDS)) else { return };
     // SAFETY: `errno` is this thread's own, and put back below.
     let errno = unsafe { *libc::__errno_location() };
     stack[1].store(runs, Ordering::Relaxed);
@@ -214,5 +355,31 @@ mod tests {
         assert!(folded.lines().any(|line| line.matches(';').count() >= 3), "{folded}");
         let error = profile(Path::new("/nowhere/x"), Duration::ZERO, 99).unwrap_err();
         assert!(error.contains("/nowhere/x"), "{error}");
+        lasts(&path);
+    }
+
+    /// A lasting profile is written while it goes on, and no other is taken meanwhile. Here, because
+    /// there is one timer in a process.
+    fn lasts(path: &Path) {
+        let over = Arc::new(AtomicBool::new(false));
+        let works = Arc::clone(&over);
+        let worker = std::thread::spawn(move || {
+            while !works.load(Ordering::Relaxed) {
+                black_box((0..1000_u64).map(black_box).sum::<u64>());
+            }
+        });
+        let lasting = Lasting::begin(path.to_owned(), 500).unwrap();
+        // As long as it takes: its first stacks are on disk while it goes on.
+        while fs::read(path).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        let error = profile(path, Duration::ZERO, 99).unwrap_err();
+        assert!(error.contains("already"), "{error}");
+        over.store(true, Ordering::Relaxed);
+        worker.join().unwrap();
+        drop(lasting);
+        let folded = fs::read_to_string(path).unwrap();
+        assert!(folded.ends_with('\n') && folded.starts_with("0x"), "{folded}");
+        assert!(Lasting::begin("/nowhere/x".into(), 99).unwrap_err().contains("/nowhere/x"));
     }
 }

@@ -76,10 +76,13 @@ pub struct RunConfig {
 }
 
 /// What is profiled of every node, from its start to its end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profiling {
     /// Where CPU time goes: samples in a second of it.
     pub cpu_hz: Option<u32>,
+    /// Why `perf` cannot take them, if it cannot: then the nodes sample themselves, those whose
+    /// program links the agent.
+    pub no_perf: Option<String>,
     /// What the heap holds: when a mesh is ready and when its test ends. The program records each
     /// allocation, which takes CPU time and memory that is not its own.
     pub heap: bool,

@@ -170,6 +170,7 @@ impl Engine {
         if let Some(why) = unwatched {
             shared.warn(why);
         }
+        crate::profiles::tell(&shared);
         let engine = Self { shared };
         engine.begin();
         Ok(engine)

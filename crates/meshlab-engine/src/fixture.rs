@@ -28,11 +28,11 @@ use crate::{
 
 /// A subject that says it is ready, sends a packet to each of the first addresses of the lab
 /// twenty times a second, and leaves when it is asked anything. Its key is its name, and it writes
-/// that on its disk.
+/// that on its disk. `HELLO_MORE` of its environment is said in its first line.
 const SUBJECT: &str = r#"#!/bin/bash
 fd=$MESHLAB_CONTROL_FD
 echo $MESHLAB_NODE_ID > $MESH_NODE_DATA/hello
-echo '{"tell":"hello","protocol":2,"program":"fake"}' >&$fd
+echo '{"tell":"hello","protocol":2,"program":"fake"'$HELLO_MORE'}' >&$fd
 echo '{"tell":"ready","name":"'$MESHLAB_NODE_ID'","public_key":"'$MESHLAB_NODE_ID'",
 "addresses":["127.0.0.1:1"],"dead_after_ms":300}' | tr -d '\n' >&$fd
 echo >&$fd

@@ -77,6 +77,10 @@ impl Engine {
             public_key: ready.public_key.clone(),
             took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         });
+        crate::profiles::ready(shared, id, process.pid());
+        if process.control().records_heap() {
+            self.spare_limits(id);
+        }
         let mut state = shared.state();
         let node = state.node_mut(id)?;
         if shared.config.network == meshlab_model::NetworkMode::Host {
@@ -114,15 +118,14 @@ impl Engine {
             Kind::Node => subject::node_environment(&state, id, &given)?,
             Kind::Relay => subject::relay_environment(node, &given),
         };
-        if node.kind == Kind::Node {
-            crate::profiles::prepare(&self.shared, id, &mut environment);
-        }
         let name = node.binary.as_str();
         let binary = self.shared.config.binaries.get(name).ok_or_else(|| {
             HostError::Harness(format!(
                 "failed to find the program `{name}`: name it with `--binary {name}=PATH`"
             ))
         })?;
+        let spans = node.kind == Kind::Node;
+        crate::profiles::prepare(&self.shared, id, &binary.path, spans, &mut environment);
         Ok(SpawnSpec {
             node: id.clone(),
             program: binary.path.clone().into(),

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,7 @@ pub struct Control {
 #[derive(Debug, Default)]
 struct Shared {
     pending: Mutex<Pending>,
+    records_heap: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +83,12 @@ impl Control {
     /// the node's end is gone.
     pub fn ready(&self) -> watch::Receiver<Option<Ready>> {
         self.ready.clone()
+    }
+
+    /// Whether the node said that it keeps book of its heap, which takes CPU time and memory of its
+    /// own. It says so before it is ready.
+    pub fn records_heap(&self) -> bool {
+        self.shared.records_heap.load(Ordering::Relaxed)
     }
 
     /// Why nothing more comes from the node, once that is so.
@@ -154,8 +164,11 @@ async fn read_messages(
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = buffer.drain(..=end).collect();
             match (decode_message(&line), greeted) {
-                (Ok(Message::Hello { protocol: PROTOCOL, .. }), _) => greeted = true,
-                (Ok(Message::Hello { protocol, program }), _) => {
+                (Ok(Message::Hello { protocol: PROTOCOL, records_heap, .. }), _) => {
+                    shared.records_heap.store(records_heap, Ordering::Relaxed);
+                    greeted = true;
+                }
+                (Ok(Message::Hello { protocol, program, .. }), _) => {
                     return format!(
                         "{program} speaks control protocol {protocol}, this harness speaks \
                          {PROTOCOL}; build both from one source"
@@ -199,7 +212,8 @@ mod tests {
     }
 
     fn hello() -> Vec<u8> {
-        encode(&Message::Hello { protocol: PROTOCOL, program: "test 1".into() })
+        let program = "test 1".into();
+        encode(&Message::Hello { protocol: PROTOCOL, program, records_heap: false })
     }
 
     #[tokio::test]
@@ -235,7 +249,8 @@ mod tests {
     #[tokio::test]
     async fn another_protocol_is_refused_by_name() {
         let (control, mut theirs) = pair();
-        let hello = Message::Hello { protocol: PROTOCOL + 1, program: "future-node 9".into() };
+        let (protocol, program) = (PROTOCOL + 1, "future-node 9".into());
+        let hello = Message::Hello { protocol, program, records_heap: false };
         theirs.write_all(&encode(&hello)).await.unwrap();
         let error = control.ask(Request::Ping, Duration::from_secs(10)).await.unwrap_err();
         assert!(error.to_string().contains("future-node 9 speaks control protocol"), "{error}");

@@ -23,10 +23,7 @@ use crate::Folded;
 #[derive(Debug, thiserror::Error)]
 pub enum PerfError {
     /// There is no `perf`.
-    #[error(
-        "`perf` cannot be started ({0}): install it (Debian: linux-perf) or do without CPU \
-        profiles"
-    )]
+    #[error("`perf` cannot be started ({0}): install it (Debian: linux-perf)")]
     Missing(io::Error),
     /// It refused.
     #[error(
@@ -107,6 +104,12 @@ impl Recording {
             let _ = io::Read::read_to_string(&mut stderr, &mut said);
         }
         Err(PerfError::Refused { what: "record", status, said: last_words(&said) })
+    }
+
+    /// Whether it looks at its process by now, or has ended: `perf` writes its header once it is
+    /// attached.
+    pub fn has_begun(&mut self) -> bool {
+        std::fs::metadata(&self.data).is_ok_and(|data| data.len() > 0) || self.has_ended()
     }
 
     /// Whether it has ended by itself, because its process did or because it failed.

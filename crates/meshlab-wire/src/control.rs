@@ -83,6 +83,9 @@ pub enum Message {
         protocol: u32,
         /// The node's program and version.
         program: String,
+        /// Whether it keeps book of its heap, which takes CPU time and memory of its own.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        records_heap: bool,
     },
     /// The endpoint is bound, the accept loop runs, gossip is subscribed.
     Ready(Ready),

@@ -159,6 +159,11 @@ pub mod env {
     pub const HEAP_SAMPLE: &str = "MESHLAB_HEAP_SAMPLE";
     /// File for the time between enter and exit of spans, as folded stacks; absent for none.
     pub const SPAN_FLAME: &str = "MESHLAB_SPAN_FLAME";
+    /// File that stacks of what runs are added to, folded, with addresses, from the start of the
+    /// program to its end; absent for none.
+    pub const CPU_STACKS: &str = "MESHLAB_CPU_STACKS";
+    /// Samples of them in a second of CPU time.
+    pub const CPU_HZ: &str = "MESHLAB_CPU_HZ";
     /// Where spans go: the base address of an OTLP/HTTP receiver.
     pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 }

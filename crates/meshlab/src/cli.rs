@@ -137,8 +137,9 @@ pub(crate) struct RunArguments {
     /// Judge CPU and time also on a host that is noisy; else what is measured there stays undecided
     #[arg(long)]
     pub(crate) ignore_noise: bool,
-    /// Profile every node, several with a comma: `cpu` (needs `perf`), `heap` (builds a node that
-    /// records its allocations), `spans` (time between enter and exit)
+    /// Profile every node, several with a comma: `cpu` (by `perf`, or by the node itself where that
+    /// cannot), `heap` (builds a node that records its allocations), `spans` (time between enter
+    /// and exit)
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) profile: Vec<ProfileKind>,
     /// With `--profile heap`: record one allocation in so many bytes, at random, in the place of
@@ -373,7 +374,7 @@ pub(crate) struct ProfileArguments {
     #[command(subcommand)]
     pub(crate) what: Option<Profiled>,
     /// A run whose profiles are drawn again from what they left; or a heap profile (.dhat.json),
-    /// to be told by subsystem and site
+    /// to be told by subsystem and site; or folded stacks (.folded)
     #[arg(value_name = "RUN")]
     pub(crate) run: Option<PathBuf>,
 }
@@ -405,11 +406,15 @@ pub(crate) struct AttachArguments {
 #[derive(Debug, Args)]
 pub(crate) struct DiffArguments {
     /// Folded stacks, such as profiles/<run>/fleet.folded, or a heap profile (.dhat.json)
-    #[arg(value_name = "BEFORE")]
-    pub(crate) before: PathBuf,
+    #[arg(value_name = "BEFORE", required_unless_present = "first_last")]
+    pub(crate) before: Option<PathBuf>,
     /// Of the same kind, to compare with it
-    #[arg(value_name = "AFTER")]
-    pub(crate) after: PathBuf,
+    #[arg(value_name = "AFTER", required_unless_present = "first_last")]
+    pub(crate) after: Option<PathBuf>,
+    /// The first look at each process of a run against its last: heaps, and CPU profiles of a
+    /// moment; writes heap-diff.svg and cpu-diff.svg beside the output
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["before", "after"])]
+    pub(crate) first_last: Option<PathBuf>,
     /// The SVG that is written
     #[arg(long, value_name = "FILE", default_value = "diff.svg")]
     pub(crate) output: PathBuf,

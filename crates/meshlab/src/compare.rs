@@ -9,12 +9,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use meshlab_model::ExitCode;
-use meshlab_profile::{Title, difference, files};
 use meshlab_report::{COMMENT_BYTES_MAX, CompareOptions, CompareReport, RunFigures, compare};
 
 use crate::{
     finished,
     gate::{append_summary, length},
+    profile::{Changes, draw_changes},
 };
 
 #[derive(Debug, Args)]
@@ -104,7 +104,11 @@ pub(crate) fn tell(
     };
     let folder = shown.page.clone().unwrap_or_else(|| place(output, &report));
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    flamegraphs(before, after, &folder, &mut report);
+    if let (Some(before), Some(after)) = (before.first(), after.first()) {
+        let Changes { drawn, notes } = draw_changes(before, after, &folder);
+        report.flamegraphs.extend(drawn);
+        report.notes.extend(notes);
+    }
     let write = |path: &Path, text: String| {
         fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
     };
@@ -122,6 +126,9 @@ pub(crate) fn tell(
         append_summary(Path::new(&path), |room| report.markdown(room))?;
     }
     print!("{}", report.terminal());
+    for (name, file) in &report.flamegraphs {
+        println!("{name}: {}", folder.join(file).display());
+    }
     println!("page       {}", page.display());
     Ok(report.exit_code())
 }
@@ -137,41 +144,4 @@ fn place(output: &Path, report: &CompareReport) -> PathBuf {
     let scenario: String =
         report.scenario.chars().map(|c| if c == '/' || c == '.' { '_' } else { c }).collect();
     output.join("reports/compare").join(scenario).join(format!("{before}--{after}"))
-}
-
-/// Draws what became of the profile of all nodes, where the first run of each side has one.
-fn flamegraphs(
-    before: &[RunFigures],
-    after: &[RunFigures],
-    folder: &Path,
-    report: &mut CompareReport,
-) {
-    let folded = |run: &RunFigures| {
-        let of_all = run.view.profiles.iter().find(|profile| profile.node.is_none())?;
-        Some(run.folder.join(&of_all.file).with_extension("folded"))
-    };
-    for (one, other) in before.iter().zip(after).take(1) {
-        let (Some(before), Some(after)) = (folded(one), folded(other)) else { continue };
-        let drawn = || -> Result<PathBuf> {
-            let (before, after) = (files::read(&before)?, files::read(&after)?);
-            let title = Title {
-                title: format!("{} against {}", other.run, one.run),
-                rests_on: format!(
-                    "{} samples against {}, scaled to the same total; red takes more, blue less",
-                    after.samples(),
-                    before.samples()
-                ),
-                unit: "samples".to_owned(),
-            };
-            let file = PathBuf::from("cpu-diff.svg");
-            fs::write(folder.join(&file), difference(&before, &after, &title)?)?;
-            Ok(file)
-        };
-        match drawn() {
-            Ok(file) => report.flamegraphs.push(("CPU of all nodes".to_owned(), file)),
-            Err(error) => {
-                report.notes.push(format!("the flamegraphs are not compared: {error:#}"));
-            }
-        }
-    }
 }

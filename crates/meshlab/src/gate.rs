@@ -10,13 +10,16 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use meshlab_model::{ByteSize, ExitCode, Percent, Resource};
+use meshlab_model::{Baseline, ByteSize, ExitCode, Percent, Resource};
 use meshlab_report::{
-    BaselineError, COMMENT_BYTES_MAX, GateLimits, GateReport, Quantile, SUMMARY_BYTES_MAX, gate,
-    make_baseline, read_baseline,
+    BaselineError, COMMENT_BYTES_MAX, GateLimits, GateReport, Quantile, RunFigures,
+    SUMMARY_BYTES_MAX, gate, make_baseline, read_baseline,
 };
 
-use crate::finished;
+use crate::{
+    finished,
+    profile::{Changes, draw_changes},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
@@ -137,8 +140,30 @@ pub(crate) fn gate_run(arguments: &GateArguments) -> Result<ExitCode> {
     let Some(run) = finished::figures(&arguments.run, after)? else { return Ok(ExitCode::Usage) };
     let report = gate(&run, &limits);
     print!("{}", report.terminal());
+    if let Some(baseline) = &limits.baseline {
+        tell_changes(baseline, &run);
+    }
     write_files(arguments, &report)?;
     Ok(report.exit_code())
+}
+
+/// Draws what became of the profiles of the baseline's last run, where that still lies beside this
+/// one and both have some. They explain a verdict and are no part of it.
+fn tell_changes(baseline: &Baseline, run: &RunFigures) {
+    let results = run.folder.parent().and_then(Path::parent);
+    let Some(before) = results.zip(baseline.runs.last()).map(|(all, name)| all.join(name)) else {
+        return;
+    };
+    if !before.exists() {
+        return;
+    }
+    let Ok(Some(before)) = finished::figures(&before, None) else { return };
+    let folder = run.folder.join("changes");
+    let Changes { drawn, notes } = draw_changes(&before, run, &folder);
+    for (name, file) in drawn {
+        println!("{name} against {}: {}", before.run, folder.join(file).display());
+    }
+    notes.iter().for_each(|note| println!("{note}"));
 }
 
 fn ceilings(arguments: &GateArguments) -> BTreeMap<Resource, f64> {

@@ -153,9 +153,6 @@ pub(crate) fn execute(
         );
     }
     let heap = arguments.profile.contains(&ProfileKind::Heap);
-    if arguments.profile.contains(&ProfileKind::Cpu) {
-        meshlab_profile::is_available().context("this host cannot take CPU profiles")?;
-    }
     let Settled { binaries, replay, resume } = settled;
     let binaries = match binaries {
         Some(binaries) => binaries,
@@ -337,6 +334,7 @@ fn config(
     for (node, name, value) in &arguments.node_env {
         node_env.entry(node.clone()).or_default().insert(name.clone(), value.clone());
     }
+    let cpu = arguments.profile.contains(&ProfileKind::Cpu);
     Ok(RunConfig {
         output: arguments.output.clone(),
         scenario: script.name().to_owned(),
@@ -371,7 +369,11 @@ fn config(
             false => NoiseLimits::USUAL,
         },
         profile: Profiling {
-            cpu_hz: arguments.profile.contains(&ProfileKind::Cpu).then_some(arguments.profile_hz),
+            cpu_hz: cpu.then_some(arguments.profile_hz),
+            no_perf: match cpu {
+                true => meshlab_profile::is_available().err().map(|why| why.to_string()),
+                false => None,
+            },
             heap: arguments.profile.contains(&ProfileKind::Heap),
             heap_sample: arguments.heap_sample,
             spans: arguments.profile.contains(&ProfileKind::Spans),

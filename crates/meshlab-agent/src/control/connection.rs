@@ -69,8 +69,8 @@ impl Connection {
         let mut ready = self.shared.ready.subscribe();
         let mut last = self.shared.last.subscribe();
         let mut told_ready = false;
-        self.tell(&Message::Hello { protocol: PROTOCOL, program: self.shared.program.clone() })
-            .await?;
+        let (program, records_heap) = (self.shared.program.clone(), heap::is_recorded());
+        self.tell(&Message::Hello { protocol: PROTOCOL, program, records_heap }).await?;
         loop {
             tokio::select! {
                 biased;

@@ -81,7 +81,8 @@ fn ready() -> Ready {
 async fn hello_comes_first_and_requests_are_answered() {
     let shared = shared();
     let mut harness = Harness::connect(&shared);
-    let hello = Message::Hello { protocol: PROTOCOL, program: "test 1".to_owned() };
+    let program = "test 1".to_owned();
+    let hello = Message::Hello { protocol: PROTOCOL, program, records_heap: false };
     assert_eq!(harness.read().await, Some(hello));
     harness.ask(1, Request::Ping).await;
     assert_eq!(harness.read().await, Some(Message::Reply { id: 1, reply: Reply::Pong }));

@@ -34,6 +34,11 @@ struct Snapshot {
     interval: u64,
 }
 
+/// Whether this program keeps book of its heap.
+pub(crate) fn is_recorded() -> bool {
+    recorder::interval().is_some()
+}
+
 /// Writes what is allocated and not freed to `path`. Blocks the calling thread; the others are held
 /// up only while the book is copied.
 ///

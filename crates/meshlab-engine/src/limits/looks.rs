@@ -19,8 +19,8 @@ pub(super) struct Looks {
     of: BTreeMap<ClaimId, (RunTime, u32)>,
 }
 
-/// What a look has for sure: the claim, since when it is open, its verdict with notes.
-type Certain = (ClaimId, RunTime, Verdict, Vec<String>);
+/// What a look has for sure: the claim, since when it is open, of what, its verdict with notes.
+type Certain = (ClaimId, RunTime, Resource, Verdict, Vec<String>);
 
 impl Looks {
     /// The trends that are broken for sure.
@@ -62,7 +62,7 @@ impl Looks {
                 "look {count}: p = {p_value:.1e} that less is grown by, {spent:.1e} was to spend"
             ));
             let why = format!("a leak is certain, so the run ends here: {why}");
-            certain.push((*claim, *opened, Verdict::Failed(why), notes));
+            certain.push((*claim, *opened, *resource, Verdict::Failed(why), notes));
         }
         certain
     }

@@ -154,6 +154,38 @@ impl Engine {
         })
     }
 
+    /// Ends the limits that a node would be held to and that it distorts: its program keeps book of
+    /// its heap, though the run did not ask for that.
+    pub(crate) fn spare_limits(&self, node: &NodeId) {
+        let distorts = |resource| matches!(resource, Resource::Cpu | Resource::Rss);
+        let (ceilings, trends) = {
+            let state = self.shared.state();
+            let Some(own) = limited(&state, node) else { return };
+            let (own, role) = (own.as_ref(), role(&state, node));
+            let mut gates = lock(&self.shared.gates);
+            let (spared, kept) = std::mem::take(&mut gates.ceilings)
+                .into_iter()
+                .partition(|gate| distorts(gate.ceiling.resource()) && gate.is_of(own, role));
+            gates.ceilings = kept;
+            let all = std::mem::take(&mut gates.trends).into_iter();
+            let (trends, kept) = all.partition(|(_, _, resource, _)| distorts(*resource));
+            gates.trends = kept;
+            let (spared, trends): (Vec<Gate>, Vec<_>) = (spared, trends);
+            (spared, trends)
+        };
+        let ceilings =
+            ceilings.iter().map(|gate| (gate.claim, gate.opened, gate.ceiling.resource()));
+        let trends = trends.iter().map(|(claim, opened, resource, _)| (*claim, *opened, *resource));
+        for (claim, opened, resource) in ceilings.chain(trends) {
+            let why = format!(
+                "{resource} is not judged: the program of {node} records its heap, which itself \
+                 takes CPU time and memory; give one that does not with `--binary NAME=PATH`"
+            );
+            let verdict = Verdict::Inconclusive(why);
+            self.finish_limit(claim, opened, verdict, ClaimEvidence::default());
+        }
+    }
+
     /// Whether those for all nodes are open.
     fn has_ceilings(&self) -> bool {
         let gates = lock(&self.shared.gates);
@@ -305,7 +337,10 @@ impl Engine {
             found
         };
         let stop = !found.is_empty();
-        for (claim, opened, verdict, notes) in found {
+        for (claim, opened, resource, verdict, notes) in found {
+            let worst = trends::worst_node(resource, &lock(&self.shared.gates).series);
+            // Before its test ends, while it still grows.
+            lock(&self.shared.profiles).to_explain.extend(worst.map(|node| (claim, node)));
             let evidence = ClaimEvidence { notes, ..ClaimEvidence::default() };
             self.finish_limit(claim, opened, verdict, evidence);
         }
@@ -423,5 +458,7 @@ fn limited(state: &State, node: &NodeId) -> Option<Option<MeshId>> {
     Some(own.then(|| found.mesh.clone()))
 }
 
+#[cfg(test)]
+mod heap_tests;
 #[cfg(test)]
 mod tests;

@@ -382,3 +382,31 @@ fn a_leak_that_is_certain_ends_the_run_and_noise_does_not() {
     assert!(said.starts_with("failed: a leak is certain, so the run ends here: rss "), "{said}");
     assert_eq!(looked(|minutes| fleet(32, 8, minutes, 0.0), 6), []);
 }
+
+#[tokio::test]
+async fn a_trend_that_ends_the_run_has_the_node_that_grew_most_profiled() {
+    let mib = 1_048_576.0;
+    let stops = Trend {
+        stop_when_certain: true,
+        after: Duration::ZERO,
+        needs: Duration::ZERO,
+        ..trend(mib)
+    };
+    let trends = |config: &mut crate::RunConfig| {
+        config.trends = Limits { of: [(Resource::Rss, stops)].into(), at: None };
+    };
+    let bench = Bench::start_with(HostNetwork, 1, trends).await;
+    let mut leaks = fleet(31, 7, 120, 20.0 * mib / HOUR);
+    leaks.extend(BTreeMap::from_iter([("node-8".into(), {
+        let mut worst = fleet(32, 1, 120, 60.0 * mib / HOUR);
+        worst.remove(&NodeId::from("node-1")).unwrap()
+    })]));
+    crate::engine::lock(&bench.engine.shared.gates).series = leaks;
+    bench.engine.judge_samples(&SampleRound { samples: Vec::new(), failed: Vec::new() });
+    assert_eq!(bench.engine.stopped(), Some(meshlab_model::EndReason::CeilingBroken));
+    let to_explain = crate::engine::lock(&bench.engine.shared.profiles).to_explain.clone();
+    let [(_, node)] = to_explain.as_slice() else { panic!("{to_explain:?}") };
+    assert_eq!(node.as_str(), "node-8");
+    let limits = limits_of(bench).await;
+    assert!(limits[0].starts_with("failed: a leak is certain, so the run ends here"), "{limits:?}");
+}

@@ -6,7 +6,7 @@ use meshlab_model::{ClaimId, NodeId, RunEventKind};
 use meshlab_profile::{Folded, Title, collapse, cpu_time, files, record};
 use meshlab_wire::{Reply, Request};
 
-use super::{ITSELF, PERF, prefix, raw};
+use super::{ITSELF, PERF, itself, prefix, raw};
 use crate::{CpuProfile, Engine, HostError, engine::lock};
 
 /// Samples in a second of CPU time, if the run does not say.
@@ -38,12 +38,21 @@ impl Engine {
         })?;
         let number = lock(&shared.profiles).next(node);
         let data = raw.join(format!("{node}-{number}.data"));
-        let (stacks, sampler) = match self.by_perf(pid, hz, length, &data, claim).await? {
-            Ok(stacks) => (stacks, PERF),
+        let by_perf = match &shared.config.profile.no_perf {
+            Some(why) => Err(why.clone()),
+            None => self.by_perf(pid, hz, length, &data, claim).await?,
+        };
+        let (stacks, sampler, hz) = match by_perf {
+            Ok(stacks) => (stacks, PERF, hz),
             Err(why) => {
+                let hz = hz.min(itself::HZ_MAX);
                 let addresses = raw.join(format!("{node}-{number}.addresses"));
-                let stacks = self.by_itself(node, hz, length, &addresses, claim).await;
-                (stacks.map_err(|error| neither(&why, &error))?, ITSELF)
+                let lasting = lock(&shared.profiles).lasting(node);
+                let stacks = match lasting {
+                    Some(path) => self.part_of(node, &path, length, claim).await,
+                    None => self.by_itself(node, hz, length, &addresses, claim).await,
+                };
+                (stacks.map_err(|error| neither(&why, &error))?, ITSELF, hz)
             }
         };
         let samples = stacks.samples();
@@ -94,6 +103,12 @@ impl Engine {
             Ok(recording) => recording,
             Err(error) => return Ok(Err(error.to_string())),
         };
+        // On a busy host it takes a while until it looks: that is no part of the length.
+        let begins = tokio::time::Instant::now() + SLACK;
+        while tokio::time::Instant::now() < begins && !recording.has_begun() {
+            let soon = tokio::time::sleep(Duration::from_millis(10));
+            self.unless_stopped(claim, soon).await?;
+        }
         let until = tokio::time::Instant::now() + length;
         while tokio::time::Instant::now() < until && !recording.has_ended() {
             // It ends early where it is forbidden, or where the node ends.
@@ -128,14 +143,33 @@ impl Engine {
             Ok(other) => return Err(format!("it answered something else: {other:?}")),
             Err(error) => return Err(format!("failed to {error}")),
         }
-        let program = fs::canonicalize(format!("/proc/{}/exe", life.process.pid()))
+        let stacks = files::read(addresses).map_err(|error| error.to_string())?;
+        self.named(life.process.pid(), stacks).await
+    }
+
+    /// What a node that samples itself all the time saw within `length` from now on, to half a
+    /// second.
+    async fn part_of(
+        &self,
+        node: &NodeId,
+        path: &Path,
+        length: Duration,
+        claim: Option<ClaimId>,
+    ) -> Result<Folded, String> {
+        let pid = self.life(node).map_err(|error| error.to_string())?.process.pid();
+        let written = || fs::metadata(path).map_or(0, |file| file.len());
+        let from = written();
+        let over = self.unless_stopped(claim, tokio::time::sleep(length)).await;
+        over.map_err(|error| error.to_string())?;
+        self.named(pid, itself::read(path, from, written())?).await
+    }
+
+    /// Stacks of addresses in a process, with the names of its program.
+    async fn named(&self, pid: u32, stacks: Folded) -> Result<Folded, String> {
+        let program = fs::canonicalize(format!("/proc/{pid}/exe"))
             .map_err(|error| format!("its program cannot be found: {error}"))?;
         let names = lock(&self.shared.profiles).names_of(&program);
-        let addresses = addresses.to_owned();
-        let work = move || {
-            let stacks = files::read(&addresses).map_err(|error| error.to_string())?;
-            lock(&names).name(&program, &stacks).map_err(|error| error.to_string())
-        };
+        let work = move || lock(&names).name(&program, &stacks).map_err(|error| error.to_string());
         let done = self.shared.runtime.spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(error.to_string()))
     }

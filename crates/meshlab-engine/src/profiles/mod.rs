@@ -1,11 +1,12 @@
 //! Profiles of nodes: where CPU time went, what the heap holds, how long spans were entered.
 //!
 //! This file follows a run that asks for them, from the start of each process to its end, and draws
-//! at the end. `cpu.rs` and `heap.rs` take one of a node at a moment, for a scenario or for a limit
-//! that was broken.
+//! at the end. `itself.rs` is for where `perf` cannot: nodes that sample themselves. `cpu.rs` and
+//! `heap.rs` take one of a node at a moment, for a scenario or for a limit that was broken.
 
 mod cpu;
 mod heap;
+mod itself;
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +19,19 @@ use meshlab_model::{ClaimId, NodeId, RunEventKind};
 use meshlab_profile::{Folded, Names, Recording, Title, collapse, cpu_time, files, record};
 use meshlab_wire::env;
 
-use self::heap::{Dumped, Kept};
+use self::{
+    heap::{Dumped, Kept},
+    itself::Lasting,
+};
 use crate::{
     Engine, HostError,
     engine::{Shared, lock},
 };
+
+pub(crate) use self::itself::{ready, tell};
+
+/// The profile of all nodes.
+const FLEET: &str = "fleet";
 
 /// What took samples from outside.
 pub(crate) const PERF: &str = "perf";
@@ -34,6 +43,8 @@ pub(crate) const ITSELF: &str = "the node itself";
 pub(crate) struct Profiles {
     /// Recordings that go on, in the order in which they began.
     running: Vec<(NodeId, Recording)>,
+    /// Processes that sample themselves, in the order in which they began.
+    itself: Vec<Lasting>,
     /// Files of the time of spans, by node.
     spans: Vec<(NodeId, PathBuf)>,
     heaps: BTreeMap<NodeId, Vec<Kept>>,
@@ -66,13 +77,21 @@ impl Profiles {
     }
 }
 
-/// What a process that is about to be started is told.
-pub(crate) fn prepare(shared: &Shared, node: &NodeId, environment: &mut BTreeMap<String, String>) {
-    let profile = shared.config.profile;
+/// What a process of this program that is about to be started is told; `traced` says whether it has
+/// spans.
+pub(crate) fn prepare(
+    shared: &Shared,
+    node: &NodeId,
+    program: &str,
+    traced: bool,
+    environment: &mut BTreeMap<String, String>,
+) {
+    let profile = &shared.config.profile;
+    itself::prepare(shared, node, program, environment);
     if let Some(bytes) = profile.heap_sample.filter(|_| profile.heap) {
         environment.insert(env::HEAP_SAMPLE.to_owned(), bytes.to_string());
     }
-    if !profile.spans {
+    if !profile.spans || !traced {
         return;
     }
     let raw = raw(&shared.folder.profiles);
@@ -87,7 +106,8 @@ pub(crate) fn prepare(shared: &Shared, node: &NodeId, environment: &mut BTreeMap
 
 /// Begins to record a process that has just been started, if the run asks for it.
 pub(crate) fn begin(shared: &Shared, node: &NodeId, pid: u32) {
-    let Some(hz) = shared.config.profile.cpu_hz else { return };
+    let profile = &shared.config.profile;
+    let Some(hz) = profile.cpu_hz.filter(|_| profile.no_perf.is_none()) else { return };
     let raw = raw(&shared.folder.profiles);
     let data = raw.join(format!("{node}.{pid}.data"));
     let begun = fs::create_dir_all(&raw)
@@ -154,8 +174,13 @@ impl Engine {
         if self.life(node).is_err() {
             return;
         }
-        if let Err(error) = self.cpu_of(node, cpu::EXPLAINS, Some(claim)).await {
-            self.shared.warn(format!("{node}, which broke a limit, has no CPU profile: {error}"));
+        let why = match self.cpu_of(node, cpu::EXPLAINS, Some(claim)).await {
+            Ok(taken) if taken.samples > 0 => None,
+            Ok(_) => Some("it used no CPU time while it was looked at".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            self.shared.warn(format!("{node}, which broke a limit, has no CPU profile: {why}"));
         }
         // A program that does not record its heap has nothing to say, which is no news.
         if self.shared.config.profile.heap
@@ -168,16 +193,20 @@ impl Engine {
 
 /// Ends all recordings and draws a flamegraph of each node and one of all of them.
 pub(crate) async fn finish(shared: &Arc<Shared>) {
-    let (running, spans) = {
+    let (running, itself, spans) = {
         let mut profiles = lock(&shared.profiles);
-        (std::mem::take(&mut profiles.running), std::mem::take(&mut profiles.spans))
+        let running = std::mem::take(&mut profiles.running);
+        (running, std::mem::take(&mut profiles.itself), std::mem::take(&mut profiles.spans))
     };
     let Ok(at) = fs::canonicalize(&shared.folder.profiles) else { return };
     let (hz, prefix) = (shared.config.profile.cpu_hz, prefix(shared));
     let drawing = shared.runtime.spawn_blocking(move || {
         let mut all = Drawing { folder: at, prefix, drawn: Vec::new(), problems: Vec::new() };
-        if let Some(hz) = hz {
+        if let Some(hz) = hz.filter(|_| itself.is_empty()) {
             all.cpu(hz, running);
+        }
+        if let Some(hz) = hz.filter(|_| !itself.is_empty()) {
+            all.cpu_by_itself(hz, itself);
         }
         all.spans(&spans);
         // Raw samples are many times larger than the stacks that everything is drawn from.
@@ -191,8 +220,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>) {
     for why in problems {
         shared.warn(why);
     }
-    for Drawn { node, kind, file, samples, hz } in drawn {
-        let sampler = (kind == "cpu").then(|| PERF.to_owned());
+    for Drawn { node, kind, file, samples, hz, sampler } in drawn {
+        let sampler = sampler.map(str::to_owned);
         let (kind, claim) = (kind.to_owned(), None);
         shared.event(RunEventKind::ProfileTaken { node, kind, file, samples, hz, sampler, claim });
     }
@@ -205,6 +234,7 @@ struct Drawn {
     file: String,
     samples: u64,
     hz: u32,
+    sampler: Option<&'static str>,
 }
 
 /// Every profile that could be drawn, and why others could not.
@@ -225,13 +255,30 @@ impl Drawing {
                 Err(error) => self.problems.push(format!("{node} has no profile: {error}")),
             }
         }
-        self.draw("cpu", &by_node, hz, |name, samples| {
+        self.draw_cpu(&by_node, hz, PERF, &[]);
+    }
+
+    /// Says of all nodes together who is missing.
+    fn draw_cpu(
+        &mut self,
+        by_node: &BTreeMap<NodeId, Folded>,
+        hz: u32,
+        sampler: &'static str,
+        missing: &[NodeId],
+    ) {
+        let missing: Vec<&str> = missing.iter().map(NodeId::as_str).collect();
+        let missing = match missing.as_slice() {
+            [] => String::new(),
+            names => format!("; not profiled: {}", names.join(", ")),
+        };
+        self.draw("cpu", by_node, (hz, Some(sampler)), |name, samples| {
             let used = cpu_time(samples, hz).as_secs_f64();
+            let missing = if name == FLEET { missing.as_str() } else { "" };
             Title {
                 title: format!("CPU of {name}"),
                 rests_on: format!(
-                    "{samples} samples at {hz} Hz by perf: about {used:.1} s of CPU time; what \
-                     waits is not seen"
+                    "{samples} samples at {hz} Hz by {sampler}: about {used:.1} s of CPU time; \
+                     what waits is not seen{missing}"
                 ),
                 unit: "samples".to_owned(),
             }
@@ -249,7 +296,7 @@ impl Drawing {
                 )),
             }
         }
-        self.draw("spans", &by_node, 0, |name, micros| Title {
+        self.draw("spans", &by_node, (0, None), |name, micros| Title {
             title: format!("Spans of {name}"),
             rests_on: format!(
                 "{:.3} s between enter and exit, not CPU: a span that blocks counts in full",
@@ -264,7 +311,7 @@ impl Drawing {
         &mut self,
         kind: &'static str,
         by_node: &BTreeMap<NodeId, Folded>,
-        hz: u32,
+        (hz, sampler): (u32, Option<&'static str>),
         title: impl Fn(&str, u64) -> Title,
     ) {
         if by_node.is_empty() {
@@ -276,16 +323,19 @@ impl Drawing {
         }
         let nodes = by_node.iter().map(|(node, stacks)| (Some(node.clone()), stacks));
         for (node, stacks) in std::iter::once((None, &fleet)).chain(nodes) {
-            let name = node.as_ref().map_or("fleet", NodeId::as_str);
+            let name = node.as_ref().map_or(FLEET, NodeId::as_str);
             let samples = stacks.samples();
             let file = if kind == "cpu" { name.to_owned() } else { format!("{name}-{kind}") };
             match files::write(&self.folder, &file, stacks, &title(name, samples)) {
                 Ok(_) => {
                     let file = format!("{}/{file}.svg", self.prefix);
-                    self.drawn.push(Drawn { node, kind, file, samples, hz });
+                    self.drawn.push(Drawn { node, kind, file, samples, hz, sampler });
                 }
                 Err(error) => self.problems.push(format!("the {kind} profile of {name}: {error}")),
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ impl CompareReport {
                 interval within 5 %." }
             @if !self.latencies.is_empty() { h2 { "Lengths of time" } (self.lengths()) }
             @if !self.flamegraphs.is_empty() {
-                h2 { "Where CPU time went" }
+                h2 { "Where CPU time and memory went" }
                 @for (name, file) in &self.flamegraphs {
                     p { a href=(file.display().to_string()) { (clean(name)) }
                         ": red takes more of the whole than before, blue less" }

@@ -147,8 +147,22 @@ pub fn gate(run: &RunFigures, limits: &GateLimits) -> GateReport {
         held.iter_mut().for_each(spoil);
         notes.push(format!("{noise}; run it again on a quiet one"));
     }
+    if !run.view.heaps.is_empty() {
+        held.iter_mut().for_each(distort);
+        notes.push("the nodes recorded their heap: run without `--profile heap`".to_owned());
+    }
     rows.extend(held);
     GateReport::new(run, rows, notes)
+}
+
+/// What nodes used that recorded their heap is shown and decides nothing, but for counts: the
+/// recording takes CPU time and memory of its own.
+fn distort(row: &mut GateRow) {
+    let counts = [Resource::OpenFiles, Resource::Threads].map(|resource| resource.to_string());
+    if !counts.iter().any(|counted| row.what.starts_with(counted)) {
+        let why = format!("the heap was recorded, which takes some; it was {}", row.verdict);
+        row.verdict = Verdict::Inconclusive(why);
+    }
 }
 
 /// What was measured on a noisy host is shown and decides nothing: but for an amount of memory,

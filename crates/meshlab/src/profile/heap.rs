@@ -9,8 +9,6 @@ use meshlab_profile::{
     heap::{Dump, HeapTable},
 };
 
-use crate::cli::DiffArguments;
-
 /// Ending of heap profiles.
 const JSON: &str = "json";
 /// Sites that are told.
@@ -52,8 +50,8 @@ pub(super) fn tell(path: &Path) -> Result<ExitCode> {
 }
 
 /// Tells what became of one in another, and draws it.
-pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
-    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+pub(super) fn diff(before_path: &Path, after_path: &Path, output: &Path) -> Result<ExitCode> {
+    let (before, after) = (read(before_path)?, read(after_path)?);
     let (was, is) = (HeapTable::of(&before), HeapTable::of(&after));
     println!("{} -> {}\n", ByteSize(was.bytes), ByteSize(is.bytes));
     println!("      before         after        gained  part");
@@ -66,7 +64,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         println!("{:>12}  {:12}  {}", signed(gained), row.bucket, row.site);
     }
     let title = Title {
-        title: format!("{} against {}", arguments.after.display(), arguments.before.display()),
+        title: format!("{} against {}", after_path.display(), before_path.display()),
         rests_on: format!(
             "{} bytes against {}, scaled to the same total; red takes more, blue less",
             is.bytes, was.bytes
@@ -74,12 +72,11 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         unit: "bytes".to_owned(),
     };
     let svg = difference(&before.folded(), &after.folded(), &title)?;
-    fs::write(&arguments.output, svg)
-        .with_context(|| format!("failed to write {}", arguments.output.display()))?;
-    println!("\ndifference  {}", arguments.output.display());
+    fs::write(output, svg).with_context(|| format!("failed to write {}", output.display()))?;
+    println!("\ndifference  {}", output.display());
     Ok(ExitCode::Passed)
 }
 
-fn signed(bytes: i64) -> String {
+pub(super) fn signed(bytes: i64) -> String {
     format!("{}{}", if bytes < 0 { "-" } else { "+" }, ByteSize(bytes.unsigned_abs()))
 }

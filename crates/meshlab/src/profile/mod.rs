@@ -1,6 +1,7 @@
 //! `meshlab profile`: where a process used its CPU time, and what became of it; `heap.rs` has the
-//! memory, `redraw.rs` the profiles of a run.
+//! memory, `redraw.rs` the profiles of a run, `changes.rs` what became of them.
 
+mod changes;
 mod heap;
 mod redraw;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Result};
 use meshlab_model::{ExitCode, format_duration};
 use meshlab_profile::{Folded, Title, collapse, cpu_time, difference, files, record};
 
+pub(crate) use self::changes::{Changes, draw as draw_changes};
 use crate::cli::{AttachArguments, DiffArguments, ProfileArguments, Profiled};
 
 /// Frames that are told in the terminal.
@@ -25,13 +27,43 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn profile(arguments: &ProfileArguments) -> Result<ExitCode> {
     match (&arguments.what, &arguments.run) {
         (Some(Profiled::Attach(arguments)), _) => attach(arguments),
-        (Some(Profiled::Diff(arguments)), _) if heap::is_dump(&arguments.after) => {
-            heap::diff(arguments)
-        }
         (Some(Profiled::Diff(arguments)), _) => diff(arguments),
-        (None, Some(run)) => redraw::redraw(run),
+        (None, Some(run)) => redraw::show(run),
         (None, None) => Ok(ExitCode::Usage),
     }
+}
+
+/// Tells what became of one profile in another, of whichever kind both are.
+fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
+    let output = &arguments.output;
+    if let Some(run) = &arguments.first_last {
+        return changes::first_last(run, output);
+    }
+    let (Some(before), Some(after)) = (&arguments.before, &arguments.after) else {
+        return Ok(ExitCode::Usage);
+    };
+    match (heap::is_dump(before), heap::is_dump(after)) {
+        (true, true) => heap::diff(before, after, output),
+        (false, false) => diff_stacks(before, after, output),
+        (first, _) => {
+            let (heap, other) = if first { (before, after) } else { (after, before) };
+            eprintln!(
+                "error: {} is a heap profile, and {} is not: give two of one kind, .dhat.json or \
+                 .folded",
+                heap.display(),
+                other.display()
+            );
+            Ok(ExitCode::Usage)
+        }
+    }
+}
+
+/// Tells what folded stacks hold.
+fn tell_stacks(path: &Path) -> Result<ExitCode> {
+    let stacks = files::read(path).context("failed to read folded stacks")?;
+    println!("{} samples in {} stacks", stacks.samples(), stacks.stacks().count());
+    tell_hottest(&stacks);
+    Ok(if stacks.is_empty() { ExitCode::Inconclusive } else { ExitCode::Passed })
 }
 
 fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
@@ -83,7 +115,8 @@ fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
 }
 
 fn tell_hottest(stacks: &Folded) {
-    let all = stacks.samples() as f64 / 100.0;
+    // Of nothing, nothing is told.
+    let all = stacks.samples().max(1) as f64 / 100.0;
     println!("\n   self  total  frame");
     for share in stacks.hottest(HOTTEST) {
         let (own, total) = (share.own as f64 / all, share.total as f64 / all);
@@ -92,11 +125,11 @@ fn tell_hottest(stacks: &Folded) {
     println!();
 }
 
-fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
+fn diff_stacks(before_path: &Path, after_path: &Path, output: &Path) -> Result<ExitCode> {
     let read = |path: &Path| files::read(path).context("failed to read folded stacks");
-    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+    let (before, after) = (read(before_path)?, read(after_path)?);
     let title = Title {
-        title: format!("{} against {}", arguments.after.display(), arguments.before.display()),
+        title: format!("{} against {}", after_path.display(), before_path.display()),
         rests_on: format!(
             "{} samples against {}, scaled to the same total; red takes more, blue less",
             after.samples(),
@@ -105,9 +138,8 @@ fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         unit: "samples".to_owned(),
     };
     let svg = difference(&before, &after, &title)?;
-    fs::write(&arguments.output, svg)
-        .with_context(|| format!("failed to write {}", arguments.output.display()))?;
+    fs::write(output, svg).with_context(|| format!("failed to write {}", output.display()))?;
     println!("{}", title.rests_on);
-    println!("difference  {}", arguments.output.display());
+    println!("difference  {}", output.display());
     Ok(ExitCode::Passed)
 }

@@ -1,6 +1,6 @@
 //! `meshlab profile RUN`: draws the profiles of a run again, from what it left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use meshlab_engine::results::read_run;
@@ -10,12 +10,33 @@ use meshlab_profile::{Title, cpu_time, files};
 use super::heap;
 use crate::report::locate;
 
-pub(super) fn redraw(run: &Path) -> Result<ExitCode> {
-    if run.is_file() && heap::is_dump(run) {
+/// Tells what a file holds, or draws the profiles of a run.
+pub(super) fn show(run: &Path) -> Result<ExitCode> {
+    if heap::is_dump(run) {
         return heap::tell(run);
     }
-    let Some(results) = locate(run) else { return Ok(ExitCode::Usage) };
-    let record = read_run(&results).context("failed to read the run")?;
+    if run.extension().is_some_and(|ending| ending == files::FOLDED) {
+        return super::tell_stacks(run);
+    }
+    let beside = results_of(run);
+    match locate(beside.as_deref().unwrap_or(run)) {
+        Some(results) => redraw(&results),
+        None => Ok(ExitCode::Usage),
+    }
+}
+
+/// The run whose profiles lie in this folder: `<output>/results/<scenario>/<run>` for
+/// `<output>/profiles/<scenario>/<run>`.
+fn results_of(profiles: &Path) -> Option<PathBuf> {
+    let profiles = profiles.canonicalize().ok()?;
+    let (leaf, scenario) = (profiles.file_name()?, profiles.parent()?);
+    let all = scenario.parent()?;
+    (all.file_name()? == "profiles").then_some(())?;
+    Some(all.parent()?.join("results").join(scenario.file_name()?).join(leaf))
+}
+
+fn redraw(results: &Path) -> Result<ExitCode> {
+    let record = read_run(results).context("failed to read the run")?;
     let (mut drawn, mut lost) = (0, 0);
     for event in &record.events {
         let (file, title) = match &event.kind {
@@ -29,8 +50,9 @@ pub(super) fn redraw(run: &Path) -> Result<ExitCode> {
         let svg = results.join(&file);
         let (Some(folder), Some(name)) = (svg.parent(), svg.file_stem()) else { continue };
         let name = name.to_string_lossy();
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let redrawn = files::read(&folder.join(format!("{name}.{}", files::FOLDED)))
-            .and_then(|stacks| files::write(folder, &name, &stacks, &title));
+            .and_then(|stacks| files::write(&folder, &name, &stacks, &title));
         match redrawn {
             Ok(path) => {
                 drawn += 1;
