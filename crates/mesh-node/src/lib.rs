@@ -97,7 +97,7 @@ fn start(node: &NodeArguments, started: Instant) -> anyhow::Result<()> {
 
 async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> {
     #[cfg(feature = "defects")]
-    defects::plant(&arguments.planted);
+    defects::plant(&arguments.defects);
     let key = identity::load_or_mint(&arguments.data).context("failed to load the identity")?;
     let public_key = identity::hex(&key.public());
     let mut agent = Agent::start(agent_config("mesh-node", public_key, arguments.control.clone()))?;

@@ -142,9 +142,19 @@ pub(crate) struct NodeArguments {
     #[arg(long, env = "MESH_NODE_CONTROL", value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
 
+    /// Mistake to make, for tests of those who look for it; repeatable (environment: comma
+    /// separates)
+    // Not a struct of its own: one that is flattened within another leaves that one's group empty,
+    // and then these arguments are taken for absent.
     #[cfg(feature = "defects")]
-    #[command(flatten)]
-    pub(crate) planted: crate::defects::Planted,
+    #[arg(
+        long = "defect",
+        env = "MESH_NODE_DEFECT",
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ','
+    )]
+    pub(crate) defects: Vec<crate::defects::Defect>,
 }
 
 /// Whether the node takes part in the conversation.
@@ -180,5 +190,27 @@ impl NodeArguments {
     /// What the node may use.
     pub(crate) fn budget(&self) -> Budget {
         Budget { cpu_cores: self.budget_cpu, rss_mib: self.budget_rss }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_needs_makes_it_one() {
+        let line = ["mesh-node", "--mesh", "m", "--role", "broker", "--data", "d"];
+        let node = Cli::parse_from(line).node.expect("a node");
+        assert_eq!((node.mesh.as_str(), node.role.as_str()), ("m", "broker"));
+    }
+
+    #[cfg(feature = "defects")]
+    #[test]
+    fn a_node_takes_several_mistakes() {
+        let line = ["mesh-node", "--mesh", "m", "--role", "broker", "--data", "d"];
+        let planted = ["--defect", "join-storm,address-cache", "--defect", "span-forever"];
+        let node = Cli::parse_from([&line[..], &planted].concat()).node.expect("a node");
+        let names: Vec<String> = node.defects.iter().map(|one| format!("{one:?}")).collect();
+        assert_eq!(names, ["JoinStorm", "AddressCache", "SpanForever"]);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use iroh::PublicKey;
 use iroh_gossip::api::GossipSender;
 use meshlab_agent::Exported;
@@ -69,29 +69,14 @@ pub(crate) enum Defect {
     LookalikeCache,
 }
 
-/// What was planted in this process.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Planted {
-    /// Mistake to make, for tests of those who look for it; repeatable (environment: comma
-    /// separates)
-    #[arg(
-        long = "defect",
-        env = "MESH_NODE_DEFECT",
-        value_name = "NAME",
-        value_enum,
-        value_delimiter = ','
-    )]
-    defects: Vec<Defect>,
-}
-
 static PLANTED: OnceLock<BTreeSet<Defect>> = OnceLock::new();
 
 /// Names that the map beside the directory holds.
 static MESH_IDS: AtomicU64 = AtomicU64::new(0);
 
 /// Plants what was asked for. The first call counts.
-pub(crate) fn plant(planted: &Planted) {
-    let set = PLANTED.get_or_init(|| planted.defects.iter().copied().collect());
+pub(crate) fn plant(planted: &[Defect]) {
+    let set = PLANTED.get_or_init(|| planted.iter().copied().collect());
     if !set.is_empty() {
         tracing::debug!(?set, "planted");
     }
