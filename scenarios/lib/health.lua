@@ -12,8 +12,9 @@ local QUIET = {
   ["tasks.spawned"] = 1,
 }
 
--- Caches that do not follow who is alive and are full some day, with what they hold then.
-local CACHES = { ["addresses.departed"] = 128 }
+-- What does not follow who is alive, and has a bound of its own: a cache that is full some day, and
+-- the spans that the transport holds open for each connection.
+local CACHES = { ["addresses.departed"] = 128, ["telemetry.spans_open"] = 48 }
 
 --- Counters of each live node, to be compared with what they come to later.
 function health.now(swarm)
@@ -42,6 +43,28 @@ function health.quiet(swarm, before, seconds, limits)
         check.at_most(rate, most, name .. " a second of " .. node.id)
       end
     end
+  end
+end
+
+--- Telemetry costs less than the work: about a span for each digest that is sent or heard, so far
+--- from one for each frame beside it.
+function health.spans(swarm, before, seconds)
+  for _, node in ipairs(swarm:live()) do
+    local now = node:counters()
+    local function gained(name)
+      return now[name] - before[node.id][name]
+    end
+    local digests = gained("digests.sent") + gained("digests.received")
+    check.at_most(gained("telemetry.spans_ended"), 1.25 * digests + 2 * seconds,
+      "spans of " .. node.id .. " for " .. digests .. " digests")
+  end
+end
+
+--- Handshakes that are begun, whatever becomes of them: at most so many a second, each node.
+function health.dials(swarm, before, seconds, most)
+  for _, node in ipairs(swarm:live()) do
+    local rate = (node:counters()["connections.tried"] - before[node.id]["connections.tried"]) / seconds
+    check.at_most(rate, most, "connections.tried a second of " .. node.id)
   end
 end
 

@@ -470,8 +470,8 @@ pub(super) const COUNTERS: Definition = Definition {
 pub(super) const GAUGES: Definition = Definition {
     name: "node:gauges",
     summary: "Asks the node for its numbers that rise and fall, by name.",
-    text: "Sizes of its maps, what is open. Which there are is its own word, so a claim over all of \
-           them (`pairs`) holds for one that nobody thought of.",
+    text: "Sizes of its maps, what is open. Which there are is its own word, so a claim over all \
+           of them (`pairs`) holds for one that nobody thought of.",
     returns: &[Field::needed("gauges", "table<string, integer>", "")],
     example: "for name, value in pairs(swarm:node(1):gauges()) do\n\
               \x20 check.at_most(value, 64, name .. \" of node-1\")\nend",

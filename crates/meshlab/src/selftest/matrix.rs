@@ -162,6 +162,9 @@ fn reds(events: &[RunEvent]) -> (Option<Duration>, Vec<String>) {
                 });
                 format!("{}: {why}", asked.unwrap_or_default())
             }
+            RunEventKind::FaultFinished { verdict: Verdict::Failed(why), .. } => {
+                format!("a fault: {why}")
+            }
             RunEventKind::Problem { text, .. } => text.clone(),
             _ => continue,
         };
