@@ -30,7 +30,7 @@ test("what a node gains is not its peers' number", function()
   local stays = swarm:node(1)
   local others = swarm:others(stays)
 
-  local before
+  local before = stays:heap()
   step("kill and respawn", function()
     for round = 1, run.params.churn do
       local victim = others[(round - 1) % #others + 1]

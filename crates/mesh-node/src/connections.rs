@@ -13,7 +13,9 @@
 //! After a partition two nodes may disagree: one holds the other for its neighbour and dials it for
 //! each message, the other does not, and closes what it does not need. The gossip of the first
 //! never notices, because the next connection is there before the last one ends. So a neighbour
-//! with [`STORM`] connections loses all of them at once: gossip then finds it gone.
+//! with [`STORM`] connections loses all of them at once: gossip then finds it gone. Where it dials
+//! again as soon as a message is through, dozens of times a second, so does anybody with
+//! [`FLOOD`] of them, on both sides and without a wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +48,9 @@ const PER_NEIGHBOR: usize = 2;
 /// So many connections to one neighbour for so long are no accident of two sides that dial at once.
 const STORM: usize = 4;
 const STORM_AFTER: Duration = Duration::from_millis(1500);
+
+/// So many gossip connections to one peer at a time are a flood, whoever it is.
+const FLOOD: usize = 8;
 
 /// Live connections in both directions. Cheap to clone; it keeps none of them alive.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +91,13 @@ impl Connections {
         self.prune(&mut peers);
         let gossip = connection.alpn() == iroh_gossip::ALPN;
         let entry = Entry { handle: connection.weak_handle(), gossip, since: now, opened: now };
-        peers.entry(connection.remote_id()).or_default().push(entry);
+        let entries = peers.entry(connection.remote_id()).or_default();
+        entries.push(entry);
+        let flood = if gossip { flood(entries) } else { Vec::new() };
+        for connection in &flood {
+            connection.close(0_u32.into(), b"too many connections");
+        }
+        self.0.counters.add(Counter::ConnectionsGuarded, flood.len() as u64);
         if gossip {
             self.0.changed.notify_one();
         }
@@ -212,6 +223,13 @@ fn surplus(entries: &[Entry], neighbor: bool) -> impl Iterator<Item = &Entry> {
     entries.iter().rev().filter(|entry| entry.gossip).skip(needed)
 }
 
+/// The gossip connections to a peer, if they are a flood.
+fn flood(entries: &[Entry]) -> Vec<Connection> {
+    let open = entries.iter().filter(|entry| entry.gossip);
+    let open: Vec<Connection> = open.filter_map(|entry| is_open(&entry.handle)).collect();
+    if open.len() < FLOOD { Vec::new() } else { open }
+}
+
 fn gossip_opened(entries: &[Entry]) -> impl DoubleEndedIterator<Item = Instant> {
     entries.iter().filter(|entry| entry.gossip).map(|entry| entry.opened)
 }
@@ -243,6 +261,8 @@ impl EndpointHooks for Connections {
 
 #[cfg(test)]
 mod tests {
+    use iroh::{Endpoint, EndpointAddr, RelayMode, TransportAddr, endpoint::presets};
+
     use super::*;
 
     #[test]
@@ -259,5 +279,47 @@ mod tests {
             after(&[0, 500, 1000, 1500, 2000]),
             Some(STORM_AFTER + Duration::from_millis(500))
         );
+    }
+
+    async fn endpoint(hooks: Connections) -> Endpoint {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Endpoint::builder(presets::Minimal)
+            .relay_mode(RelayMode::Disabled)
+            .alpns(vec![iroh_gossip::ALPN.to_vec()])
+            .hooks(hooks)
+            .clear_ip_transports()
+            .bind_addr("127.0.0.1:0")
+            .unwrap()
+            .bind()
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_opens_connection_after_connection_loses_all_of_them_at_once() {
+        let (here, there) = (Connections::default(), endpoint(Connections::default()).await);
+        let server = endpoint(here.clone()).await;
+        let accepting = server.clone();
+        let held = tokio::spawn(async move {
+            let mut held = Vec::new();
+            while held.len() < FLOOD {
+                held.push(accepting.accept().await.unwrap().await.unwrap());
+            }
+            held
+        });
+        let sockets = server.bound_sockets().into_iter().map(TransportAddr::Ip);
+        let address = EndpointAddr::from_parts(server.id(), sockets);
+        let mut open = Vec::new();
+        for _ in 1..FLOOD {
+            open.push(there.connect(address.clone(), iroh_gossip::ALPN).await.unwrap());
+        }
+        assert!(open.iter().all(|one| one.close_reason().is_none()), "not yet a flood");
+        // The handshake of the last one may still be answered, or not any more.
+        let last = there.connect(address, iroh_gossip::ALPN).await;
+        for one in open.iter().chain(&last) {
+            one.closed().await;
+        }
+        assert_eq!(here.gossip(), BTreeMap::new());
+        held.abort();
     }
 }
