@@ -192,6 +192,7 @@ function Mesh:relay() end
 ---@field role? string  its role; that of the mesh's first node by default
 ---@field env? table<string, string>  environment of this node
 ---@field binary? meshlab.Binary  its program; that of its mesh by default
+---@field seeds? meshlab.From  whom it joins by, dead ones too; two live nodes of its mesh by default
 
 ---A node of a mesh: a process. Two are equal if they are the same node.
 ---@class (exact) meshlab.Node
@@ -341,6 +342,19 @@ function Node:view() end
 ---```
 ---@return table<string, integer> counters
 function Node:counters() end
+
+---Asks the node for its numbers that rise and fall, by name.
+---
+---Sizes of its maps, what is open. Which there are is its own word, so a claim over all of them
+---(`pairs`) holds for one that nobody thought of.
+---
+---```lua
+---for name, value in pairs(swarm:node(1):gauges()) do
+---  check.at_most(value, 64, name .. " of node-1")
+---end
+---```
+---@return table<string, integer> gauges
+function Node:gauges() end
 
 ---Samples where the node's CPU time goes, for a while, and draws a flamegraph.
 ---

@@ -99,7 +99,9 @@ struct Hands(Arc<Known>);
 impl Commands for Hands {
     fn perform(&self, command: Command) -> Performing {
         let answer = match command {
-            Command::Counters => Ok(Outcome::Counters { counters: self.0.counters() }),
+            Command::Counters => {
+                Ok(Outcome::Counters { counters: self.0.counters(), gauges: self.0.gauges() })
+            }
             other => Err(format!("this program knows counters only, not {other:?}")),
         };
         Box::pin(std::future::ready(answer))

@@ -253,7 +253,7 @@ fn commands(common: &Common, arguments: &NodeArguments) -> NodeCommands {
             links: common.links.clone(),
         },
         folders: common.folders.clone(),
-        counters: common.counters.clone(),
+        view: Arc::clone(&common.view),
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the node does when its control channel asks.
 
-use meshlab_agent::{Commands, Performing};
+use std::sync::Arc;
+
+use meshlab_agent::{Commands, CounterSource, Performing};
 use meshlab_wire::{Command, Outcome};
 use tokio::sync::mpsc;
 
 use crate::{
     control::{Instruction, Orders, set_state},
-    counters::Counters,
     data::{deliver::Post, drive::drive, folder::Folders},
+    view::SharedView,
 };
 
 /// The node's hands.
@@ -18,7 +20,7 @@ pub(crate) struct NodeCommands {
     pub(crate) orders: Orders,
     pub(crate) post: Post,
     pub(crate) folders: Folders,
-    pub(crate) counters: Counters,
+    pub(crate) view: Arc<SharedView>,
 }
 
 impl Commands for NodeCommands {
@@ -49,7 +51,9 @@ impl NodeCommands {
             Command::Fetch { from, hash } => {
                 self.folders.fetch(self.post.links.dialer(), &from, &hash).await
             }
-            Command::Counters => Ok(Outcome::Counters { counters: self.counters.snapshot() }),
+            Command::Counters => {
+                Ok(Outcome::Counters { counters: self.view.counters(), gauges: self.view.gauges() })
+            }
         }
     }
 }

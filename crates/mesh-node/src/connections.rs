@@ -24,8 +24,11 @@ use std::{
 };
 
 use iroh::{
-    PublicKey,
-    endpoint::{AfterHandshakeOutcome, Connection, EndpointHooks, WeakConnectionHandle},
+    EndpointAddr, PublicKey,
+    endpoint::{
+        AfterHandshakeOutcome, BeforeConnectOutcome, Connection, EndpointHooks,
+        WeakConnectionHandle,
+    },
 };
 use tokio::sync::Notify;
 
@@ -241,6 +244,15 @@ fn is_open(handle: &WeakConnectionHandle) -> Option<Connection> {
 }
 
 impl EndpointHooks for Connections {
+    async fn before_connect<'a>(
+        &'a self,
+        _: &'a EndpointAddr,
+        _: &'a [u8],
+    ) -> BeforeConnectOutcome {
+        self.0.counters.one(Counter::ConnectionsTried);
+        BeforeConnectOutcome::Accept
+    }
+
     async fn after_handshake<'a>(&'a self, connection: &'a Connection) -> AfterHandshakeOutcome {
         self.opened(connection);
         AfterHandshakeOutcome::accept()

@@ -32,6 +32,8 @@ counters! {
     DigestsReceived = "digests.received",
     /// Digests refused, for whatever reason.
     DigestsRefused = "digests.refused",
+    /// Connections that this node began, gossip's too, whatever became of them.
+    ConnectionsTried = "connections.tried",
     /// Connections that completed their handshake, in both directions.
     ConnectionsOpened = "connections.opened",
     /// Of those, the ones that have ended, as far as was looked.

@@ -85,6 +85,7 @@ impl Commands for Served {
                         ("relay.packets_received".to_owned(), metrics.send_packets_recv.get()),
                     ]
                     .into(),
+                    gauges: [].into(),
                 }),
                 _ => Err("a relay does not do that".to_owned()),
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use iroh::PublicKey;
-use meshlab_agent::{CounterSource, View, ViewSource};
+use meshlab_agent::{CounterSource, View, ViewSource, span_counts};
 use meshlab_wire::{Contact, State, ViewEntry};
 use tokio::sync::watch;
 
@@ -123,12 +123,14 @@ impl ViewSource for SharedView {
 
 impl CounterSource for SharedView {
     fn counters(&self) -> BTreeMap<String, u64> {
-        self.counters.snapshot()
+        let mut counters = self.counters.snapshot();
+        counters.insert("telemetry.spans_ended".to_owned(), span_counts().ended);
+        counters
     }
 
     fn gauges(&self) -> BTreeMap<String, u64> {
         let connections = self.connections.gossip().values().copied().map(u64::from).sum();
-        let known = self.lock();
+        let (known, spans) = (self.lock(), span_counts());
         let gauge = |name: &str, value: u64| (name.to_owned(), value);
         let mut gauges = BTreeMap::from([
             gauge("directory.entries", known.directory.len() as u64),
@@ -136,6 +138,8 @@ impl CounterSource for SharedView {
             gauge("addresses.departed", self.book.kept() as u64),
             gauge("gossip.neighbors", known.neighbors.len() as u64),
             gauge("gossip.connections", connections),
+            gauge("telemetry.spans_open", spans.open),
+            gauge("telemetry.events_held", spans.events_held),
         ]);
         gauges.extend(defects::gauges());
         gauges

@@ -24,7 +24,7 @@ fn the_program_that_is_shipped_knows_no_mistake() {
 #[cfg(feature = "defects")]
 #[test]
 fn a_build_for_tests_knows_each_and_refuses_others() {
-    let program = env!("CARGO_BIN_EXE_mesh-node");
+    let program = env!("CARGO_BIN_EXE_mesh-node-defects");
     let help = Command::new(program).arg("--help").output().unwrap();
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     for name in NAMES {

@@ -18,6 +18,7 @@ use crate::{
     AgentError, CounterSource, DEFAULT_METRICS_EVERY, MetricCounts,
     metrics::{HttpSink, Meter},
     processor::{Limits, Processor},
+    span_book::SpanBook,
     span_flame::{self, Folding},
 };
 
@@ -127,6 +128,9 @@ impl Telemetry {
                 .with_tracked_inactivity(false)
                 .with_filter(config.exported.targets())
         });
+        let limit = config.exported.events_per_span;
+        let book =
+            export.as_ref().map(|_| SpanBook { limit }.with_filter(config.exported.targets()));
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(false)
@@ -134,7 +138,8 @@ impl Telemetry {
         let flame = config.span_flame.clone().map(span_flame::layer);
         let flush = flame.as_ref().map(|layer| Arc::new(layer.flush_on_drop()));
         let flame = flame.map(|layer| layer.with_filter(config.exported.targets()));
-        let subscriber = tracing_subscriber::registry().with(spans).with(flame).with(lines);
+        let subscriber =
+            tracing_subscriber::registry().with(spans).with(book).with(flame).with(lines);
         tracing::subscriber::set_global_default(subscriber)
             .map_err(|_| AgentError::SubscriberInstalled)?;
         Ok(Self { export, flame: flush })

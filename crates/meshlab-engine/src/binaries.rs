@@ -52,17 +52,26 @@ pub enum BinaryError {
     },
 }
 
-/// Builds `bin` of the workspace at `root`, in the harness's own profile, and returns where it
-/// lies. What cargo prints goes to the harness's stderr as it comes.
+/// Builds `bin` of the workspace at `root`, in the harness's own profile and with the features
+/// named (`package/feature`, a comma between two), and returns where it lies. What cargo prints
+/// goes to the harness's stderr as it comes.
 ///
 /// # Errors
 /// Cargo cannot be run, or the build fails.
-pub fn build(root: &Path, bin: &str, release: bool) -> Result<PathBuf, BinaryError> {
+pub fn build(
+    root: &Path,
+    bin: &str,
+    features: Option<&str>,
+    release: bool,
+) -> Result<PathBuf, BinaryError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // The same package selection as `cargo run`, so that every dependency has the same features
     // and nothing that the harness is made of is compiled a second time.
     command.current_dir(root).args(["build", "--locked", "--bin", bin]);
+    if let Some(features) = features {
+        command.args(["--features", features]);
+    }
     if release {
         command.arg("--release");
     }

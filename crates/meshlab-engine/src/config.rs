@@ -48,7 +48,7 @@ pub struct RunConfig {
     pub bounds: Limits<Vec<Bound>>,
     /// The most that nodes may grow by.
     pub trends: Limits<Trends>,
-    /// Environment of single nodes: node, then name, then value.
+    /// Environment of single nodes, or of all (`*`): node, then name, then value.
     pub node_env: BTreeMap<String, BTreeMap<String, String>>,
     /// How long the scenario's plan lasts, where the command line said so.
     pub duration: Option<Duration>,

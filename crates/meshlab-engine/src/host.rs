@@ -77,6 +77,8 @@ pub struct NodeOptions {
     pub env: BTreeMap<String, String>,
     /// Name of its program; that of its mesh if absent.
     pub binary: Option<String>,
+    /// Whom it joins by, whether they run or not; two live nodes of its mesh if there are none.
+    pub seeds: Vec<NodeId>,
 }
 
 /// A node as a scenario sees it.

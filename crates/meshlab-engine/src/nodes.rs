@@ -24,14 +24,21 @@ const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
 const TERM_WITHIN: Duration = Duration::from_secs(2);
 
+/// Stands for every node where the environment of single nodes is given.
+const ALL_NODES: &str = "*";
+
 impl Engine {
     /// Makes a node and its place, without starting it.
     pub(crate) fn place_node(
         &self,
         mesh: &MeshId,
         role: &str,
-        options: NodeOptions,
+        mut options: NodeOptions,
     ) -> Result<NodeId, HostError> {
+        if !options.seeds.is_empty() {
+            let seeds = subject::seeds(&self.shared.state(), &options.seeds)?;
+            options.env.insert(subject::SEEDS.to_owned(), seeds);
+        }
         let usual = self.shared.state().mesh(mesh)?.options.binary.clone();
         let binary = options.binary.or(usual).unwrap_or_else(|| NODE_BINARY.to_owned());
         let id = self.name_node(options.id)?;
@@ -113,7 +120,9 @@ impl Engine {
             Kind::Relay => BTreeMap::new(),
         };
         given.extend(node.environment.clone());
-        given.extend(self.shared.config.node_env.get(id.as_str()).cloned().unwrap_or_default());
+        for whose in [ALL_NODES, id.as_str()] {
+            given.extend(self.shared.config.node_env.get(whose).cloned().unwrap_or_default());
+        }
         let mut environment = match node.kind {
             Kind::Node => subject::node_environment(&state, id, &given)?,
             Kind::Relay => subject::relay_environment(node, &given),

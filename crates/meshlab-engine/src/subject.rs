@@ -16,6 +16,9 @@ const SEEDS_MAX: usize = 2;
 /// Nodes of each other mesh that a node joins the backbone by.
 const BACKBONE_SEEDS_MAX: usize = 2;
 
+/// Whom a node joins by.
+pub(crate) const SEEDS: &str = "MESH_NODE_SEEDS";
+
 type Environment = BTreeMap<String, String>;
 
 /// The environment of a node. What the scenario set for the mesh or the node goes over it.
@@ -37,7 +40,7 @@ pub(crate) fn node_environment(
     set("MESH_NODE_DIGEST_GATED", options.digest_gated.to_string());
     let seeds: Vec<String> = ready_of(state, &mesh.nodes, id).take(SEEDS_MAX).collect();
     if !seeds.is_empty() {
-        set("MESH_NODE_SEEDS", seeds.join(";"));
+        set(SEEDS, seeds.join(";"));
     }
     if options.backbone {
         set("MESH_NODE_BACKBONE", "true".to_owned());
@@ -72,6 +75,18 @@ fn common(node: &Node) -> Environment {
         (env::OTLP_ENDPOINT.to_owned(), node.place.otlp.clone()),
         ("HOME".to_owned(), node.data.display().to_string()),
     ])
+}
+
+/// These nodes as seeds, as they were when they ran last.
+pub(crate) fn seeds(state: &State, nodes: &[NodeId]) -> Result<String, HostError> {
+    let one = |id: &NodeId| {
+        let ready = state.node(id)?.ready();
+        ready.map(seed).ok_or_else(|| {
+            HostError::Misuse(format!("{id} was never ready, so nobody knows where it will be"))
+        })
+    };
+    let seeds: Result<Vec<String>, HostError> = nodes.iter().map(one).collect();
+    Ok(seeds?.join(";"))
 }
 
 /// Live nodes of a list but `but`, as seeds.

@@ -181,7 +181,10 @@ pub enum Outcome {
     },
     /// To [`Command::Counters`].
     Counters {
-        /// By name.
+        /// Numbers that only grow, by name.
         counters: BTreeMap<String, u64>,
+        /// Numbers that rise and fall, by name.
+        #[serde(default)]
+        gauges: BTreeMap<String, u64>,
     },
 }

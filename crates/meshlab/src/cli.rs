@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Bisect(crate::bisect::BisectArguments),
     /// Run a benchmark scenario several times and print its figures with their spread
     Bench(BenchArguments),
+    /// Plant known mistakes in the node, one at a time, and see that scenarios find each
+    Selftest(crate::selftest::SelftestArguments),
     /// Remove what a killed harness left on this host: processes and control groups
     Clean(CleanArguments),
     /// Say what this host can do, and how to allow the rest
@@ -106,7 +108,7 @@ pub(crate) struct RunArguments {
     /// binaries that the scenario declares: `before=PATH`
     #[arg(long, value_name = "NAME=PATH", value_parser = pair)]
     pub(crate) binary: Vec<(String, String)>,
-    /// Give one node an environment variable: `node-4:MESH_NODE_GOSSIP=off`
+    /// Give one node an environment variable: `node-4:MESH_NODE_GOSSIP=off`; `*` is every node
     #[arg(long, value_name = "NODE:NAME=VALUE", value_parser = node_env)]
     pub(crate) node_env: Vec<(String, String, String)>,
     /// How long the scenario's plan lasts, in the place of what it declares: `90s`, `5m`

@@ -28,6 +28,7 @@ mod repository;
 mod resume;
 mod revisions;
 mod run;
+mod selftest;
 mod signals;
 mod start;
 mod watch;
@@ -65,6 +66,7 @@ fn main() {
         Command::History(arguments) => history::history(&arguments),
         Command::Bisect(arguments) => bisect::bisect(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Selftest(arguments) => selftest::selftest(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments, &privilege),
         Command::Clean(arguments) => clean::clean(&arguments),
         Command::Help(arguments) => help::help(&arguments),

@@ -64,7 +64,7 @@ pub(crate) fn take(
         let root = repository::root()?;
         let bin = if heap && name == NODE_BINARY { HEAP_BINARY } else { name };
         let began = Instant::now();
-        let path = build(&root, bin, !cfg!(debug_assertions)).context("failed to build")?;
+        let path = build(&root, bin, None, !cfg!(debug_assertions)).context("failed to build")?;
         if bin == HEAP_BINARY {
             let took = format_duration(began.elapsed());
             println!("built {HEAP_BINARY}, which records its heap, in {took}");

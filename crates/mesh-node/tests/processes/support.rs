@@ -124,7 +124,7 @@ impl Node {
 
     pub fn counter(&mut self, name: &str) -> u64 {
         match self.perform(Command::Counters) {
-            Ok(Outcome::Counters { counters }) => counters[name],
+            Ok(Outcome::Counters { counters, .. }) => counters[name],
             other => panic!("expected counters, got {other:?}"),
         }
     }

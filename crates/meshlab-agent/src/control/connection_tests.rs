@@ -30,7 +30,8 @@ impl crate::Commands for Gate {
             match command {
                 Command::Counters => {
                     let counters = [("dials".to_owned(), 3)].into();
-                    Ok(meshlab_wire::Outcome::Counters { counters })
+                    let gauges = std::collections::BTreeMap::new();
+                    Ok(meshlab_wire::Outcome::Counters { counters, gauges })
                 }
                 other => Err(format!("no such thing here: {other:?}")),
             }
@@ -120,7 +121,8 @@ async fn a_command_is_done_beside_other_requests_and_a_failed_one_is_refused() {
     assert_eq!(harness.read().await, Some(Message::Reply { id: 3, reply: Reply::Pong }));
     gate.notify_one();
     let counters = [("dials".to_owned(), 3)].into();
-    let outcome = Reply::Outcome(meshlab_wire::Outcome::Counters { counters });
+    let outcome =
+        Reply::Outcome(meshlab_wire::Outcome::Counters { counters, gauges: Default::default() });
     assert_eq!(harness.read().await, Some(Message::Reply { id: 2, reply: outcome }));
     harness.ask(4, Request::Command(Command::Grant { token: "x".into() })).await;
     gate.notify_one();

@@ -204,7 +204,7 @@ impl Engine {
                 Counted::Counters => {
                     let request = Request::Command(Command::Counters);
                     match control.ask(request, ANSWER_WITHIN).await {
-                        Ok(Reply::Outcome(Outcome::Counters { counters })) => {
+                        Ok(Reply::Outcome(Outcome::Counters { counters, .. })) => {
                             counters_of(conserved, &counters)?
                         }
                         _ => return Err("it did not tell its counters".to_owned()),

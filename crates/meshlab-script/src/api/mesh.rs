@@ -189,6 +189,7 @@ impl MeshRef {
             role: options.text("role")?,
             env: options.text_map("env")?,
             binary: binaries::chosen(&options)?,
+            seeds: options.nodes("seeds", false)?.unwrap_or_default(),
         };
         let host = Arc::clone(call.host()?);
         let added = host.add_node(&self.id, wanted, call.at()).await;

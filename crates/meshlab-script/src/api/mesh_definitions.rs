@@ -87,6 +87,11 @@ const NODE_OPTIONS: Class = Class::options(
         Field::optional("role", "string", "its role; that of the mesh's first node by default"),
         env("environment of this node"),
         Field::optional("binary", "Binary", "its program; that of its mesh by default"),
+        Field::optional(
+            "seeds",
+            "From",
+            "whom it joins by, dead ones too; two live nodes of its mesh by default",
+        ),
     ],
 );
 
@@ -140,6 +145,7 @@ pub(crate) const NODE_CLASS: Class = Class::given(
         &FETCH,
         &VIEW_OF,
         &COUNTERS,
+        &GAUGES,
         &super::profile::PROFILE,
         &super::profile::NODE_HEAP,
         &NODE_USAGE,
@@ -457,7 +463,19 @@ pub(super) const COUNTERS: Definition = Definition {
     returns: &[Field::needed("counters", "table<string, integer>", "")],
     example: "local before = swarm:node(1):counters()[\"directory.changes\"]\n\
               print(\"changes so far: \" .. before)",
-    see_also: &["node:view"],
+    see_also: &["node:gauges", "node:view"],
+    ..WAITS
+};
+
+pub(super) const GAUGES: Definition = Definition {
+    name: "node:gauges",
+    summary: "Asks the node for its numbers that rise and fall, by name.",
+    text: "Sizes of its maps, what is open. Which there are is its own word, so a claim over all \
+           of them (`pairs`) holds for one that nobody thought of.",
+    returns: &[Field::needed("gauges", "table<string, integer>", "")],
+    example: "for name, value in pairs(swarm:node(1):gauges()) do\n\
+              \x20 check.at_most(value, 64, name .. \" of node-1\")\nend",
+    see_also: &["node:counters", "node:view"],
     ..WAITS
 };
 

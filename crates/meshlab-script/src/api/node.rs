@@ -184,14 +184,24 @@ async fn view(node: NodeRef, call: Call) -> Outcome<Table> {
 }
 
 async fn counters(node: NodeRef, call: Call) -> Outcome<Table> {
+    numbers(node, call, false).await
+}
+
+async fn gauges(node: NodeRef, call: Call) -> Outcome<Table> {
+    numbers(node, call, true).await
+}
+
+/// Its numbers by name: those that rise and fall, or those that only grow.
+async fn numbers(node: NodeRef, call: Call, rise_and_fall: bool) -> Outcome<Table> {
     match node.must(&call, NodeAct::Counters).await? {
-        Done::Counters { counters } => {
+        Done::Counters { counters, gauges } => {
+            let numbers = if rise_and_fall { gauges } else { counters };
             let made_up = call.host()?.rehearses();
             let lua = call.lua.clone();
             let made = call.lua.create_table().and_then(|table| {
-                counters.into_iter().try_for_each(|(name, value)| table.raw_set(name, value))?;
+                numbers.into_iter().try_for_each(|(name, value)| table.raw_set(name, value))?;
                 if made_up {
-                    // Which counters a node has is its own word: here each of them is 0.
+                    // Which numbers a node has is its own word: here each of them is 0.
                     let meta = lua.create_table()?;
                     meta.raw_set(
                         "__index",
@@ -237,6 +247,7 @@ impl UserData for NodeRef {
         waiting_method(methods, &define::FETCH, fetch);
         waiting_method(methods, &define::VIEW_OF, view);
         waiting_method(methods, &define::COUNTERS, counters);
+        waiting_method(methods, &define::GAUGES, gauges);
         waiting_method(methods, &profile::PROFILE, profile::profile);
         waiting_method(methods, &profile::NODE_HEAP, profile::heap);
         method(methods, &define::NODE_USAGE, |this: &Self, call| {

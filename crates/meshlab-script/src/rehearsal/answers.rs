@@ -109,7 +109,9 @@ pub(super) fn act(
             }
             Outcome::Fetched { files: 1, bytes: 1024, took_micros: 1000 }
         }
-        NodeAct::Counters => Outcome::Counters { counters: BTreeMap::new() },
+        NodeAct::Counters => {
+            Outcome::Counters { counters: BTreeMap::new(), gauges: BTreeMap::new() }
+        }
     }))
 }
 

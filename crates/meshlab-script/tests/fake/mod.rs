@@ -345,9 +345,10 @@ impl Host for Fake {
             NodeAct::Fetch { .. } => {
                 Ok(Outcome::Fetched { files: 2, bytes: 4096, took_micros: 3000 })
             }
-            NodeAct::Counters => {
-                Ok(Outcome::Counters { counters: [("digests.sent".to_owned(), 4)].into() })
-            }
+            NodeAct::Counters => Ok(Outcome::Counters {
+                counters: [("digests.sent".to_owned(), 4)].into(),
+                gauges: [("directory.entries".to_owned(), 3)].into(),
+            }),
         })
     }
     async fn grant(&self, node: &NodeId, grant: Grant, _: SourceLine) -> Result<(), HostError> {

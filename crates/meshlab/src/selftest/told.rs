@@ -1,0 +1,187 @@
+//! What the matrix comes to: a table, and a verdict.
+
+use std::time::Duration;
+
+use meshlab_model::{ExitCode, format_duration};
+
+use super::{
+    cases::{Case, Kind},
+    matrix::Seen,
+};
+
+/// Letters of a red claim that are told in the table; the report has all of it.
+const NAMED_MAX: usize = 160;
+
+/// How one case came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// As it must.
+    Right,
+    /// A mistake that nobody noticed, or an alarm over nothing.
+    Wrong,
+    /// Runs that say nothing: broken or undecided.
+    Unknown,
+}
+
+/// A case and its runs.
+pub(super) struct Row {
+    pub(super) case: Case,
+    pub(super) seen: Vec<Seen>,
+}
+
+impl Row {
+    pub(super) fn came(&self) -> Came {
+        let silent = self.seen.iter().any(|one| !one.is_red() && !one.is_green());
+        match self.case.kind {
+            Kind::Stale => match self
+                .seen
+                .iter()
+                .any(|one| one.code == ExitCode::HarnessFailed as i32 && !one.red.is_empty())
+            {
+                true => Came::Right,
+                false => Came::Wrong,
+            },
+            // Red without a word that names it has found nothing.
+            Kind::Mistake if self.finding().is_some() => Came::Right,
+            Kind::Mistake if silent || self.seen.is_empty() => Came::Unknown,
+            Kind::Mistake => Came::Wrong,
+            Kind::Sound if self.seen.iter().any(Seen::is_red) => Came::Wrong,
+            Kind::Sound if silent || self.seen.is_empty() => Came::Unknown,
+            Kind::Sound => Came::Right,
+        }
+    }
+
+    /// The run that was red, and by a claim.
+    fn finding(&self) -> Option<&Seen> {
+        match self.case.kind {
+            Kind::Stale => self.seen.iter().find(|one| !one.red.is_empty()),
+            _ => self.seen.iter().find(|one| one.is_red() && !one.red.is_empty()),
+        }
+    }
+
+    /// The row's lines.
+    pub(super) fn text(&self) -> String {
+        let looked: Vec<&str> = self.seen.iter().map(|one| one.scenario.as_str()).collect();
+        let looked = looked.join(", ");
+        let name = self.case.name;
+        let (by, after, named) = match (self.case.kind, self.came(), self.finding()) {
+            (Kind::Sound, Came::Right, _) => ("green".to_owned(), None, looked),
+            (Kind::Sound, Came::Wrong, Some(one)) => {
+                (format!("ALARM in {}", one.scenario), one.after, shortened(&one.red))
+            }
+            (_, Came::Right, Some(one)) => (one.scenario.clone(), one.after, shortened(&one.red)),
+            (Kind::Mistake | Kind::Stale, Came::Wrong, _) => {
+                ("NOT FOUND".to_owned(), None, format!("looked: {looked}"))
+            }
+            _ => ("UNKNOWN".to_owned(), None, self.silent()),
+        };
+        let after = after.map_or_else(|| "-".to_owned(), rounded);
+        format!("{name:<22} {by:<18} {after:>7}  {named}")
+    }
+
+    /// The runs that say nothing.
+    fn silent(&self) -> String {
+        let silent = self.seen.iter().filter(|one| !one.is_red() && !one.is_green());
+        let silent: Vec<String> = silent
+            .map(|one| format!("{} ended with exit code {}", one.scenario, one.code))
+            .collect();
+        silent.join(", ")
+    }
+}
+
+fn rounded(after: Duration) -> String {
+    format_duration(Duration::from_secs(after.as_secs().max(1)))
+}
+
+/// The first red claim, on one line.
+fn shortened(red: &[String]) -> String {
+    let first = red.first().map(String::as_str).unwrap_or_default();
+    let line = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let mut text: String = line.chars().take(NAMED_MAX).collect();
+    if text.len() < line.len() {
+        text.push_str(" ...");
+    }
+    if red.len() > 1 {
+        text.push_str(&format!(" (and {} more)", red.len() - 1));
+    }
+    text
+}
+
+/// The table's head.
+pub(super) fn head() -> String {
+    format!("{:<22} {:<18} {:>7}  {}", "defect", "found by", "after", "how it is named")
+}
+
+/// What all of it comes to, in a sentence, and the exit code.
+pub(super) fn summary(rows: &[Row]) -> (String, ExitCode) {
+    let count = |kind: &dyn Fn(Kind) -> bool, came: Came| {
+        rows.iter().filter(|row| kind(row.case.kind) && row.came() == came).count()
+    };
+    let (planted, sound) = (|kind| kind != Kind::Sound, |kind| kind == Kind::Sound);
+    let of = |kind: &dyn Fn(Kind) -> bool| rows.iter().filter(|row| kind(row.case.kind)).count();
+    let wrong = count(&planted, Came::Wrong) + count(&sound, Came::Wrong);
+    let unknown = count(&planted, Came::Unknown) + count(&sound, Came::Unknown);
+    let text = format!(
+        "{} of {} mistakes found, {} of {} sound nodes left alone{}",
+        count(&planted, Came::Right),
+        of(&planted),
+        count(&sound, Came::Right),
+        of(&sound),
+        if unknown > 0 { format!(", {unknown} not known") } else { String::new() }
+    );
+    let interrupted = ExitCode::Interrupted as i32;
+    let interrupted = rows.iter().flat_map(|row| &row.seen).any(|one| one.code == interrupted);
+    let code = match (interrupted, wrong, unknown) {
+        (true, ..) => ExitCode::Interrupted,
+        (_, 0, 0) => ExitCode::Passed,
+        (_, 0, _) => ExitCode::Inconclusive,
+        _ => ExitCode::ClaimFailed,
+    };
+    (text, code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::cases::CASES, *};
+
+    fn row(name: &str, runs: &[(&str, i32, &[&str])]) -> Row {
+        let case = CASES.into_iter().find(|case| case.name == name).unwrap();
+        let seen = runs.iter().map(|(scenario, code, red)| Seen {
+            scenario: (*scenario).to_owned(),
+            code: *code,
+            after: (*code == 1).then_some(Duration::from_millis(17_400)),
+            red: red.iter().map(|text| (*text).to_owned()).collect(),
+        });
+        Row { case, seen: seen.collect() }
+    }
+
+    #[test]
+    fn what_was_found_and_what_was_not_is_told_and_decides() {
+        let storm = "check.at_most: connections.opened a second of node-2: 9.5 is more than 0.4";
+        let found = row("join-storm", &[("idle", 1, &[storm, "another"])]);
+        let later = row("mdns-full-mesh", &[("idle", 0, &[]), ("volume", 1, &[storm])]);
+        let stale = row("stale-binary", &[("before the run", 5, &["use x: it is older"])]);
+        let blind = row("span-forever", &[("idle", 0, &[]), ("volume", 0, &[])]);
+        let mute = row("address-cache", &[("churn", 1, &[])]);
+        let accepted = row("stale-binary", &[("before the run", 0, &[])]);
+        let broken = row("seed-one-shot", &[("boot-order", 5, &[])]);
+        let green = row("healthy", &[("idle", 0, &[]), ("churn", 0, &[])]);
+        let alarm = row("lookalike-steps", &[("idle", 0, &[]), ("churn", 1, &[storm])]);
+        let undecided = row("lookalike-cache", &[("churn", 4, &[])]);
+        let mut text = vec![head()];
+        let all = [&found, &later, &stale, &blind, &mute, &accepted, &broken, &green, &alarm];
+        text.extend(all.into_iter().chain([&undecided]).map(Row::text));
+        let code = |rows: Vec<Row>| {
+            let (text, code) = summary(&rows);
+            format!("{text}: exit code {}", code as i32)
+        };
+        text.push(code(vec![found, later, stale, green]));
+        text.push(code(vec![blind]));
+        text.push(code(vec![mute]));
+        text.push(code(vec![accepted]));
+        text.push(code(vec![alarm]));
+        text.push(code(vec![broken, undecided]));
+        text.push(code(vec![row("healthy", &[("idle", 130, &[])])]));
+        insta::assert_snapshot!(text.join("\n"));
+    }
+}

@@ -1,0 +1,25 @@
+-- Two halves that were apart, and held each other for dead, are one mesh again.
+
+local health = require("health")
+
+scenario {
+  description = "A partition that outlasts what either half remembers heals.",
+  timeout = "2m",
+  tags = { "health" },
+}
+
+test("both halves agree again", function()
+  local swarm = mesh { nodes = 4, digest_every = "250ms", digest_gated = false }
+  expect.formed(swarm, { within = "20s" })
+  local left = { swarm:node(1), swarm:node(2) }
+  local right = { swarm:node(3), swarm:node(4) }
+  fault.partition(left, right, {}, function()
+    for _, gone in ipairs(left) do
+      expect.state(gone, "Dead", { seen_by = right, via = "inference", within = "10s" })
+    end
+    sleep "4s"
+  end)
+  expect.agreed(swarm, { within = "15s" })
+  health.balanced(swarm)
+  health.sizes(swarm)
+end)
