@@ -1,7 +1,7 @@
 //! Growth by what happens, not by time: bytes for each peer that came and went.
 //!
-//! A common shock moves all nodes at once, so that by time they are no replicates; by event each has
-//! met the same shocks.
+//! A common shock moves all nodes at once, so that by time they are no replicates; by event each
+//! has met the same shocks.
 
 use crate::Slope;
 
@@ -15,7 +15,8 @@ pub const TROUGHS_MIN: usize = 8;
 /// The least value of each cycle, from one event to the next: what is used and given back again is
 /// above it, what is kept lifts it.
 ///
-/// Bounded: of more than 8,192 cycles every second one is dropped, which tells as much of the slope.
+/// Bounded: of more than 8,192 cycles every second one is dropped, which tells as much of the
+/// slope.
 #[derive(Clone, Debug, Default)]
 pub struct Troughs {
     /// How many events there had been, and the least value until the next.

@@ -332,8 +332,8 @@ fn rows(
     rows
 }
 
-/// Whether the rounds were made in the order before, after, after, before and so on: then a drift of
-/// the host can be told from a change, and in no other.
+/// Whether the rounds were made in the order before, after, after, before and so on: then a drift
+/// of the host can be told from a change, and in no other.
 fn mirrored(before: &[RunFigures], after: &[RunFigures]) -> bool {
     let round = |(n, (one, other)): (usize, (&RunFigures, &RunFigures))| {
         let both = [one.started_unix_nanos, other.started_unix_nanos];
@@ -343,9 +343,9 @@ fn mirrored(before: &[RunFigures], after: &[RunFigures]) -> bool {
     order.is_sorted_by(|one, next| one < next)
 }
 
-/// The words for pairs in no order of time that is known: nodes beside themselves, or runs that were
-/// not interleaved. Nothing is to be said of a drift, and only each beside its own pair counts:
-/// Wilcoxon's signed-rank test, corrected by Holm.
+/// The words for pairs in no order of time that is known: nodes beside themselves, or runs that
+/// were not interleaved. Nothing is to be said of a drift, and only each beside its own pair
+/// counts: Wilcoxon's signed-rank test, corrected by Holm.
 fn words_by_rank(measures: &[Paired]) -> Vec<Word> {
     let p_values: Vec<f64> = measures.iter().map(Paired::p_value).collect();
     let word = |(measure, p): (&Paired, f64)| {
