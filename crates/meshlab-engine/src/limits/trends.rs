@@ -7,7 +7,7 @@ use meshlab_stats::{
     Growth, MinuteMedians, NODES_MIN, Slope, goes_on, odd_one, settling, without_steps,
 };
 
-use super::value;
+use super::{Counted, value};
 
 /// How far ahead a growth is told.
 const AHEAD: Duration = Duration::from_secs(4 * 86_400);
@@ -36,16 +36,17 @@ struct Life {
 }
 
 impl Series {
-    /// Adds a sample, at which so many peers had gone.
-    pub(super) fn add(&mut self, sample: &Sample, gone: u64) {
+    /// Adds a sample, with what the node counts itself, at which so many peers had gone.
+    pub(super) fn add(&mut self, sample: &Sample, counted: &Counted, gone: u64) {
         if self.lives.last().is_none_or(|life| life.pid != sample.pid) {
             let (pid, began) = (sample.pid, sample.at);
             let (by_resource, troughs) = (BTreeMap::new(), BTreeMap::new());
             self.lives.push(Life { pid, began, by_resource, troughs });
         }
         let Some(life) = self.lives.last_mut() else { return };
-        for resource in Resource::ALL {
-            if let Some(value) = value(sample, resource) {
+        let counters = counted.keys().map(|name| Resource::Counter(*name));
+        for resource in Resource::ALL.into_iter().chain(counters) {
+            if let Some(value) = value(sample, counted, resource) {
                 let medians = life.by_resource.entry(resource).or_default();
                 medians.add(sample.at.since(life.began).as_secs_f64(), value);
                 trough(life.troughs.entry(resource).or_default(), gone as f64, value);
