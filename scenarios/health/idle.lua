@@ -36,7 +36,8 @@ end)
 
 test("a digest costs little, however many processes the host has", function()
   local swarm = mesh { nodes = 2, digest_every = "100ms", digest_gated = false }
-  expect.formed(swarm, { within = "60s" })
+  -- A node that spends all of its time on digests hears none; what follows says so by its name.
+  check.formed(swarm, { within = "30s" })
   local before = health.now(swarm)
   sleep "8s"
   health.spans(swarm, before, 8)

@@ -27,7 +27,7 @@ pub(super) fn healthy(bench: &Bench, scenarios: &[&str], times: u32) -> Result<E
             let folder = bench.output.join(HEALTHY).join(format!("seed-{seed}"));
             Ok((seed, bench.run(HEALTHY, scenario, seed, &folder)?))
         },
-        |(_, one)| one.code == ExitCode::Interrupted as i32,
+        |(_, one)| one.is_interrupted(),
         |_, (seed, one)| {
             println!("{}", line(seed, &one));
             seen.push(one);
@@ -90,6 +90,7 @@ mod tests {
         let one = |scenario: &str, code: i32, red: &[&str]| Seen {
             scenario: scenario.to_owned(),
             code,
+            tries: 1,
             after: None,
             red: red.iter().map(|text| (*text).to_owned()).collect(),
         };

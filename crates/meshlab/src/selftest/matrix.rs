@@ -20,6 +20,10 @@ use meshlab_model::{ExitCode, RunEvent, RunEventKind, Verdict};
 
 use super::cases::{Case, HEALTHY, Kind};
 
+/// How often a run is made at most, if the ones before said nothing: a host that is so busy that a
+/// node does not answer breaks a run, and that is nobody's finding.
+const TRIES: u32 = 3;
+
 /// Where and with what the runs are made.
 pub(super) struct Bench {
     /// The node that takes defects.
@@ -39,6 +43,8 @@ pub(super) struct Bench {
 pub(super) struct Seen {
     pub(super) scenario: String,
     pub(super) code: i32,
+    /// How often it was run; those before said nothing.
+    pub(super) tries: u32,
     /// Of the run, until its first red claim.
     pub(super) after: Option<Duration>,
     /// What was red, in the words of the report, the first first.
@@ -53,9 +59,10 @@ impl Bench {
         }
         let mut seen = Vec::new();
         for scenario in scenarios {
-            let one = self.run(case.name, scenario, self.seed, &self.output.join(case.name))?;
+            let folder = self.output.join(case.name);
+            let one = until_it_says(|| self.run(case.name, scenario, self.seed, &folder))?;
             let found = case.kind == Kind::Mistake && one.named(case).is_some();
-            let interrupted = one.code == ExitCode::Interrupted as i32;
+            let interrupted = one.is_interrupted();
             seen.push(one);
             if found || interrupted {
                 break;
@@ -89,7 +96,7 @@ impl Bench {
             // A run that did not begin has none; its exit code says so.
             Err(_) => (None, Vec::new()),
         };
-        Ok(Seen { scenario: scenario.to_owned(), code, after, red })
+        Ok(Seen { scenario: scenario.to_owned(), code, tries: 1, after, red })
     }
 
     /// A program that is older than what it was made of.
@@ -109,7 +116,7 @@ impl Bench {
         let (code, said) = self.meshlab(&folder, "refused", &path, &program, &[])?;
         let red = said.lines().filter(|line| line.contains("older than its source"));
         let red = red.map(|line| line.trim_start_matches("error: ").to_owned()).collect();
-        Ok(Seen { scenario: "before the run".to_owned(), code, after: None, red })
+        Ok(Seen { scenario: "before the run".to_owned(), code, tries: 1, after: None, red })
     }
 
     /// One `meshlab run`, with what it says in a file; its exit code, and what it said.
@@ -160,6 +167,10 @@ impl Seen {
         self.code == ExitCode::Passed as i32
     }
 
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.code == ExitCode::Interrupted as i32
+    }
+
     /// The red claim that names the case's culprit.
     pub(super) fn named(&self, case: &Case) -> Option<&String> {
         let code = match case.kind {
@@ -169,6 +180,15 @@ impl Seen {
         let says = |text: &&String| case.names.iter().any(|name| text.contains(name));
         self.red.iter().find(says).filter(|_| self.code == code as i32)
     }
+}
+
+/// Runs until a run is red or green, [`TRIES`] times at most.
+fn until_it_says(run: impl Fn() -> Result<Seen>) -> Result<Seen> {
+    let mut one = run()?;
+    while !(one.is_red() || one.is_green() || one.is_interrupted()) && one.tries < TRIES {
+        one = Seen { tries: one.tries + 1, ..run()? };
+    }
+    Ok(one)
 }
 
 /// Does the work of each item, so many beside each other, and hands on what came of each in the
@@ -242,6 +262,26 @@ fn reds(events: &[RunEvent]) -> (Option<Duration>, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_says_nothing_is_made_again_and_one_that_says_something_is_not() {
+        let tried = |codes: &[i32]| {
+            let mut left = codes.iter();
+            let left = std::cell::RefCell::new(&mut left);
+            let one = until_it_says(|| {
+                let code = *left.borrow_mut().next().unwrap();
+                let scenario = "idle".to_owned();
+                Ok(Seen { scenario, code, tries: 1, after: None, red: Vec::new() })
+            });
+            let one = one.unwrap();
+            (one.code, one.tries)
+        };
+        assert_eq!(tried(&[1]), (1, 1));
+        assert_eq!(tried(&[0]), (0, 1));
+        assert_eq!(tried(&[5, 4, 1]), (1, 3));
+        assert_eq!(tried(&[5, 4, 4]), (4, 3));
+        assert_eq!(tried(&[5, 130]), (130, 2));
+    }
 
     #[test]
     fn all_is_done_beside_each_other_and_told_in_order() {

@@ -27,8 +27,6 @@ const DEFECTS_BINARY: &str = "mesh-node-defects";
 /// What has it built with them.
 const DEFECTS_FEATURE: &str = "mesh-node/defects";
 
-const INTERRUPTED: i32 = ExitCode::Interrupted as i32;
-
 #[derive(Debug, Args)]
 pub(crate) struct SelftestArguments {
     /// Look for each mistake only where it is expected to be found, and at the sound nodes less
@@ -118,7 +116,7 @@ struct Turn {
 fn matrix(bench: &Bench, arguments: &SelftestArguments) -> Result<ExitCode> {
     println!("{}", told::head());
     let mut rows: Vec<Row> = Vec::new();
-    let interrupted = |seen: &[Seen]| seen.iter().any(|one| one.code == INTERRUPTED);
+    let interrupted = |seen: &[Seen]| seen.iter().any(Seen::is_interrupted);
     for phase in Phase::ALL {
         if rows.iter().any(|row| interrupted(&row.seen)) {
             break;

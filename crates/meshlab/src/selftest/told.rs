@@ -62,7 +62,11 @@ impl Row {
         let name = self.case.name;
         let (by, after, named) = match (self.came(), self.finding(), self.unnamed()) {
             (Came::Right, Some((one, said)), _) => {
-                (one.scenario.clone(), one.after, shortened(said, one.red.len() - 1))
+                let mut named = shortened(said, one.red.len() - 1);
+                if one.tries > 1 {
+                    named.push_str(&format!(" (run {} times, the others said nothing)", one.tries));
+                }
+                (one.scenario.clone(), one.after, named)
             }
             (Came::Right, None, _) => ("green".to_owned(), None, looked),
             (Came::Wrong, _, Some(one)) => {
@@ -147,6 +151,7 @@ mod tests {
         let seen = runs.iter().map(|(scenario, code, red)| Seen {
             scenario: (*scenario).to_owned(),
             code: *code,
+            tries: if *scenario == "restart" { 2 } else { 1 },
             after: (*code == 1).then_some(Duration::from_millis(17_400)),
             red: red.iter().map(|text| (*text).to_owned()).collect(),
         });
@@ -159,6 +164,7 @@ mod tests {
         let found = row("join-storm", &[("idle", 1, &[storm, "another"])]);
         let other = row("join-not-select", &[("churn", 1, &["a fault: it did not act"])]);
         let later = row("mdns-full-mesh", &[("idle", 0, &[]), ("volume", 1, &[storm])]);
+        let again = row("joined-set-grows", &[("restart", 1, &["node-1 is missed by node-2"])]);
         let stale = row(
             "stale-binary",
             &[("before the run", 5, &["use x: it is older than its source y"])],
@@ -171,7 +177,8 @@ mod tests {
         let alarm = row("lookalike-steps", &[("idle", 0, &[]), ("churn", 1, &[storm])]);
         let undecided = row("lookalike-cache", &[("churn", 4, &[])]);
         let mut text = vec![head()];
-        let all = [&found, &later, &stale, &blind, &mute, &other, &accepted, &broken, &green];
+        let all =
+            [&found, &later, &again, &stale, &blind, &mute, &other, &accepted, &broken, &green];
         text.extend(all.into_iter().chain([&alarm, &undecided]).map(Row::text));
         let code = |rows: Vec<Row>| {
             let (text, code) = summary(&rows);
