@@ -14,6 +14,8 @@ use std::{
 use meshlab_model::BinaryRecord;
 use sha2::{Digest, Sha256};
 
+use crate::built_with::built_with;
+
 /// Why a program cannot be used. Completes "failed to ...".
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
@@ -113,9 +115,11 @@ pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, Bina
     let mut file = fs::File::open(&path).map_err(unreadable)?;
     let bytes = io::copy(&mut file, &mut digest).map_err(unreadable)?;
     let since_epoch = built.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let sha256 = hex(&digest.finalize());
     Ok(BinaryRecord {
+        built_with: built_with(&path, &sha256),
         path: path.display().to_string(),
-        sha256: hex(&digest.finalize()),
+        sha256,
         bytes,
         built_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         built_by_run,
