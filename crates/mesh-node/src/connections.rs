@@ -88,8 +88,7 @@ impl Connections {
     fn opened(&self, connection: &Connection) {
         let now = Instant::now();
         self.0.counters.one(Counter::ConnectionsOpened);
-        #[cfg(feature = "defects")]
-        crate::leak::connection_opened();
+        defects::connection_opened();
         let mut peers = self.lock();
         // Who is gone is removed here: a new connection is the only way for the map to grow.
         self.prune(&mut peers);

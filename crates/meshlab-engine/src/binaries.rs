@@ -110,22 +110,33 @@ pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, Bina
     let unreadable = |error| BinaryError::Unreadable { path: path.to_owned(), error };
     let path = fs::canonicalize(path).map_err(unreadable)?;
     let built = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(unreadable)?;
-    let bytes = fs::read(&path).map_err(unreadable)?;
+    let (sha256, bytes) = digest_of(&path).map_err(unreadable)?;
     let since_epoch = built.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let sha256 = sha256_hex(&bytes);
     Ok(BinaryRecord {
         built_with: built_with(&path, &sha256),
         path: path.display().to_string(),
         sha256,
-        bytes: bytes.len() as u64,
+        bytes,
         built_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         built_by_run,
     })
 }
 
+/// SHA-256 of a file in hex, and its size. Read in pieces: a debug build has 150 MB, more than the
+/// harness may ever use.
+pub(crate) fn digest_of(path: &Path) -> io::Result<(String, u64)> {
+    let mut digest = Sha256::new();
+    let bytes = io::copy(&mut fs::File::open(path)?, &mut digest)?;
+    Ok((hex(&digest.finalize()), bytes))
+}
+
 /// SHA-256 of `bytes` in hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The newest source after `built`, of those that cargo lists in the `.d` file beside the
