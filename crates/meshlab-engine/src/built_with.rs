@@ -9,7 +9,7 @@ use std::{
 use meshlab_model::{BinaryRecord, BuiltWith};
 use serde::{Deserialize, Serialize};
 
-use crate::binaries::sha256_hex;
+use crate::binaries::digest_of;
 
 /// Folder of a run with the lock of each program that has one.
 pub(crate) const LOCKS: &str = "locks";
@@ -39,7 +39,7 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("{} cannot be read: {error}", path.display()))
     };
-    fs::read(path).map(|bytes| sha256_hex(&bytes)).map_err(named)
+    digest_of(path).map(|(digest, _)| digest).map_err(named)
 }
 
 /// What was noted of the program with this fingerprint.
