@@ -14,12 +14,13 @@ use meshlab_model::{
     ByteSize, ChaosId, EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind,
     RunTime, SampleSource, SourceLine,
 };
+use meshlab_mutants::{Mutant, on};
 use meshlab_sampler::Sampler;
 use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
-    EngineError, NODE_BINARY, Resume, RunConfig,
+    EngineError, NODE_BINARY, Resume, RunConfig, built_with,
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
@@ -284,6 +285,9 @@ fn begin_anew(config: &RunConfig) -> io::Result<Begun> {
     let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)?;
     has_room(&folder.results)?;
     let manifest = manifest(config, &folder, &clock);
+    for (name, record) in &config.binaries {
+        built_with::keep_lock(&folder.results, name, record)?;
+    }
     let (script, listener) = (&config.script, config.listener.clone());
     let recorder = Recorder::create(&folder.results, &manifest, script, clock.started, listener)?;
     let event = RunEventKind::RunStarted {
@@ -423,7 +427,7 @@ async fn record_tick(shared: Arc<Shared>) {
 async fn timeout(shared: Arc<Shared>) {
     let mut kept = shared.kept.subscribe();
     tokio::select! {
-        () = tokio::time::sleep(shared.config.timeout) => {}
+        () = tokio::time::sleep(shared.config.timeout), if !on(Mutant::TimeoutUnkept) => {}
         // The tests are over; who looks at the mesh takes the time that it takes.
         _ = kept.wait_for(|kept| *kept != Keeping::Not) => return,
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use meshlab_model::{Conditions, ExitCode, FigureKey, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::{Latency, Paired, PairedError, Summary, Word, holm, words};
 
 use crate::{
@@ -250,6 +251,13 @@ fn tell(before: &[RunFigures], after: &[RunFigures], notes: &mut Vec<String>) {
         true => format!("both sides ran the same programs: {}", said(&one)),
         false => format!("programs: {} before, {} after", said(&one), said(&other)),
     }));
+    let built = |runs: &[RunFigures]| {
+        runs.first()?.manifest.binaries.get(meshlab_engine::NODE_BINARY)?.built_with.clone()
+    };
+    if let (Some(one), Some(other)) = (built(before), built(after)) {
+        let sides = crate::built::built_sides([&one, &other]);
+        notes.push(clean(&format!("mesh-node: {}", sides.join("; "))));
+    }
     let ends = before.iter().map(|run| run.started_unix_nanos).max();
     let begins = after.iter().map(|run| run.started_unix_nanos).min();
     if before.len() > 1 && ends < begins {
@@ -478,7 +486,7 @@ fn verdict(rows: &[CompareRow]) -> Verdict {
             .map_or(String::new(), |effect| format!(" ({})", crate::text::change(effect)));
         format!("{}{change}", clean(&row.key.to_string()))
     };
-    if let Some(worst) = of(Word::Worse).next() {
+    if let Some(worst) = of(Word::Worse).next().filter(|_| !on(Mutant::WorseUnsaid)) {
         return Verdict::Failed(format!("worse: {}", named(worst)));
     }
     match (of(Word::Undecided).next(), rows.is_empty()) {
