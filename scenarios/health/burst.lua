@@ -24,7 +24,7 @@ test("a burst is over when it is over", function()
     end
     parallel(leaving)
   end
-  check.agreed(swarm, { within = "40s" })
+  check.agreed(swarm, { within = "60s" })
   sleep "5s" -- the overlay fills the places of those who went; rest begins after that
 
   local before = health.now(swarm)

@@ -14,7 +14,8 @@ local run = scenario {
 
 test("nothing happens, and little is done", function()
   local swarm = mesh { nodes = run.params.nodes }
-  expect.formed(swarm, { within = "60s" })
+  -- A mesh that is too busy to form is measured all the same: what it is busy with has a name.
+  check.formed(swarm, { within = "60s" })
   sleep "5s" -- joining costs handshakes and answers; rest begins after them
 
   local before = health.now(swarm)
@@ -31,7 +32,7 @@ test("nothing happens, and little is done", function()
   health.telemetry(swarm)
   health.sizes(swarm)
   health.balanced(swarm)
-  check.agreed(swarm, { within = "20s" })
+  check.agreed(swarm, { within = "60s" })
 end)
 
 test("a digest costs little, however many processes the host has", function()

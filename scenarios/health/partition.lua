@@ -19,7 +19,7 @@ test("both halves agree again", function()
     end
     sleep "4s"
   end)
-  expect.agreed(swarm, { within = "30s" })
+  expect.agreed(swarm, { within = "60s" })
   health.balanced(swarm)
   health.sizes(swarm)
 end)

@@ -17,7 +17,7 @@ test("a node that was dead for a while is a member again", function()
     fault.kill_node(victim, {}, function()
       expect.state(victim, "Dead", { via = "inference", within = "15s" })
     end)
-    expect.agreed(swarm, { within = "30s" })
+    expect.agreed(swarm, { within = "60s" })
   end
   health.balanced(swarm)
   health.sizes(swarm)

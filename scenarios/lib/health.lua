@@ -120,11 +120,11 @@ end
 function health.balanced(swarm, connections_each, tasks_plus)
   check.conserved(swarm, {
     created = "connections.opened", destroyed = "connections.closed", of = "neighbors",
-    per_peer = connections_each or 1, plus = 3, within = "6s",
+    per_peer = connections_each or 1, plus = 3, within = "15s",
   })
   check.conserved(swarm, {
     created = "tasks.spawned", destroyed = "tasks.finished",
-    per_peer = 0, plus = tasks_plus or 4, within = "6s",
+    per_peer = 0, plus = tasks_plus or 4, within = "15s",
   })
 end
 
