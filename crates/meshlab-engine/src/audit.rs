@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use meshlab_model::{NodeId, RunEventKind};
 
 use meshlab_lab::namespace_cookie;
+use meshlab_mutants::{Mutant, on};
 
 use crate::{Engine, clean::left_of, engine::lock, state::Namespace};
 
@@ -33,6 +34,9 @@ impl Engine {
         let leftovers = loop {
             let mut found = leftovers(&pids, &namespaces);
             found.extend(mark.into_iter().flat_map(|mark| left_of(mark, results)));
+            if on(Mutant::AuditAsksNothing) {
+                break Vec::new();
+            }
             if found.is_empty() || tokio::time::Instant::now() > deadline {
                 break found;
             }

@@ -14,6 +14,7 @@ use meshlab_model::{
     ByteSize, ChaosId, EndReason, MANIFEST_SCHEMA, Manifest, NetworkMode, NodeId, RunEventKind,
     RunTime, SampleSource, SourceLine,
 };
+use meshlab_mutants::{Mutant, on};
 use meshlab_sampler::Sampler;
 use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
@@ -426,7 +427,7 @@ async fn record_tick(shared: Arc<Shared>) {
 async fn timeout(shared: Arc<Shared>) {
     let mut kept = shared.kept.subscribe();
     tokio::select! {
-        () = tokio::time::sleep(shared.config.timeout) => {}
+        () = tokio::time::sleep(shared.config.timeout), if !on(Mutant::TimeoutUnkept) => {}
         // The tests are over; who looks at the mesh takes the time that it takes.
         _ = kept.wait_for(|kept| *kept != Keeping::Not) => return,
     }

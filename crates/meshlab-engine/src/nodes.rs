@@ -8,6 +8,7 @@ use std::{
 
 use meshlab_fleet::{Fleet, Process, SpawnSpec, log_tail};
 use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_wire::{Ready, Reply, Request};
 
 use crate::{
@@ -348,7 +349,7 @@ async fn spawn(fleet: &Fleet, spec: SpawnSpec) -> Result<Process, HostError> {
 async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let exit = life.process.exited().await;
     lock(&shared.profiles).one_ended();
-    let asked_for = life.end_asked_for.load(Ordering::SeqCst);
+    let asked_for = life.end_asked_for.load(Ordering::SeqCst) || on(Mutant::ExitAskedFor);
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
     shared.state().red |= !asked_for;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meshlab_lab::{Jitter, LinkState, Probes};
 use meshlab_model::format_duration;
+use meshlab_mutants::{Mutant, on};
 
 use crate::{
     Applied, Evidence, Fault, FaultError, Hurts, Target,
@@ -104,6 +105,9 @@ impl Asked {
         within: Duration,
     ) -> Result<String, FaultError> {
         let Self { way, delay, jitter } = self;
+        if on(Mutant::ProberBelieves) {
+            return Ok(format!("the round trip rose by {}", format_duration(*delay)));
+        }
         let off = HOST_OFF.max(*delay / 50) + *jitter;
         way.until(self.probes(), within, |seen| {
             let after = seen.median().ok_or("no probe was answered any more")?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use meshlab_mutants::{Mutant, on};
 
 use crate::{
     Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, Victim,
@@ -50,7 +51,9 @@ impl Fault for WedgeNode {
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {
         let victim = target.one(NAME)?;
-        victim.process.signal(libc::SIGSTOP)?;
+        if !on(Mutant::FaultWithoutEffect) {
+            victim.process.signal(libc::SIGSTOP)?;
+        }
         let rollback = Rollback::new(|| {
             // What failed before is the reason that is told.
             let _ = victim.process.signal(libc::SIGCONT);
@@ -72,6 +75,9 @@ async fn stays_stopped(
 ) -> Result<String, FaultError> {
     let process = &victim.process;
     let pid = process.pid();
+    if on(Mutant::WitnessUnseen) {
+        return Ok(format!("pid {pid} is stopped (state T)"));
+    }
     let not_seen = |missing, within| FaultError::NotWitnessed {
         fault: NAME,
         on: victim.node.to_string(),

@@ -1,6 +1,7 @@
 //! The rules of the verdict: a pure function of the record, which never calls silence a success.
 
 use meshlab_model::{EndReason, ExitCode, TestId, TestOutcome, Verdict};
+use meshlab_mutants::{Mutant, on};
 
 use crate::view::{ClaimView, FaultView, RunView, interrupted};
 
@@ -8,6 +9,7 @@ impl ClaimView {
     /// How it came out; a claim that was begun and not judged is inconclusive.
     pub fn judged(&self) -> Verdict {
         let unjudged = || match self.interrupted {
+            _ if on(Mutant::UnjudgedPasses) => Verdict::Passed,
             Some(at) => interrupted(at),
             None => Verdict::Inconclusive("it was begun and never judged".into()),
         };
@@ -51,6 +53,9 @@ impl RunView {
             return Verdict::Inconclusive("there is no such test".into());
         };
         if view.started.is_none() {
+            if on(Mutant::NeverReachedPasses) {
+                return Verdict::Passed;
+            }
             return Verdict::Inconclusive("never reached".into());
         }
         let mut verdict = Verdict::Passed;
@@ -100,10 +105,16 @@ impl RunView {
         if self.claims.values().any(|claim| claim.test == test && claim.verdict.is_some()) {
             return verdict;
         }
+        if on(Mutant::NoClaimPasses) {
+            return verdict;
+        }
         verdict.worse(Verdict::Failed("no claim was evaluated".into()))
     }
 
     fn unasked_exits(&self, test: Option<TestId>) -> Verdict {
+        if on(Mutant::ExitUnjudged) {
+            return Verdict::Passed;
+        }
         for (id, node) in &self.nodes {
             for life in node.lives.iter().filter(|life| life.test == test && !life.manual) {
                 if let Some((_, exit, false)) = &life.exited {
@@ -117,7 +128,7 @@ impl RunView {
     /// The verdict on the run: the worst of its tests and of what concerns the run as a whole.
     pub fn verdict(&self) -> Verdict {
         let mut verdict = match &self.leftovers {
-            Some(left) if !left.is_empty() => {
+            Some(left) if !left.is_empty() && !on(Mutant::LeftoversPass) => {
                 Verdict::Broken(format!("left behind: {}", left.join(", ")))
             }
             _ => Verdict::Passed,
@@ -156,6 +167,7 @@ impl RunView {
             Some(EndReason::ScriptError | EndReason::HarnessFailed | EndReason::CeilingBroken) => {
                 Verdict::Passed
             }
+            None if on(Mutant::EndUnasked) => Verdict::Passed,
             None => Verdict::Broken(format!(
                 "incomplete: the record ends with event {} at {}; the harness was killed, the host \
                  stopped, or the run still goes on",

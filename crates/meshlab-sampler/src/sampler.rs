@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use meshlab_model::{RunTime, Sample, SampleSource};
+use meshlab_mutants::{Mutant, on};
 
 use crate::{ProcessReading, SampleError, read_process};
 
@@ -60,7 +61,9 @@ impl Sampler {
     pub fn sample(&mut self, at: RunTime) -> SampleRound {
         let mut round = SampleRound::default();
         for (of, tracked) in &mut self.tracked {
-            let reading = read_process(tracked.pid).and_then(|reading| match tracked.last {
+            let pid = if on(Mutant::SamplerSelf) { std::process::id() } else { tracked.pid };
+            let reading = read_process(pid).and_then(|reading| match tracked.last {
+                Some((_, last)) if on(Mutant::SamplerRepeats) => Ok(last),
                 Some((_, last)) if last.start_ticks != reading.start_ticks => {
                     Err(SampleError::Reused(tracked.pid))
                 }

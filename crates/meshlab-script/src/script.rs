@@ -10,6 +10,7 @@ use std::{
 
 use meshlab_engine::Host;
 use meshlab_model::{RunTime, TestId, TestOutcome};
+use meshlab_mutants::{Mutant, on};
 use mlua::{Error, Function, Lua, Table};
 
 use crate::{
@@ -208,7 +209,7 @@ impl Script {
         let (running, untold) = self.context.tasks.finish().await;
         wrong.extend(untold.into_iter().map(|error| *error));
         // A test that failed could not wait for its tasks any more.
-        if wrong.is_empty() {
+        if wrong.is_empty() && !on(Mutant::TasksForgotten) {
             wrong.extend(running.iter().map(|task| self.still_running(task)));
         }
         wrong

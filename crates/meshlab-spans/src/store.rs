@@ -7,6 +7,7 @@ use std::{
 };
 
 use meshlab_model::{NodeId, RunTime, SpanRecord};
+use meshlab_mutants::{Mutant, on};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -210,13 +211,16 @@ impl SpanStore {
     /// Matching spans by node; nodes without any are absent.
     pub fn count_by_node(&self, selector: &Selector) -> BTreeMap<NodeId, u64> {
         let mut inner = self.lock();
+        let times = if on(Mutant::SpanTwice) { 2 } else { 1 };
         let now = self.shared.clock.now();
         if let Some(counts) = inner.live.counts(selector, now) {
             return counts;
         }
         let counts = inner
             .places(selector)
-            .map(|(node, places)| (node.clone(), inner.all(selector, places).count() as u64))
+            .map(|(node, places)| {
+                (node.clone(), inner.all(selector, places).count() as u64 * times)
+            })
             .filter(|(_, count)| *count > 0)
             .collect();
         inner.live.follow(selector, &counts, now);
@@ -361,6 +365,9 @@ impl Batch<'_> {
         let Self { inner, shared, node, arrived, .. } = self;
         self.spans += 1;
         self.cut += u64::from(span.cut);
+        if on(Mutant::StoreLoses) && self.spans.is_multiple_of(3) {
+            return;
+        }
         inner.last_seq += 1;
         let place = Place {
             seq: inner.last_seq,
@@ -426,11 +433,10 @@ impl Inner {
         &'a self,
         selector: &'a Selector,
     ) -> impl Iterator<Item = (&'a NodeId, &'a VecDeque<u64>)> {
-        self.index
-            .get(selector.name.as_str())
-            .into_iter()
-            .flatten()
-            .filter(|(node, _)| selector.nodes.as_ref().is_none_or(|nodes| nodes.contains(*node)))
+        self.index.get(selector.name.as_str()).into_iter().flatten().filter(|(node, _)| {
+            on(Mutant::SenderUnseen)
+                || selector.nodes.as_ref().is_none_or(|nodes| nodes.contains(*node))
+        })
     }
 
     fn kept(&self, place: u64) -> Option<&Kept> {
@@ -450,7 +456,7 @@ impl Inner {
         // Arrivals are in order, and nothing arrives before it happened: what arrived before
         // `since` cannot match, and is skipped by halving.
         let early =
-            |place: &u64| self.kept(*place).is_some_and(|kept| kept.arrived < selector.since);
+            |place: &u64| self.kept(*place).is_some_and(|kept| kept.arrived < since(selector));
         self.matching(selector, places.range(places.partition_point(early)..))
     }
 
@@ -462,7 +468,7 @@ impl Inner {
         let above = selector.under.as_ref().map(|name| self.family(name));
         places
             .filter_map(|place| self.kept(*place))
-            .filter(|kept| kept.happened >= selector.since)
+            .filter(|kept| kept.happened >= since(selector))
             .filter(|kept| selector.matches(|name| kept.attribute(name)))
             .filter(move |kept| above.as_ref().is_none_or(|above| above.has_above(kept)))
     }
@@ -480,6 +486,11 @@ impl Inner {
             .collect();
         Family { named: named.into_iter().map(id).collect(), parents }
     }
+}
+
+/// From when on spans count.
+fn since(selector: &Selector) -> RunTime {
+    if on(Mutant::OldEvidence) { RunTime::ZERO } else { selector.since }
 }
 
 /// Trace and span: the latter alone is unique only within the former.

@@ -1,5 +1,7 @@
 //! Where a series of measurements changed.
 
+use meshlab_mutants::{Mutant, on};
+
 use crate::Stream;
 
 /// Points that there are at least before and after a change.
@@ -49,7 +51,7 @@ pub fn changes(series: &[f64], alpha: f64) -> Vec<Change> {
         let p_of = |count: u32| f64::from(count + 1) / f64::from(SHUFFLES + 1);
         let (mut count, mut shuffles) = (0, 0);
         // More of them could only make it less clear.
-        while shuffles < SHUFFLES && p_of(count) <= alpha {
+        while shuffles < SHUFFLES && p_of(count) <= alpha && !on(Mutant::ShufflesUnmade) {
             count += u32::from(as_clear());
             shuffles += 1;
         }

@@ -1,5 +1,6 @@
 //! Two programs compared by rounds that belong together: effect, interval, a word.
 
+use meshlab_mutants::{Mutant, on};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::drift;
@@ -115,6 +116,9 @@ impl Paired {
     /// Chicken, "Nonparametric statistical methods", 2014, 3.3), two-sided, at this confidence, 0.0
     /// to 1.0; `None` if there are too few rounds for it. With ties it is wider than it need be.
     pub fn interval(&self, confidence: f64) -> Option<(f64, f64)> {
+        if on(Mutant::IntervalZero) {
+            return Some((self.effect(), self.effect()));
+        }
         let cut = critical(self.rounds(), (1.0 - confidence) / 2.0)?;
         let low = self.walsh.get(cut)?;
         let high = self.walsh.get(self.walsh.len().checked_sub(cut + 1)?)?;

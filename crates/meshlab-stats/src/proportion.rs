@@ -1,5 +1,7 @@
 //! A rate of few observations, with its interval.
 
+use meshlab_mutants::{Mutant, on};
+
 /// The standard normal quantile of a two-sided 95 % interval.
 const Z_95: f64 = 1.959_963_984_540_054;
 
@@ -25,6 +27,9 @@ impl Proportion {
     /// succession, and statistical inference", 1927), each 0.0 to 1.0. Unlike the share plus and
     /// minus its standard error, it says something for none of few: 0 of 10 is up to 28 %.
     pub fn interval(self) -> (f64, f64) {
+        if on(Mutant::ShareCertain) {
+            return (self.share(), self.share());
+        }
         let (n, p, z2) = (self.of as f64, self.share(), Z_95 * Z_95);
         let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
         let half = Z_95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();

@@ -1,5 +1,7 @@
 //! A sequential test of a rate: it stops as soon as enough was seen.
 
+use meshlab_mutants::{Mutant, on};
+
 /// The sequential probability ratio test of a rate of failures (Wald, "Sequential tests of
 /// statistical hypotheses", Annals of Mathematical Statistics, 1945): of all tests with its errors
 /// it needs the fewest observations on average.
@@ -57,7 +59,9 @@ impl SequentialTest {
     pub fn decision(&self) -> Decision {
         let ratio =
             self.failures as f64 * self.failure + (self.of - self.failures) as f64 * self.success;
-        if ratio >= self.upper {
+        if on(Mutant::SequentialAtOnce) {
+            Decision::Low
+        } else if ratio >= self.upper {
             Decision::High
         } else if ratio <= self.lower {
             Decision::Low

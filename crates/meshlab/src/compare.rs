@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use meshlab_model::ExitCode;
+use meshlab_mutants::{Mutant, on};
 use meshlab_report::{COMMENT_BYTES_MAX, CompareOptions, CompareReport, RunFigures, compare};
 
 use crate::{
@@ -88,7 +89,9 @@ pub(crate) fn tell(
     shown: &ShownArguments,
     output: &Path,
 ) -> Result<ExitCode> {
-    if let Some(both) = before.iter().find(|one| after.iter().any(|two| two.run == one.run)) {
+    if let Some(both) = before.iter().find(|one| after.iter().any(|two| two.run == one.run))
+        && !on(Mutant::CompareItself)
+    {
         bail!("{} is on both sides: a run beside itself says nothing", both.run);
     }
     let options = CompareOptions {

@@ -46,6 +46,11 @@ fn main() {
     let privilege = meshlab_lab::enter_user_namespace();
     // A wrong command line ends in here, with exit code 2.
     let cli = Cli::parse();
+    #[cfg(feature = "mutants")]
+    if let Err(wrong) = meshlab_mutants::chosen() {
+        eprintln!("error: {wrong}");
+        process::exit(ExitCode::Usage as i32);
+    }
     let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Attach(arguments) => attach::attach(&arguments),

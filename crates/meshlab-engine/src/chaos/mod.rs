@@ -14,6 +14,7 @@ use meshlab_model::{
     ChaosFault, ChaosId, ChaosPlace, ChaosTally, MeshId, NodeId, Percent, RunEventKind, Severity,
     SourceLine, Verdict, format_duration,
 };
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::Proportion;
 use tokio::{
     sync::watch,
@@ -76,7 +77,10 @@ impl Engine {
             state.storms += 1;
             (ChaosId(state.last_chaos), test)
         };
-        let seed = self.shared.config.seed;
+        let mut seed = self.shared.config.seed;
+        if on(Mutant::SeedIgnored) {
+            seed ^= self.shared.clock.now().micros;
+        }
         let replayed = self.replayed(chaos);
         let again = replayed.is_some();
         let carried = self.shared.carried.get(&chaos).cloned();
@@ -256,6 +260,7 @@ impl Storm {
         match &verdict {
             Ok(Verdict::Passed) => self.tally.detected += 1,
             Ok(Verdict::Failed(_)) => self.tally.missed += 1,
+            Ok(Verdict::Skipped(_)) if on(Mutant::SkipsDetected) => self.tally.detected += 1,
             Ok(Verdict::Skipped(_)) => self.tally.skipped += 1,
             Ok(Verdict::Inconclusive(_)) => self.tally.inconclusive += 1,
             Ok(Verdict::Broken(_)) | Err(_) => self.tally.broken += 1,
@@ -267,7 +272,7 @@ impl Storm {
     fn budget_is_gone(&mut self, left: usize) -> bool {
         let ChaosTally { detected, missed, .. } = self.tally;
         let most = (detected + missed + left as u64) as f64 * self.options.flake_budget.0;
-        let gone = missed as f64 > most;
+        let gone = missed as f64 > most && !on(Mutant::BudgetEndless);
         if gone {
             self.early = Some(format!(
                 "{missed} faults went unnoticed or did not heal, and the budget of {} cannot be \
@@ -390,7 +395,7 @@ impl Storm {
         let judged = detected + missed;
         let drawn = judged + skipped + inconclusive + broken;
         let budget = self.options.flake_budget;
-        let held = missed as f64 <= judged as f64 * budget.0;
+        let held = missed as f64 <= judged as f64 * budget.0 || on(Mutant::BudgetEndless);
         self.compare(
             held,
             format!("at most {budget} of the judged faults go unnoticed or do not heal"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshlab_model::{ClaimEvidence, NodeId, Severity, SourceLine, SpanRecord, Tally, Verdict};
+use meshlab_mutants::{Mutant, on};
 use meshlab_spans::{Selector, SpanStore};
 use tokio::time::Instant;
 
@@ -71,7 +72,7 @@ fn text(query: &SpanQuery, during: Option<Duration>) -> String {
 
 /// The first span that should not be there.
 fn first(store: &SpanStore, selector: &Selector) -> Option<SpanRecord> {
-    if store.count(selector) == 0 {
+    if store.count(selector) == 0 || on(Mutant::AbsenceUnasked) {
         return None;
     }
     store.find(selector, usize::MAX).into_iter().next()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshlab_model::{NodeId, RunTime, Tally, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_wire::State;
 
 use super::{Look, Looking, notes};
@@ -100,7 +101,8 @@ impl Looking for StateClaim {
             let opinion = views.opinion(observer, &self.seeing.key).filter(|opinion| {
                 opinion.state == self.state
                     && opinion.at >= self.seeing.since
-                    && self.seeing.via.is_none_or(|via| via == opinion.via)
+                    && (on(Mutant::HearsayInferred)
+                        || self.seeing.via.is_none_or(|via| via == opinion.via))
             });
             last = last.max(opinion.map(|opinion| opinion.at));
             by_node.push(Tally {

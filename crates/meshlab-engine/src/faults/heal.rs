@@ -6,6 +6,7 @@ use std::{
 };
 
 use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_wire::State as Lifecycle;
 use tokio::time::Instant;
 
@@ -107,6 +108,9 @@ impl Healing {
         let views = lock(&shared.views);
         let fit = |node: &NodeId| state.runs(node) && !hurt_by_other(&state, self.fault, node);
         let mut missing: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+        if on(Mutant::HealedUnasked) {
+            return missing;
+        }
         for (observer, subjects) in self.before.iter().filter(|(observer, _)| fit(observer)) {
             for (subject, key) in subjects.iter().filter(|(subject, _)| fit(subject)) {
                 let well = |opinion: Opinion| {

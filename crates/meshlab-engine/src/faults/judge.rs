@@ -7,6 +7,7 @@ use std::{
 
 use meshlab_faults::Sign;
 use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, RunTime, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_spans::{Selector, SpanStore};
 use meshlab_wire::{State, attr};
 use tokio::{sync::watch, time::Instant};
@@ -126,7 +127,9 @@ impl Watch {
             if noticed.signs.contains_key(&pair) {
                 continue;
             }
-            let seen = |sign: &&Sign| seen(&shared.store, sign, observer, key, self.applied);
+            let gone = on(Mutant::DeathFromTable) && !shared.state().runs(subject);
+            let seen =
+                |sign: &&Sign| gone || seen(&shared.store, sign, observer, key, self.applied);
             if let Some(sign) = self.any_of.iter().find(seen) {
                 noticed.signs.insert(pair, sign);
             }
@@ -174,7 +177,10 @@ pub(super) fn selector(
     key: &str,
     since: RunTime,
 ) -> Selector {
-    let about = Selector::named(name).of(observer).with(attr::PEER_ID, key).since(since);
+    let mut about = Selector::named(name).of(observer).with(attr::PEER_ID, key).since(since);
+    if on(Mutant::AnyObserver) {
+        about.nodes = None;
+    }
     match state {
         Some(state) => about.with(attr::STATE, state.as_str()),
         None => about,

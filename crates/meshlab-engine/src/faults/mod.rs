@@ -21,6 +21,7 @@ use meshlab_faults::{
 use meshlab_model::{
     FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
 };
+use meshlab_mutants::{Mutant, on};
 use tokio::{sync::watch, task::JoinHandle};
 
 pub(crate) use self::heal::Healing;
@@ -316,7 +317,8 @@ impl Engine {
         let (judging, needed) = {
             let mut state = self.shared.state();
             let Some(open) = state.faults.get_mut(&fault) else { return Ok(gone()) };
-            let needed = open.undo.as_ref().is_some_and(Undo::is_needed);
+            let needed =
+                open.undo.as_ref().is_some_and(Undo::is_needed) && !on(Mutant::UndoLeftOut);
             // The test is over before the hold is: what must be taken back is, below.
             if let Some(timer) = open.timer.take() {
                 timer.abort();

@@ -7,6 +7,7 @@ use std::{
 
 use meshlab_faults::{DEATH, Evidence, Fault, Hurts, Undo, cut_links};
 use meshlab_model::{FaultId, NodeId, RunEventKind, RunTime, SourceLine};
+use meshlab_mutants::{Mutant, on};
 
 use tokio::sync::watch;
 
@@ -83,7 +84,9 @@ impl Engine {
         let told = call.settings.to_string();
         let planned =
             RunEventKind::FaultPlanned { fault, test, name, targets, against, told, chaos };
-        self.shared.event_at(planned, at);
+        if !on(Mutant::FaultUnjournalled) {
+            self.shared.event_at(planned, at);
+        }
         Ok(fault)
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_faults::{AtMost, Sign};
 use meshlab_model::{FaultId, NodeId, RunTime, SpanRecord, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_spans::Selector;
 use meshlab_wire::attr;
 use tokio::{sync::watch, time::Instant};
@@ -63,6 +64,9 @@ pub(super) async fn stay_quiet(
 impl Quiet {
     /// The first thing that somebody said and may not have.
     fn offence(&self, shared: &Shared) -> Option<String> {
+        if on(Mutant::QuietUnwatched) {
+            return None;
+        }
         for (observer, subjects) in &self.pairs {
             for (subject, key) in subjects {
                 for sign in self.none_of {

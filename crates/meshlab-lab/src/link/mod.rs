@@ -14,6 +14,8 @@ pub use state::{
 
 pub(crate) use corrupt::flip;
 
+use meshlab_mutants::{Mutant, on};
+
 use self::{
     draw::{Drawn, Streams},
     rate::RateClock,
@@ -129,7 +131,10 @@ impl Link {
             *drawn = streams.draw(&place.state);
         }
         let dropped = [
-            (places.iter().any(|place| place.state.cut), DropReason::Cut),
+            (
+                places.iter().any(|place| place.state.cut) && !on(Mutant::SwitchUncut),
+                DropReason::Cut,
+            ),
             (drawn.iter().any(|drawn| drawn.lost), DropReason::Loss),
             (drawn.iter().any(|drawn| drawn.burst), DropReason::LossBurst),
         ];
@@ -138,6 +143,7 @@ impl Link {
         }
         let departs = serialise(places, now, bytes).ok_or(DropReason::RateQueue)?;
         let late = drawn.iter().fold(0, |late: Nanos, drawn| late.saturating_add(drawn.late));
+        let late = if on(Mutant::SwitchPrompt) { 0 } else { late };
         let due = departs.saturating_add(late);
         let reordered = drawn.iter().any(|drawn| drawn.reordered);
         Ok(Passage {

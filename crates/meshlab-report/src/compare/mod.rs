@@ -13,6 +13,7 @@ use std::{
 };
 
 use meshlab_model::{Conditions, ExitCode, FigureKey, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::{Latency, Paired, PairedError, Summary, Word, holm, words};
 
 use crate::{
@@ -485,7 +486,7 @@ fn verdict(rows: &[CompareRow]) -> Verdict {
             .map_or(String::new(), |effect| format!(" ({})", crate::text::change(effect)));
         format!("{}{change}", clean(&row.key.to_string()))
     };
-    if let Some(worst) = of(Word::Worse).next() {
+    if let Some(worst) = of(Word::Worse).next().filter(|_| !on(Mutant::WorseUnsaid)) {
         return Verdict::Failed(format!("worse: {}", named(worst)));
     }
     match (of(Word::Undecided).next(), rows.is_empty()) {

@@ -16,6 +16,7 @@ use meshlab_engine::results::{RunRecord, file};
 use meshlab_model::{
     Conditions, EndReason, FigureKey, Manifest, NodeId, Resource, RunEventKind, RunTime, Verdict,
 };
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::{Distribution, Latency, Summary};
 
 use self::samples::Sampled;
@@ -275,6 +276,9 @@ fn latency_figures(
 /// the load before the first node started: one above the number of cores is work that waits for a
 /// core, so the nodes waited too.
 pub(crate) fn host_noise(run: &RunFigures) -> Option<String> {
+    if on(Mutant::NoiseIgnored) {
+        return None;
+    }
     if let Some(noise) = run.view.noise() {
         return noise.why.map(|why| format!("the host was too noisy: {why}"));
     }

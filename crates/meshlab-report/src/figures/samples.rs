@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_engine::results::RunRecord;
 use meshlab_model::{NodeId, Resource, RunTime, Sample, SampleSource, Verdict, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::warmup;
 
 use super::NodeFigures;
@@ -193,6 +194,9 @@ impl Sampled {
         let all = view.nodes.keys().filter(ran);
         let missing: Vec<&str> =
             all.filter(|node| !self.nodes.contains_key(*node)).map(NodeId::as_str).collect();
+        if on(Mutant::UnsampledUnseen) {
+            return;
+        }
         if self.nodes.is_empty() {
             let why = "it has no sample of a node, so nothing is known of what they used; was it \
                        shorter than `sample_every`?";

@@ -4,6 +4,7 @@
 mod cases;
 mod healthy;
 mod matrix;
+mod mutants;
 mod told;
 
 use std::{path::PathBuf, time::Instant};
@@ -50,6 +51,16 @@ pub(crate) struct SelftestArguments {
     /// A node with defects that is built already; without it, it is built
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Make mistakes in the harness itself instead, and see whether its checks catch each; with
+    /// `--quick` those that need no node
+    #[arg(long, conflicts_with_all = ["defects", "scenarios", "healthy"])]
+    mutants: bool,
+    /// Only this mistake of the harness; repeatable
+    #[arg(long = "mutant", value_name = "NAME", requires = "mutants")]
+    mutants_named: Vec<String>,
+    /// Tell the mistakes that this program can make, for the one that asks
+    #[arg(long, hide = true)]
+    catalogue: bool,
     /// Where the nodes live
     #[arg(long, value_enum, default_value_t = Network::Lab)]
     network: Network,
@@ -62,6 +73,12 @@ pub(crate) struct SelftestArguments {
 }
 
 pub(crate) fn selftest(arguments: &SelftestArguments) -> Result<ExitCode> {
+    if arguments.catalogue {
+        return mutants::tell_catalogue();
+    }
+    if arguments.mutants {
+        return mutants::mutants(arguments);
+    }
     if let Some(wrong) = unknown(arguments) {
         eprintln!("error: {wrong}");
         return Ok(ExitCode::Usage);

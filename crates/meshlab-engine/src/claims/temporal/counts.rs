@@ -6,6 +6,7 @@ use std::{
 };
 
 use meshlab_model::{NodeId, RunTime, Tally, format_duration};
+use meshlab_mutants::{Mutant, on};
 use meshlab_spans::Found;
 
 use super::{Judged, Machine, TRAVEL};
@@ -144,7 +145,7 @@ impl Machine for Counts {
             else {
                 break;
             };
-            if to.since(*from) <= self.bounds.window {
+            if to.since(*from) <= self.bounds.window && !on(Mutant::WindowUnheld) {
                 let who = if self.each { node.as_str() } else { "all together" };
                 let why = format!(
                     "{who}: {} `{}` in the {} from {from}",

@@ -6,6 +6,7 @@ mod words;
 use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{NodeId, Resource, RunTime, Sample, Trend, Verdict};
+use meshlab_mutants::{Mutant, on};
 use meshlab_stats::{
     Growth, MinuteMedians, NODES_MIN, Slope, Troughs, Warmup, goes_on, odd_one, per_event,
     settling, without_steps,
@@ -129,6 +130,9 @@ pub(super) fn judge(
         all.iter().partition(|grown| grown.length >= trend.needs);
     let mut notes: Vec<String> = words::left_out(series.len(), &enough, &few).into_iter().collect();
     if enough.len() < NODES_MIN || enough.len() * 2 < series.len() {
+        if on(Mutant::TrendBlind) {
+            return (Verdict::Passed, notes);
+        }
         return (
             Verdict::Inconclusive(too_little(trend, warm, series.len(), &all, &enough)),
             notes,

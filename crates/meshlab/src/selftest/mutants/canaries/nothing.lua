@@ -1,0 +1,5 @@
+-- It claims nothing.
+
+test("looks at nothing", function()
+  print("hello")
+end)
