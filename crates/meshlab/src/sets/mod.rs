@@ -80,6 +80,8 @@ impl Set {
         let place = sets.join(self.folder(&diffs));
         fs::create_dir_all(&place)
             .with_context(|| format!("failed to make {}", place.display()))?;
+        // First, so that a checkout within it is not taken for a part of the repository.
+        workspace::write(&root, &place, &[], &[])?;
         let mut replaced = self.checkouts(&root, &place)?;
         workspace::write(&root, &place, &self.dependencies, &replaced)?;
         let mut packages = resolve::resolve(&place, &self.dependencies)?;
@@ -262,8 +264,8 @@ fn check_out(url: &str, revision: &str, folder: &Path) -> Result<()> {
     if let Some(told) = git(&["fetch", "--quiet", "--tags", url, all])? {
         return Err(Wrong::because(format!("{url} cannot be fetched: {told}")));
     }
-    if let Some(told) = git(&["checkout", "--quiet", "--detach", revision])? {
-        return Err(Wrong::because(format!("{url} has no revision `{revision}`: {told}")));
+    if git(&["checkout", "--quiet", "--detach", revision])?.is_some() {
+        return Err(Wrong::because(format!("{url} has no revision `{revision}`")));
     }
     Ok(())
 }
