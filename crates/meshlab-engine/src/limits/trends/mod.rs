@@ -14,7 +14,7 @@ use meshlab_stats::{
 
 pub(super) use self::words::limit;
 use self::words::{one, too_little, words, worst};
-use super::value;
+use super::{Counted, value};
 
 /// What one node used over time, a process at a time.
 #[derive(Debug, Default)]
@@ -32,16 +32,17 @@ struct Life {
 }
 
 impl Series {
-    /// Adds a sample, at which so many peers had gone.
-    pub(super) fn add(&mut self, sample: &Sample, gone: u64) {
+    /// Adds a sample, with what the node counts itself, at which so many peers had gone.
+    pub(super) fn add(&mut self, sample: &Sample, counted: &Counted, gone: u64) {
         if self.lives.last().is_none_or(|life| life.pid != sample.pid) {
             let (pid, began) = (sample.pid, sample.at);
             let (by_resource, troughs) = (BTreeMap::new(), BTreeMap::new());
             self.lives.push(Life { pid, began, by_resource, troughs });
         }
         let Some(life) = self.lives.last_mut() else { return };
-        for resource in Resource::ALL {
-            if let Some(value) = value(sample, resource) {
+        let counters = counted.keys().map(|name| Resource::Counter(*name));
+        for resource in Resource::ALL.into_iter().chain(counters) {
+            if let Some(value) = value(sample, counted, resource) {
                 let medians = life.by_resource.entry(resource).or_default();
                 medians.add(sample.at.since(life.began).as_secs_f64(), value);
                 life.troughs.entry(resource).or_default().add(gone, value);
