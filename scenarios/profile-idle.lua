@@ -1,8 +1,9 @@
 -- Who burns what, when there is nothing to do: a mesh that has formed and is left alone.
 --
---     meshlab run scenarios/profile-idle.lua --profile cpu,heap
+--     meshlab run scenarios/profile-idle.lua --profile cpu,heap --profile-hz 4999
 --
--- leaves a flamegraph of each node and of all, and what each heap holds by subsystem. Without
+-- leaves a flamegraph of each node and of all, and what each heap holds by subsystem. An idle node
+-- uses a few thousandths of a core: at 99 Hz half a minute of it is a handful of samples. Without
 -- `--profile` it profiles one node by itself, by `perf` or by the node's own sampler.
 
 local run = scenario {

@@ -42,8 +42,10 @@ test("a digest costs little, however many processes the host has", function()
   sleep "8s"
   health.spans(swarm, before, 8)
   for _, node in ipairs(swarm:live()) do
-    local usage = node:usage { since = "6s" }
-    check.at_most(usage.cpu, "16%", "CPU of " .. node.id .. " at ten digests a second")
-    record.metric("CPU at ten digests a second, cores, of " .. node.id, usage.cpu)
+    -- For each digest and not a second: on a busy host there are fewer of them, and each costs as
+    -- much. A debug build needs 3 to 7 ms.
+    local cost = 1000 * node:usage({ since = "8s" }).cpu / math.max(health.digests(node, before) / 8, 1)
+    check.at_most(cost, 9, "CPU of " .. node.id .. " for each digest, ms")
+    record.metric("CPU for each digest, ms, of " .. node.id, cost)
   end
 end)

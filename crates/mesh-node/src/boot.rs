@@ -41,9 +41,6 @@ use crate::{
     view::SharedView,
 };
 
-/// Longest wait for the router. It takes 0.04 s, or 3 s when a peer does not answer the close.
-const SHUTDOWN: Duration = Duration::from_millis(500);
-
 /// A node that is ready.
 pub(crate) struct Node {
     pub(crate) ready: Ready,
@@ -83,7 +80,7 @@ pub(crate) async fn boot(
     let root = info_span!(parent: None, "node.ready");
     let step = info_span!(parent: &root, "endpoint_created");
     let counters = Counters::default();
-    let connections = Connections::new(counters.clone());
+    let connections = Connections::new(counters.clone(), arguments.guard_connections);
     let book = AddressBook::new(arguments.relay.clone(), arguments.addresses_kept.into());
     let acquaintances = Acquaintances::new(&arguments.data);
     let seeds = [arguments.seeds(), acquaintances.load()].concat();
@@ -305,9 +302,9 @@ async fn bind(
 }
 
 /// Closes the router and its endpoint, within a deadline: a peer that is gone cannot hold up the
-/// end of this node.
-pub(crate) async fn shut_down(router: &Router) {
-    match tokio::time::timeout(SHUTDOWN, router.shutdown()).await {
+/// end of this node. It takes 0.04 s, or 3 s when a peer does not answer the close.
+pub(crate) async fn shut_down(router: &Router, within: Duration) {
+    match tokio::time::timeout(within, router.shutdown()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the router did not end cleanly"),
         Err(_) => tracing::debug!("the router was still closing at its deadline"),

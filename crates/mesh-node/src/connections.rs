@@ -61,6 +61,8 @@ struct Inner {
     peers: Mutex<BTreeMap<PublicKey, Vec<Entry>>>,
     changed: Notify,
     counters: Counters,
+    /// Gossip connections are left to gossip, however many.
+    unguarded: bool,
 }
 
 #[derive(Debug)]
@@ -73,8 +75,10 @@ struct Entry {
 }
 
 impl Connections {
-    pub(crate) fn new(counters: Counters) -> Self {
-        Self(Arc::new(Inner { counters, ..Inner::default() }))
+    /// Without `guard`, only connections to peers that are dead or new again are closed.
+    pub(crate) fn new(counters: Counters, guard: bool) -> Self {
+        let unguarded = !guard || !defects::guards_connections();
+        Self(Arc::new(Inner { counters, unguarded, ..Inner::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PublicKey, Vec<Entry>>> {
@@ -92,8 +96,7 @@ impl Connections {
         let entry = Entry { handle: connection.weak_handle(), gossip, since: now, opened: now };
         let entries = peers.entry(connection.remote_id()).or_default();
         entries.push(entry);
-        let guarded = gossip && defects::guards_connections();
-        let flood = if guarded { flood(entries) } else { Vec::new() };
+        let flood = if gossip && !self.0.unguarded { flood(entries) } else { Vec::new() };
         for connection in &flood {
             connection.close(0_u32.into(), b"too many connections");
         }
@@ -129,7 +132,7 @@ impl Connections {
 
     /// When [`Connections::tidy`] has something to do next, if nothing changes until then.
     pub(crate) fn next_tidy(&self, neighbors: &BTreeSet<PublicKey>) -> Option<Instant> {
-        if !defects::guards_connections() {
+        if self.0.unguarded {
             return None;
         }
         let peers = self.lock();
@@ -148,7 +151,7 @@ impl Connections {
         let mut closed = Vec::new();
         let mut peers = self.lock();
         self.prune(&mut peers);
-        if !defects::guards_connections() {
+        if self.0.unguarded {
             return closed;
         }
         for (peer, entries) in peers.iter() {
@@ -279,6 +282,23 @@ mod tests {
             after(&[0, 500, 1000, 1500, 2000]),
             Some(STORM_AFTER + Duration::from_millis(500))
         );
+    }
+
+    #[tokio::test]
+    async fn without_the_guard_nobody_closes_what_gossip_leaves_open() {
+        for (guard, left) in [(true, 0), (false, 1)] {
+            let here = Connections::new(Counters::default(), guard);
+            let server = endpoint(here.clone()).await;
+            let there = endpoint(Connections::default()).await;
+            let sockets = server.bound_sockets().into_iter().map(TransportAddr::Ip);
+            let address = EndpointAddr::from_parts(server.id(), sockets);
+            let dialled = there.connect(address, iroh_gossip::ALPN);
+            let accepted = async { server.accept().await.unwrap().await.unwrap() };
+            let (_dialled, _accepted) = tokio::join!(dialled, accepted);
+            let later = Instant::now() + UNNEEDED;
+            let closed = here.tidy(&BTreeSet::new(), later).len();
+            assert_eq!((closed, here.gossip().len()), (1 - left, left), "guard: {guard}");
+        }
     }
 
     async fn endpoint(hooks: Connections) -> Endpoint {

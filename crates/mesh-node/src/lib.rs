@@ -109,7 +109,7 @@ async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> 
     if let Some(backbone) = backbone {
         backbone.abort();
     }
-    boot::shut_down(&node.router).await;
+    boot::shut_down(&node.router, arguments.close_within).await;
     agent.finish(LAST_FLUSH).await;
     ended
 }

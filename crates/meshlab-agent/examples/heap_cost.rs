@@ -1,9 +1,9 @@
-//! What the heap recorder costs: CPU time of a block from its allocation to its end, with the system's
-//! allocator, with a book of each block, and with a book of a sample.
+//! What the heap recorder costs: CPU time of a block from its allocation to its end, with the
+//! system's allocator, with a book of each block, and with a book of a sample.
 //!
-//! `cargo run --release -p meshlab-agent --example heap_cost [ROUNDS]`. Ten thousand blocks of 16 to
-//! 4096 bytes are held, and one after the other is replaced, from twenty frames deep. CPU time is
-//! that of the thread, so what else the host does hardly counts.
+//! `cargo run --release -p meshlab-agent --example heap_cost [ROUNDS]`. Ten thousand blocks of 16
+//! to 4096 bytes are held, and one after the other is replaced, from twenty frames deep. CPU time
+//! is that of the thread, so what else the host does hardly counts.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ static RECORDS: AtomicBool = AtomicBool::new(false);
 /// The system's allocator, with or without a book.
 struct Either;
 
-// SAFETY: both hand every call to the system's allocator, so a block of one may be freed by the other.
+// SAFETY: both hand every call to the system's allocator: a block of one may be freed by the other.
 unsafe impl GlobalAlloc for Either {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promised.

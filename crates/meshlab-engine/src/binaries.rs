@@ -15,6 +15,8 @@ use meshlab_model::BinaryRecord;
 use meshlab_mutants::{Mutant, on};
 use sha2::{Digest, Sha256};
 
+use crate::built_with::built_with;
+
 /// Why a program cannot be used. Completes "failed to ...".
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
@@ -109,18 +111,24 @@ pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, Bina
     let unreadable = |error| BinaryError::Unreadable { path: path.to_owned(), error };
     let path = fs::canonicalize(path).map_err(unreadable)?;
     let built = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(unreadable)?;
-    // Read in pieces: a debug build has 150 MB, more than the harness may ever use.
-    let mut digest = Sha256::new();
-    let mut file = fs::File::open(&path).map_err(unreadable)?;
-    let bytes = io::copy(&mut file, &mut digest).map_err(unreadable)?;
+    let (sha256, bytes) = digest_of(&path).map_err(unreadable)?;
     let since_epoch = built.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(BinaryRecord {
+        built_with: built_with(&path, &sha256),
         path: path.display().to_string(),
-        sha256: hex(&digest.finalize()),
+        sha256,
         bytes,
         built_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         built_by_run,
     })
+}
+
+/// SHA-256 of a file in hex, and its size. Read in pieces: a debug build has 150 MB, more than the
+/// harness may ever use.
+pub(crate) fn digest_of(path: &Path) -> io::Result<(String, u64)> {
+    let mut digest = Sha256::new();
+    let bytes = io::copy(&mut fs::File::open(path)?, &mut digest)?;
+    Ok((hex(&digest.finalize()), bytes))
 }
 
 /// SHA-256 of `bytes` in hex.

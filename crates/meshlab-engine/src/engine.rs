@@ -20,7 +20,7 @@ use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
-    EngineError, NODE_BINARY, Resume, RunConfig,
+    EngineError, NODE_BINARY, Resume, RunConfig, built_with,
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
@@ -285,6 +285,9 @@ fn begin_anew(config: &RunConfig) -> io::Result<Begun> {
     let folder = RunFolder::create(&config.output, &config.scenario, config.seed, now)?;
     has_room(&folder.results)?;
     let manifest = manifest(config, &folder, &clock);
+    for (name, record) in &config.binaries {
+        built_with::keep_lock(&folder.results, name, record)?;
+    }
     let (script, listener) = (&config.script, config.listener.clone());
     let recorder = Recorder::create(&folder.results, &manifest, script, clock.started, listener)?;
     let event = RunEventKind::RunStarted {

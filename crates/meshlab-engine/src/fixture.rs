@@ -104,6 +104,7 @@ impl Bench {
             bytes: 0,
             built_unix_nanos: 0,
             built_by_run: false,
+            built_with: None,
         };
         let (listener, events) = sync_channel(10_000);
         let mut config = RunConfig {

@@ -13,6 +13,7 @@
 
 mod audit;
 mod binaries;
+mod built_with;
 mod calls;
 mod cancel;
 mod captures;
@@ -50,6 +51,7 @@ mod usage;
 mod views;
 
 pub use binaries::{BinaryError, build, fingerprint, inspect};
+pub use built_with::{note_built_with, sha256_file};
 pub use claims::Temporal;
 pub use clean::{Leftover, leftovers, unfinished_runs};
 pub use config::{EngineError, Limits, NODE_BINARY, Profiling, RELAY_BINARY, RunConfig};

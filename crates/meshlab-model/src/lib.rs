@@ -29,7 +29,8 @@ pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
 pub use limits::{Bound, Ceilings, CounterName, Phase, Resource, Trend, Trends};
 pub use manifest::{
-    BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
+    BinaryRecord, BuiltWith, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode,
+    ParamValue,
 };
 pub use profile::{HeapAmount, HeapGain, HeapGrowth, HeapSnapshot};
 pub use quantity::{ByteSize, Percent, QuantityError, RunTime, format_duration, parse_duration};

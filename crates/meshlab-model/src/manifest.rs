@@ -125,6 +125,24 @@ pub struct BinaryRecord {
     pub built_unix_nanos: u64,
     /// Whether this run built it, or was told to take it as it is.
     pub built_by_run: bool,
+    /// What it was built with, where it was built to try other dependencies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_with: Option<BuiltWith>,
+}
+
+/// The dependencies of a program that was built to try others than the repository's lock has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BuiltWith {
+    /// What was asked for, as on the command line; empty is the repository's own lock.
+    pub asked: Vec<String>,
+    /// Versions of the crates of its peer-to-peer stack and of those asked for, by name, as cargo
+    /// resolved them; one from a folder, or patched, says `(changed)`.
+    pub resolved: BTreeMap<String, String>,
+    /// SHA-256 of each patch, hex, by the name of its file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub patches: BTreeMap<String, String>,
+    /// SHA-256 of its Cargo.lock, hex; a copy lies in the run's folder as `locks/<program>.lock`.
+    pub lock_sha256: String,
 }
 
 /// The machine a run was made on. Runs on unlike machines are not compared without being told to.

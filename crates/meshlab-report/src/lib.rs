@@ -6,6 +6,7 @@
 //! machines. The crate reads a record through `meshlab_engine::results` and never changes it; it
 //! starts nothing and measures nothing.
 
+mod built;
 mod compare;
 mod counted;
 mod ending;
@@ -24,6 +25,7 @@ mod text;
 mod verdict;
 mod view;
 
+pub use built::built_sides;
 pub use compare::{CompareLatency, CompareOptions, CompareReport, CompareRow, Replicate, compare};
 pub use ending::unfinished;
 pub use figures::{Figure, NodeFigures, RunFigures};

@@ -46,8 +46,8 @@
 //! | memory while reading | 54 MiB | |
 //!
 //! With a tenth of the spans and with what nodes count themselves (`-- 4d RUN 50`: 17.3 million
-//! spans, 6.6 million samples and 6.2 million lines of counters: 39 million numbers), once, at a load
-//! average of 20. Queries in CPU time; by the clock they took three to four times as long there:
+//! spans, 6.6 million samples and 6.2 million lines of counters: 39 million numbers), once, at a
+//! load average of 20. Queries in CPU time; by the clock they took four times as long there:
 //!
 //! | | measured | aim |
 //! | --- | --- | --- |
@@ -61,8 +61,8 @@
 //! | the same from every line of counters | 1.2 s | |
 //! | a look at every sample | 4.4 s | |
 //!
-//! A second of counters is a frame of 534 bytes, 315 of which are its head (of samples 326 of 827), for
-//! the head counts each node by name: that is what is over the aim.
+//! A second of counters is a frame of 534 bytes, 315 of which are its head (of samples 326 of 827),
+//! for the head counts each node by name: that is what is over the aim.
 
 mod checked;
 pub mod disk;

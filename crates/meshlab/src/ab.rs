@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
-use meshlab_engine::{NODE_BINARY, results::read_run};
+use meshlab_engine::{NODE_BINARY, RELAY_BINARY, results::read_run};
 use meshlab_model::ExitCode;
-use meshlab_report::RunFigures;
+use meshlab_report::{RunFigures, built_sides};
 
 use crate::{
     cli::{Network, RunArguments, pair, set, time_scale},
@@ -17,6 +17,7 @@ use crate::{
     gate::length,
     revisions::{BuildArguments, Builder},
     run,
+    sets::{self, Built, Dependency, Patch, Set, Wrong},
 };
 
 #[derive(Debug, Args)]
@@ -25,27 +26,34 @@ pub(crate) struct AbArguments {
     #[arg(value_name = "SCENARIO")]
     scenario: PathBuf,
     /// The program before the change
-    #[arg(
-        long,
-        value_name = "BIN",
-        required_unless_present = "before_rev",
-        conflicts_with = "before_rev"
-    )]
+    #[arg(long, value_name = "BIN", conflicts_with_all = ["before_rev", "before_dep",
+        "before_patch"])]
     before: Option<PathBuf>,
     /// The program after it
-    #[arg(
-        long,
-        value_name = "BIN",
-        required_unless_present = "after_rev",
-        conflicts_with = "after_rev"
-    )]
+    #[arg(long, value_name = "BIN", conflicts_with_all = ["after_rev", "after_dep",
+        "after_patch"])]
     after: Option<PathBuf>,
     /// Build the program before the change from this revision
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", conflicts_with_all = ["before_dep", "before_patch"])]
     before_rev: Option<String>,
     /// Build the program after it from this revision
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", conflicts_with_all = ["after_dep", "after_patch"])]
     after_rev: Option<String>,
+    /// Build the node before the change with this dependency: NAME=VERSION, NAME=PATH of a
+    /// checkout, or NAME=git+URL#REV; repeatable. A side of which nothing is said then has the
+    /// repository's own lock
+    #[arg(long, value_name = "NAME=FROM", value_parser = sets::dependency)]
+    before_dep: Vec<Dependency>,
+    /// Build the node after it with this dependency; repeatable
+    #[arg(long, value_name = "NAME=FROM", value_parser = sets::dependency)]
+    after_dep: Vec<Dependency>,
+    /// Apply this patch to the published source of a dependency before the change; repeatable.
+    /// Which one is found from the files that it changes, or said as NAME=FILE
+    #[arg(long, value_name = "FILE", value_parser = sets::patch)]
+    before_patch: Vec<Patch>,
+    /// Apply this patch to the published source of a dependency after it; repeatable
+    #[arg(long, value_name = "FILE", value_parser = sets::patch)]
+    after_patch: Vec<Patch>,
     #[command(flatten)]
     build: BuildArguments,
     /// Runs with each: with 14, a shift of 5 % is seen where runs vary by 2.66 %
@@ -96,6 +104,17 @@ impl SeriesArguments {
         &self.output
     }
 
+    /// A run of this program, with the relay that was built with it unless another was given.
+    fn with_relay(&self, scenario: &Path, side: &Side, seed: u64) -> RunArguments {
+        let mut one = self.with(scenario, side.node(), seed);
+        if let Side::Set(built) = side
+            && self.binary.iter().all(|(name, _)| name != RELAY_BINARY)
+        {
+            one.binary.push((RELAY_BINARY.to_owned(), built.relay.display().to_string()));
+        }
+        one
+    }
+
     /// A run of this program.
     pub(crate) fn with(&self, scenario: &Path, program: &Path, seed: u64) -> RunArguments {
         let mut binary = self.binary.clone();
@@ -112,9 +131,42 @@ impl SeriesArguments {
     }
 }
 
+/// One of the two programs.
+#[derive(Debug)]
+enum Side {
+    Program(PathBuf),
+    Set(Built),
+}
+
+impl Side {
+    fn node(&self) -> &Path {
+        match self {
+            Self::Program(program) => program,
+            Self::Set(built) => &built.node,
+        }
+    }
+}
+
 pub(crate) fn ab(arguments: &AbArguments) -> Result<ExitCode> {
-    let [before, after] = programs(arguments)?;
-    println!("before  {}\nafter   {}", before.display(), after.display());
+    let asked = match asked(arguments) {
+        Ok(asked) => asked,
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            return Ok(ExitCode::Usage);
+        }
+    };
+    let [before, after] = match programs(arguments, asked) {
+        Ok(sides) => sides,
+        Err(error) if error.is::<Wrong>() => {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::Usage);
+        }
+        Err(error) => return Err(error),
+    };
+    println!("before  {}\nafter   {}", before.node().display(), after.node().display());
+    if let (Side::Set(before), Side::Set(after)) = (&before, &after) {
+        println!("{}", built_sides([&before.with, &after.with]).join("\n        "));
+    }
     let seed = arguments.run.first_seed()?;
     let age = arguments.shown.age();
     let mut sides: [Vec<RunFigures>; 2] = Default::default();
@@ -123,7 +175,8 @@ pub(crate) fn ab(arguments: &AbArguments) -> Result<ExitCode> {
         let program = [&before, &after][turn];
         println!("\nround {} of {}, {}", round + 1, arguments.rounds, names[turn]);
         // Both runs of a round have the same seed: the same schedule of faults.
-        let one = arguments.run.with(&arguments.scenario, program, seed + u64::from(round));
+        let seed = seed + u64::from(round);
+        let one = arguments.run.with_relay(&arguments.scenario, program, seed);
         let (code, folder) = run::execute(&arguments.scenario, &one, run::Settled::default())?;
         let says_something =
             matches!(code, ExitCode::Passed | ExitCode::ClaimFailed | ExitCode::Inconclusive);
@@ -152,26 +205,92 @@ fn order(rounds: u32) -> impl Iterator<Item = (u32, usize)> {
     })
 }
 
-/// Both programs, built where revisions are given.
-fn programs(arguments: &AbArguments) -> Result<[PathBuf; 2]> {
-    let builder = || Builder::new(&arguments.build);
-    let one = |given: &Option<PathBuf>, revision: &Option<String>| match (given, revision) {
-        (Some(given), _) => Ok(given.clone()),
-        (None, Some(revision)) => {
-            let builder = builder()?;
-            builder.build(&builder.commit(revision)?)
+/// The sets of dependencies that are asked for: both where one is, neither where programs or
+/// revisions are; or what is wrong with the sides.
+fn asked(arguments: &AbArguments) -> Result<[Option<Set>; 2], String> {
+    let set = |dependencies: &[Dependency], patches: &[Patch]| Set {
+        dependencies: dependencies.to_vec(),
+        patches: patches.to_vec(),
+    };
+    let sides = [
+        ("before", set(&arguments.before_dep, &arguments.before_patch), has(arguments, 0)),
+        ("after", set(&arguments.after_dep, &arguments.after_patch), has(arguments, 1)),
+    ];
+    let sets = sides.iter().any(|(_, set, _)| *set != Set::default());
+    for (name, _, given) in &sides {
+        if !given && !sets {
+            return Err(format!(
+                "what is the program {name} the change? Give `--{name} BIN`, `--{name}-rev REV`, \
+                 `--{name}-dep NAME=VERSION` or `--{name}-patch FILE`"
+            ));
         }
-        (None, None) => anyhow::bail!("a program is missing"),
+    }
+    if sets && sides[0].1 == sides[1].1 {
+        return Err("both sides ask for the same, so nothing would be compared".to_owned());
+    }
+    Ok(sides.map(|(_, set, given)| (!given).then_some(set)))
+}
+
+/// Whether a program or a revision is given for a side.
+fn has(arguments: &AbArguments, side: usize) -> bool {
+    match side {
+        0 => arguments.before.is_some() || arguments.before_rev.is_some(),
+        _ => arguments.after.is_some() || arguments.after_rev.is_some(),
+    }
+}
+
+/// Both programs, built where revisions or dependencies are given.
+fn programs(arguments: &AbArguments, [before, after]: [Option<Set>; 2]) -> Result<[Side; 2]> {
+    let one = |given: &Option<PathBuf>, revision: &Option<String>, set: Option<Set>| {
+        Ok(match (given, revision, set) {
+            (Some(given), ..) => Side::Program(given.clone()),
+            (None, Some(revision), _) => {
+                let builder = Builder::new(&arguments.build)?;
+                Side::Program(builder.build(&builder.commit(revision)?)?)
+            }
+            (None, None, Some(set)) => Side::Set(set.build()?),
+            (None, None, None) => anyhow::bail!("a program is missing"),
+        })
     };
     Ok([
-        one(&arguments.before, &arguments.before_rev)?,
-        one(&arguments.after, &arguments.after_rev)?,
+        one(&arguments.before, &arguments.before_rev, before)?,
+        one(&arguments.after, &arguments.after_rev, after)?,
     ])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: AbArguments,
+    }
+
+    #[test]
+    fn what_the_sides_are_is_said_or_told_to_be_missing() {
+        let said = |line: &[&str]| {
+            use clap::Parser;
+            match Line::try_parse_from([&["ab", "x.lua"], line].concat()) {
+                Ok(line) => format!("{:?}", asked(&line.arguments)),
+                Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            }
+        };
+        let lines: [&[&str]; 9] = [
+            &["--before", "a", "--after", "b"],
+            &["--before", "a", "--after-rev", "HEAD"],
+            &["--after-dep", "iroh=1.4.0"],
+            &["--before-dep", "iroh=1.3.0", "--after-dep", "iroh=1.4.0"],
+            &["--before", "a", "--after-patch", "iroh-gossip=fix.patch"],
+            &["--before", "a"],
+            &[],
+            &["--before-dep", "iroh=1.3.0", "--after-dep", "iroh=1.3.0"],
+            &["--before", "a", "--before-dep", "iroh=1.3.0", "--after", "b"],
+        ];
+        let told = lines.map(|line| format!("{}\n  {}", line.join(" "), said(line)));
+        insta::assert_snapshot!(told.join("\n"));
+    }
 
     #[test]
     fn neither_side_is_always_first() {

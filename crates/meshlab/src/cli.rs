@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Say what a change did: finished runs of two programs beside each other
     Compare(crate::compare::CompareArguments),
     /// Run two programs in rounds of one scenario, interleaved, and say what the change did
-    Ab(crate::ab::AbArguments),
+    Ab(Box<crate::ab::AbArguments>),
     /// Show what runs of a scenario came to over time, and where it changed
     History(crate::history::HistoryArguments),
     /// Find the commit with which a scenario became red, however rarely it is

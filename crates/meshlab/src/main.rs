@@ -29,6 +29,7 @@ mod resume;
 mod revisions;
 mod run;
 mod selftest;
+mod sets;
 mod signals;
 mod start;
 mod watch;

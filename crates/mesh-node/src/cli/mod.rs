@@ -142,6 +142,18 @@ pub(crate) struct NodeArguments {
     #[arg(long, env = "MESH_NODE_GOSSIP", value_enum, default_value_t = Gossip::On)]
     pub(crate) gossip: Gossip,
 
+    /// Close gossip connections that nobody needs; `false` leaves them to iroh-gossip, however many
+    /// they become: to see what that does by itself
+    #[arg(long, env = "MESH_NODE_GUARD_CONNECTIONS", value_name = "BOOL", default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub(crate) guard_connections: bool,
+
+    /// How long the node waits for its endpoint to close when it ends, for example 500ms; at least
+    /// 100ms
+    #[arg(long, env = "MESH_NODE_CLOSE_WITHIN", value_name = "DURATION", default_value = "500ms",
+          value_parser = parse::digest_every)]
+    pub(crate) close_within: Duration,
+
     /// Path of a control socket to listen on, besides an inherited one
     #[arg(long, env = "MESH_NODE_CONTROL", value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,

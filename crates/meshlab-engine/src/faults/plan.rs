@@ -99,7 +99,12 @@ impl Engine {
         applied: RunTime,
     ) -> Result<Noticing, HostError> {
         let state = self.shared.state();
-        let evidence = kind.evidence();
+        let mut evidence = kind.evidence();
+        for node in &call.targets {
+            if state.node(node)?.kind == Kind::Relay {
+                evidence = of_relay(evidence);
+            }
+        }
         let (any_of, slack, none_of) = match evidence {
             Evidence::Spans { any_of, slack, none_of } => (any_of, slack, none_of),
             Evidence::Unnoticed { none_of, .. } => (&[][..], Duration::ZERO, none_of),
@@ -175,6 +180,18 @@ impl Engine {
             }
         }
         telling
+    }
+}
+
+/// What a fault shows of itself where it is done to a relay: whatever becomes of that, nobody infers
+/// that it is dead, for it is no member, and nobody may take a node for dead.
+fn of_relay(evidence: Evidence) -> Evidence {
+    match evidence {
+        Evidence::Spans { .. } => Evidence::Unnoticed {
+            none_of: DEATH,
+            why: "nodes that reach each other directly do not need it",
+        },
+        other => other,
     }
 }
 
@@ -336,5 +353,19 @@ impl OpenFault {
                 .contains(&(observer.clone(), subject.clone())),
             Hurts::Life | Hurts::LinksOfNode => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshlab_faults::WedgeNode;
+
+    use super::*;
+
+    #[test]
+    fn nobody_has_to_bury_a_relay_that_stands_still() {
+        assert!(matches!(WedgeNode.evidence(), Evidence::Spans { .. }));
+        let of_relay = of_relay(WedgeNode.evidence());
+        assert!(matches!(of_relay, Evidence::Unnoticed { none_of: DEATH, .. }), "{of_relay:?}");
     }
 }

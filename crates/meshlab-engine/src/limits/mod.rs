@@ -112,7 +112,7 @@ impl Broken {
     }
 }
 
-/// What of a sample limits are about, and of what the node counts itself; `None` where neither says.
+/// What limits are about, of a sample and of what the node counts; `None` where neither says.
 fn value(sample: &Sample, counted: &Counted, resource: Resource) -> Option<f64> {
     match resource {
         Resource::Cpu => sample.cpu,

@@ -251,6 +251,13 @@ fn tell(before: &[RunFigures], after: &[RunFigures], notes: &mut Vec<String>) {
         true => format!("both sides ran the same programs: {}", said(&one)),
         false => format!("programs: {} before, {} after", said(&one), said(&other)),
     }));
+    let built = |runs: &[RunFigures]| {
+        runs.first()?.manifest.binaries.get(meshlab_engine::NODE_BINARY)?.built_with.clone()
+    };
+    if let (Some(one), Some(other)) = (built(before), built(after)) {
+        let sides = crate::built::built_sides([&one, &other]);
+        notes.push(clean(&format!("mesh-node: {}", sides.join("; "))));
+    }
     let ends = before.iter().map(|run| run.started_unix_nanos).max();
     let begins = after.iter().map(|run| run.started_unix_nanos).min();
     if before.len() > 1 && ends < begins {

@@ -125,6 +125,10 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
                     (binary.path) ", SHA-256 " code { (binary.sha256) } ", built "
                     (crate::text::utc(binary.built_unix_nanos))
                     @if !binary.built_by_run { ", not built by this run" }
+                    @if let Some(with) = &binary.built_with {
+                        br; (clean(&crate::built::line(with))) "; its lock has SHA-256 "
+                        code { (with.lock_sha256) }
+                    }
                 } }
             }
         }

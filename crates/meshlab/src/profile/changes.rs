@@ -186,8 +186,8 @@ pub(super) fn first_last(run: &Path, output: &Path) -> Result<ExitCode> {
     if pairs.is_empty() {
         eprintln!(
             "{} has no two looks at one process: `--profile heap` looks at the start and the end \
-             of a test, `--profile cpu` by perf at a process that runs for ten seconds, `node:profile \
-             {{ cpu = \"10s\" }}` and `node:heap()` when they are called",
+             of a test, `--profile cpu` by perf at a process that runs for ten seconds, \
+             `node:profile {{ cpu = \"10s\" }}` and `node:heap()` when they are called",
             run.run
         );
         return Ok(ExitCode::Inconclusive);
