@@ -20,7 +20,7 @@ use meshlab_spans::{Forward, RunClock, SpanStore};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
 use crate::{
-    EngineError, NODE_BINARY, Resume, RunConfig, built_with,
+    EngineError, NODE_BINARY, Resume, RunConfig, Watcher, built_with,
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) live: Live,
     /// Where spans are sent on to, if anywhere.
     pub(crate) forward: OnceLock<Arc<Forward>>,
+    /// Who hears of spans and numbers as they come, if anybody does.
+    pub(crate) watcher: OnceLock<Arc<dyn Watcher>>,
     /// Nodes of which it was told that they count more than is kept.
     pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
     pub(crate) cancel: Cancel,
@@ -159,6 +161,7 @@ impl Engine {
             logs,
             live: Live::default(),
             forward: OnceLock::new(),
+            watcher: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
             clock,
@@ -186,6 +189,9 @@ impl Engine {
                 shared.recorder.span(span);
                 if let Some(forward) = shared.forward.get() {
                     forward.offer(span);
+                }
+                if let Some(watcher) = shared.watcher.get() {
+                    watcher.span(span);
                 }
                 lock(&shared.views).apply(span);
             }
@@ -379,6 +385,9 @@ async fn sample_tick(shared: Arc<Shared>) {
         lock(&shared.samples).add(&round.samples);
         shared.recorder.samples(&round.samples);
         shared.live.round(&round.samples);
+        if let Some(watcher) = shared.watcher.get() {
+            watcher.samples(&round.samples);
+        }
         crate::counters::record(&shared, at);
         noise::tick(&shared, &round.samples);
         Engine { shared: Arc::clone(&shared) }.judge_samples(&round);

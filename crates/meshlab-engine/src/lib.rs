@@ -49,6 +49,7 @@ mod state;
 mod subject;
 mod usage;
 mod views;
+mod watcher;
 
 pub use binaries::{BinaryError, build, fingerprint, inspect};
 pub use built_with::{note_built_with, sha256_file};
@@ -72,6 +73,7 @@ pub use meshlab_results as results;
 pub use meshlab_spans::{Collector, Condition, ForwardError};
 pub use replay::{Replay, ReplayError};
 pub use resume::{Resume, ResumeError};
+pub use watcher::Watcher;
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.
 pub fn fault_needs_lab(name: &str) -> bool {

@@ -18,6 +18,7 @@ mod gate;
 mod history;
 mod html;
 mod measured;
+mod moment;
 mod perfetto;
 mod render;
 mod terminal;
@@ -34,8 +35,9 @@ pub use gate::{
     SUMMARY_BYTES_MAX, baseline_terminal, gate, make_baseline, read_baseline,
 };
 pub use history::{History, HistoryPoint, histories, history_overview};
+pub use moment::{has_attribute, is_log_name, log_excerpt, span_line};
 pub use perfetto::{Traced, write_perfetto};
-pub use render::{Rendered, ReportError, draw, render};
+pub use render::{Rendered, ReportError, draw, page_of, render};
 pub use terminal::{Closing, Terminal, TerminalStyle};
 pub use view::{
     ChaosView, ClaimView, ComparisonView, Deviation, FaultView, Fired, Gap, Life, MeasureView,

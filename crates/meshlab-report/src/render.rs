@@ -60,16 +60,7 @@ pub fn render(run_folder: &Path, report_folder: &Path) -> Result<Rendered, Repor
 /// # Errors
 /// A file cannot be written.
 pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, ReportError> {
-    let mut view = RunView::new(&record.manifest.tests);
-    for event in &record.events {
-        view.apply(event);
-    }
-    // What is missing from the events may be the very claim that failed.
-    for damage in record.damage.iter().filter(|damage| damage.starts_with(file::EVENTS)) {
-        let text = format!("the record is damaged: {damage}");
-        let at = view.last;
-        view.problems.push(ProblemView { at, test: None, script: false, text, source: None });
-    }
+    let view = RunView::of(record);
     let measured = Measured::of(record, &view);
     let failed = |path: &Path, error| ReportError::Write { path: path.to_owned(), error };
     fs::create_dir_all(report_folder).map_err(|error| failed(report_folder, error))?;
@@ -87,6 +78,29 @@ pub fn draw(record: &RunRecord, report_folder: &Path) -> Result<Rendered, Report
     let (verdict, exit_code) = (view.verdict(), view.exit_code());
     let (seed, unfinished) = (record.manifest.seed, crate::ending::unfinished(record));
     Ok(Rendered { verdict, exit_code, html: page, seed, unfinished })
+}
+
+/// The page of [`draw`], not written anywhere. Its links to files of the run begin with `files`.
+pub fn page_of(record: &RunRecord, files: &str) -> String {
+    let view = RunView::of(record);
+    html::page(record, &view, &Measured::of(record, &view), files)
+}
+
+impl RunView {
+    /// What is known of a run by its record, damage included.
+    pub fn of(record: &RunRecord) -> Self {
+        let mut view = Self::new(&record.manifest.tests);
+        for event in &record.events {
+            view.apply(event);
+        }
+        // What is missing from the events may be the very claim that failed.
+        for damage in record.damage.iter().filter(|damage| damage.starts_with(file::EVENTS)) {
+            let text = format!("the record is damaged: {damage}");
+            let at = view.last;
+            view.problems.push(ProblemView { at, test: None, script: false, text, source: None });
+        }
+        view
+    }
 }
 
 /// The way from one folder to another.

@@ -30,7 +30,7 @@ mod values;
 
 pub use console::{Answer, Asks, Console, Kept, Line as ConsoleLine, Said};
 pub use declaration::{Declaration, Overrides, Program};
-pub use define::{Example, examples, help, luacats, manual};
+pub use define::{Example, FaultForm, FaultOption, examples, fault_forms, help, luacats, manual};
 pub use error::{ErrorKind, ScriptError, nearest};
 pub use rehearsal::{Needs, Rehearsed};
 pub use script::{RunOutcome, Script};

@@ -10,8 +10,8 @@ use crate::signed_rank::{at_most, critical, pairs_min};
 /// their measures.
 pub const FALSE_ALARMS: f64 = 0.01;
 
-/// What is spent of [`FALSE_ALARMS`]. The test is exact for normal noise; recorded noise is not quite
-/// normal, and all of it came to 1.1 % there (10,000 comparisons; docs/statistics.md).
+/// What is spent of [`FALSE_ALARMS`]. The test is exact for normal noise; recorded noise is not
+/// quite normal, and all of it came to 1.1 % there (10,000 comparisons; docs/statistics.md).
 const SPARE: f64 = 0.8;
 
 /// What of [`FALSE_ALARMS`] the measures that were named first have to themselves.

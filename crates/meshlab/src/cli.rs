@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Spans(SpansArguments),
     /// Show the lines of a node's log around a moment
     Logs(LogsArguments),
+    /// Serve the page of a run, or of all runs, to a browser on this host
+    Ui(crate::ui::UiArguments),
     /// Write a run's record in forms that other tools open: a Perfetto trace, OTLP to a collector
     Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be

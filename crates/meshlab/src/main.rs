@@ -32,6 +32,7 @@ mod selftest;
 mod sets;
 mod signals;
 mod start;
+mod ui;
 mod watch;
 
 use std::process;
@@ -62,6 +63,7 @@ fn main() {
         Command::Query(arguments) => query::query(&arguments),
         Command::Spans(arguments) => query::spans(&arguments),
         Command::Logs(arguments) => query::logs(&arguments),
+        Command::Ui(arguments) => ui::ui(&arguments),
         Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),

@@ -16,12 +16,15 @@ use meshlab_engine::{Engine, Profiling, Replay, Resume, RunConfig, results::RunF
 use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
 use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
+use meshlab_ui::Live;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     attach, check,
     cli::{Network, ProfileKind, RunArguments},
-    programs, repeat, repository, resume, signals, watch,
+    programs, repeat, repository, resume, signals,
+    ui::Page,
+    watch,
 };
 
 /// Events that the terminal may lag behind; beyond it the terminal misses some, the record none.
@@ -174,10 +177,11 @@ pub(crate) fn execute(
             return Ok((ExitCode::ScriptError, None));
         }
     };
-    let watch = watch::open(&arguments.watch)?;
+    let mut watch = watch::open(&arguments.watch, &arguments.output)?;
+    let live = watch.page().map(Page::live);
     let (listener, events) = sync_channel(EVENTS_BEHIND_MAX);
     let before = resume.as_ref().map(|resume| resume.events().to_vec()).unwrap_or_default();
-    let view = show(events, &script, &before);
+    let view = show(events, &script, &before, live);
     let mut config = RunConfig { replay, ..config(arguments, &script, binaries, listener)? };
     let scripts = match &resume {
         None => vec![script],
@@ -194,8 +198,8 @@ pub(crate) fn execute(
     let folder = {
         let engine = Engine::start(config, runtime.handle().clone()).context("failed to begin")?;
         let folder = engine.folder().clone();
-        watch::begin(&engine, &arguments.watch, watch)?;
-        runtime.block_on(drive(engine, scripts));
+        watch::begin(&engine, &arguments.watch, &mut watch)?;
+        runtime.block_on(drive(engine, scripts, watch.page()));
         folder
     };
     // Tasks that were told to end still hold on to the engine until the runtime is gone.
@@ -204,6 +208,7 @@ pub(crate) fn execute(
     let rendered = rendered.context("failed to draw the report")?;
     // The engine is gone and with it the sender, so the view has seen everything.
     let mut terminal = view.join().map_err(|_| anyhow::anyhow!("the terminal view broke"))?;
+    watch.finish();
     terminal.finish(&Closing {
         results: folder.results.clone(),
         report: rendered.html.clone(),
@@ -217,7 +222,7 @@ pub(crate) fn execute(
 
 /// Runs the script on its own thread and ends the run. Of a run that is gone on with there are two,
 /// the first of which runs what was interrupted.
-async fn drive(engine: Engine, scripts: Vec<Script>) {
+async fn drive(engine: Engine, scripts: Vec<Script>, page: Option<&Page>) {
     let signals = tokio::spawn(signals::watch(engine.clone()));
     let (done, finished) = oneshot::channel();
     let (over, script_over) = oneshot::channel::<()>();
@@ -249,7 +254,7 @@ async fn drive(engine: Engine, scripts: Vec<Script>) {
                 let mistaken = outcome.errors.iter().any(|e| e.kind() == ErrorKind::Mistake);
                 let reason = engine.stopped().filter(|reason| *reason != EndReason::Completed);
                 if let Some(console) = console {
-                    keep(&engine, asks, console).await;
+                    keep(&engine, asks, console, page).await;
                     // It ends by itself, because nobody can ask any more: with an error.
                     let _ = script_over.await;
                 }
@@ -276,10 +281,17 @@ async fn drive(engine: Engine, scripts: Vec<Script>) {
 }
 
 /// Keeps the mesh for whoever attaches, until somebody ends it.
-async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console) {
+async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console, page: Option<&Page>) {
     let socket = attach::Socket::open(&engine.folder().results);
     // Whoever reads that it is kept can attach.
     engine.announce_kept();
+    let by_page = asks.clone();
+    let steered = async {
+        match page {
+            Some(page) => page.steer(by_page).await,
+            None => engine.released().await,
+        }
+    };
     let served = async {
         let served = match socket {
             Ok(socket) => attach::serve(socket, engine.clone(), asks, console).await,
@@ -292,8 +304,10 @@ async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console) {
     };
     tokio::select! {
         () = served => {}
+        () = steered => {}
         () = engine.released() => {}
     }
+    page.iter().for_each(|page| page.let_go());
 }
 
 /// Shows events as they come, until the engine is gone.
@@ -301,6 +315,7 @@ fn show(
     events: Receiver<Arc<RunEvent>>,
     script: &Script,
     before: &[RunEvent],
+    live: Option<Arc<Live>>,
 ) -> thread::JoinHandle<Terminal<Box<dyn Write + Send>>> {
     let stdout = std::io::stdout();
     let style = TerminalStyle { tty: stdout.is_terminal(), color: color(&stdout), width: 100 };
@@ -311,6 +326,8 @@ fn show(
     thread::spawn(move || {
         let mut shown = true;
         for event in events {
+            // Before the terminal, which may be slow.
+            live.iter().for_each(|live| live.event(&event));
             // A closed pipe ends the view, not the run: the record and the report are the result.
             shown = shown && terminal.event(&event).is_ok();
         }

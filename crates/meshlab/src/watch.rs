@@ -1,11 +1,16 @@
 //! Who looks at a run while it lasts: a collector that its spans are sent on to, and whoever asks
 //! for its numbers on loopback.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use meshlab_engine::{Collector, Engine};
+
+use crate::ui::{self, Page};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WatchArguments {
@@ -17,26 +22,48 @@ pub(crate) struct WatchArguments {
     /// loopback only
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     metrics_addr: Option<SocketAddr>,
+    /// Serve the run as a page that a browser on this host follows live, and say where; at a free
+    /// port, or with `--ui=127.0.0.1:9000` at that one. With `--keep` faults are given from it
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "127.0.0.1:0", value_parser = ui::loopback)]
+    ui: Option<SocketAddr>,
 }
 
 /// What was opened before the run began.
-pub(crate) struct Watch(Option<TcpListener>);
+pub(crate) struct Watch {
+    metrics: Option<TcpListener>,
+    page: Option<Page>,
+}
+
+impl Watch {
+    /// The page, if somebody asked for it.
+    pub(crate) fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
+    }
+
+    /// Tells whoever looks that the run is over.
+    pub(crate) fn finish(self) {
+        self.page.into_iter().for_each(Page::finish);
+    }
+}
 
 /// Opens what has to be open before a node is started.
-pub(crate) fn open(arguments: &WatchArguments) -> Result<Watch> {
-    let Some(address) = arguments.metrics_addr else { return Ok(Watch(None)) };
+pub(crate) fn open(arguments: &WatchArguments, output: &Path) -> Result<Watch> {
+    let page = arguments.ui.map(|address| ui::open(address, output)).transpose()?;
+    let Some(address) = arguments.metrics_addr else { return Ok(Watch { metrics: None, page }) };
     let listener = TcpListener::bind(address)
         .with_context(|| format!("failed to listen at {address} for --metrics-addr"))?;
     println!("metrics at http://{}/metrics", listener.local_addr()?);
-    Ok(Watch(Some(listener)))
+    Ok(Watch { metrics: Some(listener), page })
 }
 
 /// Begins to tell of the run.
-pub(crate) fn begin(engine: &Engine, arguments: &WatchArguments, watch: Watch) -> Result<()> {
+pub(crate) fn begin(engine: &Engine, arguments: &WatchArguments, watch: &mut Watch) -> Result<()> {
     if let Some(collector) = &arguments.otlp_forward {
         engine.forward_to(collector.clone());
     }
-    match watch.0 {
+    watch.page.iter().for_each(|page| page.begin(engine));
+    match watch.metrics.take() {
         Some(listener) => engine.serve_metrics(listener).context("failed to serve --metrics-addr"),
         None => Ok(()),
     }

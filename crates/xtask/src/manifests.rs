@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meshlab-script",
             "meshlab-report",
             "meshlab-query",
+            "meshlab-ui",
             "meshlab-engine",
             "meshlab-lab",
             "meshlab-profile",
@@ -33,6 +34,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "meshlab-report",
         &["meshlab-mutants", "meshlab-engine", "meshlab-model", "meshlab-stats", "meshlab-wire"],
+    ),
+    // The page is the report, alive: one fold for both.
+    (
+        "meshlab-ui",
+        &["meshlab-report", "meshlab-engine", "meshlab-model", "meshlab-stats", "meshlab-wire"],
     ),
     (
         "meshlab-engine",
@@ -88,6 +94,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sysinfo", &["meshlab-sampler", "mesh-node"]),
     ("zstd", &["meshlab-results"]),
     ("rusqlite", &["meshlab-query"]),
+    ("tokio-websockets", &["meshlab-ui"]),
 ];
 
 /// Crates that have no runtime at all.

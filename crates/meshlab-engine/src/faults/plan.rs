@@ -183,8 +183,8 @@ impl Engine {
     }
 }
 
-/// What a fault shows of itself where it is done to a relay: whatever becomes of that, nobody infers
-/// that it is dead, for it is no member, and nobody may take a node for dead.
+/// What a fault shows of itself where it is done to a relay: whatever becomes of that, nobody
+/// infers that it is dead, for it is no member, and nobody may take a node for dead.
 fn of_relay(evidence: Evidence) -> Evidence {
     match evidence {
         Evidence::Spans { .. } => Evidence::Unnoticed {

@@ -6,6 +6,7 @@
 //! how a name is looked up. Nothing here runs Lua.
 
 mod find;
+mod forms;
 mod help;
 mod luacats;
 mod manual;
@@ -14,6 +15,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use forms::{FaultForm, FaultOption, fault_forms};
 pub use help::help;
 pub use luacats::luacats;
 pub use manual::manual;

@@ -1,13 +1,14 @@
-//! Another recording, from a file.
+//! Another recording, from standard input.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, io::Read};
 
 use crate::recorded::{BLOCK, Node, WARM};
 
 /// The nodes of a recording that `meshlab query` wrote: `node,rss_bytes,cpu_seconds_total`, a line
 /// each second of each node, under a line of names. Who has no whole recording is left out.
-pub(crate) fn read(path: &Path) -> Result<Vec<Node>, String> {
-    let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+pub(crate) fn read(mut from: impl Read) -> Result<Vec<Node>, String> {
+    let mut text = String::new();
+    from.read_to_string(&mut text).map_err(|why| format!("the recording: {why}"))?;
     let mut series: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines()).skip(1) {
         let words: Vec<&str> = line.split(',').collect();

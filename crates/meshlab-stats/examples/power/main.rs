@@ -1,12 +1,12 @@
 //! What the methods can see and how often they cry wolf, on noise that was recorded of a fleet of
 //! our own and on made-up noise that is much wider:
-//! `cargo run --release -p meshlab-stats --example power [RUNS [SEED [RECORDING]]]`.
+//! `cargo run --release -p meshlab-stats --example power [RUNS [SEED [-]]]`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
 mod file;
 mod recorded;
 
-use std::{path::Path, process::ExitCode};
+use std::{io::stdin, process::ExitCode};
 
 use meshlab_stats::{Leak, Paired, Stream, Word, noise::sampled, odd_one, words_with_primary};
 use meshlab_stats::{Slope, without_steps};
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let (draws, fleet) = match arguments() {
         Ok(asked) => asked,
         Err(why) => {
-            eprintln!("error: {why}\nusage: power [RUNS [SEED [RECORDING]]]");
+            eprintln!("error: {why}\nusage: power [RUNS [SEED [-]]]");
             return ExitCode::from(2);
         }
     };
@@ -81,7 +81,8 @@ fn arguments() -> Result<(Draws, Vec<recorded::Node>), String> {
     let runs = u32::try_from(number(0, 1000)?).ok().filter(|runs| *runs > 0);
     let runs = runs.ok_or("RUNS is from 1 on")?;
     let fleet = match words.get(2) {
-        Some(file) => file::read(Path::new(file))?,
+        Some(word) if word == "-" => file::read(stdin())?,
+        Some(word) => return Err(format!("`{word}` is no recording; `-` is standard input")),
         None => recorded::fleet(),
     };
     Ok((Draws { runs, seed: number(1, 42)? }, fleet))
