@@ -78,7 +78,7 @@ pub(super) static CAUGHT: &[Caught] = &[
     caught(Mutant::HearsayInferred, "claims", Lacks("0 of 1 observers hold node-2 to be Leaving")),
     caught(Mutant::LossUnseen, "absent", Ends(0)),
     caught(Mutant::StoreLoses, "frozen", Ends(1)),
-    caught(Mutant::ClockStill, "greedy", Lacks("at most 0.001 % is allowed")),
+    caught(Mutant::ClockStill, "greedy", Lacks("at most 0.00 % is allowed")),
     // Faults.
     caught(Mutant::FaultWithoutEffect, "frozen", Says("was not stopped")),
     caught(Mutant::UndoNothing, "frozen", Says("not healed within")),
@@ -104,8 +104,8 @@ pub(super) static CAUGHT: &[Caught] = &[
         Lacks("2 of the 2 faults that acted there acted again"),
     ),
     // Limits, processes, what is left.
-    caught(Mutant::SamplerRepeats, "greedy", Lacks("at most 0.001 % is allowed")),
-    caught(Mutant::CeilingUnheld, "greedy", Lacks("at most 0.001 % is allowed")),
+    caught(Mutant::SamplerRepeats, "greedy", Lacks("at most 0.00 % is allowed")),
+    caught(Mutant::CeilingUnheld, "greedy", Lacks("at most 0.00 % is allowed")),
     caught(Mutant::SamplerSelf, "files", Ends(0)),
     caught(Mutant::CeilingBlind, "unsampled", Lacks("no sample of cpu was taken")),
     caught(Mutant::TrendBlind, "unsampled", Lacks("too little data")),

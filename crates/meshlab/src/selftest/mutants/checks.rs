@@ -202,7 +202,7 @@ pub(super) static CHECKS: &[Check] = &[
         &["not by 100.0 ms as asked"],
     ),
     nodes("mute", canary!("mute"), 1, &["after it was applied, though"]),
-    nodes("greedy", canary!("greedy"), 1, &["at most 0.001 % is allowed"]),
+    nodes("greedy", canary!("greedy"), 1, &["at most 0.00 % is allowed"]),
     nodes(
         "files",
         Run { program: Some(MANY_FILES), ..canary!("files") },

@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{NODE_BINARY, build, inspect};
+use meshlab_engine::{NODE_BINARY, build};
 use meshlab_model::{ExitCode, format_duration};
 use meshlab_script::nearest;
 use serde::{Deserialize, Serialize};
@@ -82,9 +82,7 @@ pub(super) fn mutants(arguments: &SelftestArguments) -> Result<ExitCode> {
     let root = repository::root()?;
     let built = |bin: &str, feature: Option<&str>| -> Result<PathBuf> {
         let program = build(&root, bin, feature, !cfg!(debug_assertions));
-        let program = program.with_context(|| format!("failed to build {bin}"))?;
-        inspect(&program, true).with_context(|| format!("failed to take {bin}, just built"))?;
-        Ok(program)
+        program.with_context(|| format!("failed to build {bin}"))
     };
     let program = built(PROGRAM, Some(FEATURE))?;
     let known = ask_catalogue(&program)?;
