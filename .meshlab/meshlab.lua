@@ -98,6 +98,7 @@ function step(name, body) end
 ---@field relay? boolean  start a relay for its nodes; `false` by default
 ---@field disk? meshlab.Size  what fits on the disk of each node, in a lab; `"64MiB"` by default
 ---@field binary? meshlab.Binary  the program of its nodes; mesh-node by default
+---@field kind? meshlab.Kind  how to run its nodes, for programs without an agent
 ---@field ceilings? meshlab.Ceilings  in the place of the scenario's, for its nodes
 
 ---A mesh of running nodes.
@@ -192,6 +193,7 @@ function Mesh:relay() end
 ---@field role? string  its role; that of the mesh's first node by default
 ---@field env? table<string, string>  environment of this node
 ---@field binary? meshlab.Binary  its program; that of its mesh by default
+---@field kind? meshlab.Kind  how to run it; as its mesh says by default
 ---@field seeds? meshlab.From  whom it joins by, dead ones too; two live nodes of its mesh by default
 
 ---A node of a mesh: a process. Two are equal if they are the same node.
@@ -200,6 +202,7 @@ function Mesh:relay() end
 ---@field role string  its role: `broker`
 ---@field binary meshlab.Binary  its program
 ---@field name string  its name in spans, which is its public key's; nil for a relay
+---@field public_key? string  its public key, 64 hex digits, once it is known
 local Node = {}
 
 ---Starts a node that was stopped or killed again, with the same identity.
@@ -494,6 +497,86 @@ function Node:usage(options) end
 ---@param options meshlab.MeshOptions
 ---@return meshlab.Mesh mesh
 function mesh(options) end
+
+----------------------------------------------------------------------------------------------------
+-- Programs of somebody else's
+----------------------------------------------------------------------------------------------------
+
+---How to run a program. Texts have placeholders: {name}, {index}, {mesh}, {role}, {data}, {tmp},
+---{ip}, {port}, {bind}, {seed}, {seeds}, {otlp_http}, {otlp_grpc}, {public_key}, {secret_key}, and
+---both keys with _base64.
+---@class (exact) meshlab.KindOptions
+---@field name string  a word for it; `--binary NAME=PATH` replaces its program
+---@field program string|meshlab.Binary  its path, or its name on PATH; "mesh-node" is our own, as a stranger
+---@field arguments? (string|string[])[]  a list in it is left out where a placeholder in it is empty
+---@field env? table<string, string>  beside PATH, HOME, TMPDIR and where spans go; left out where a placeholder is empty
+---@field files? table<string, string>  written before each start, by their path below its data directory
+---@field port? integer  that it binds; each node has its own network; `7777` by default
+---@field seed? string  how others write it as a seed; `"{bind}"` by default
+---@field seed_separator? string  between two seeds; `","` by default
+---@field ready? meshlab.KindReady  what shows that it is ready; one thing is needed
+---@field stop? meshlab.KindStop  how it is asked to end
+---@field answers? meshlab.KindAnswers  what it answers to anybody, for `expect.answers`
+---@field spans? "standard"|table<string, string|meshlab.SpanWord>  what its spans are in the standard names; without it nothing is taken from them
+---@field dead_after? meshlab.Duration  silence until it infers a peer's death; `"10s"` by default
+
+---What shows that a program is ready: one of these, and how long it may take.
+---@class (exact) meshlab.KindReady
+---@field log? string  a part of a line of its log; `*` is anything between
+---@field span? string  a span of that name
+---@field port? "tcp"|"udp"  something has bound its port
+---@field command? string[]  a command in its place ends with code 0
+---@field answers? boolean  it answers, as `answers` says
+---@field within? meshlab.Duration  how long that may take; `"20s"` by default
+
+---How a program is asked to end.
+---@class (exact) meshlab.KindStop
+---@field signal? string  what is sent; `"SIGTERM"` by default
+---@field grace? meshlab.Duration  until it is killed; `"4s"` by default
+
+---A question that a program answers to anybody.
+---@class (exact) meshlab.KindAnswers
+---@field tcp? string  what is sent over a connection; may be empty
+---@field udp? string  what is sent as a packet
+---@field contains? string  a part of the answer
+
+---What a span of a program is in the standard names.
+---@class (exact) meshlab.SpanWord
+---@field is string  the standard name: `peer.connected`
+---@field attributes? table<string, string>  from its own names to the standard ones: `{ ["remote"] = "peer.id" }`
+---@field with? table<string, string>  attributes that go without saying: `{ state = "Dead" }`
+
+---Who asks, and until when.
+---@class (exact) meshlab.AnswersClaim
+---@field from? meshlab.From  from whose network; one other of its mesh by default
+---@field within? meshlab.Duration  how long to wait; `"10s"` by default
+
+---A kind of node.
+---@class (exact) meshlab.Kind
+---@field name string  its name
+
+---Says how to run a program that has no agent.
+---
+---It stands at the top of a file or in a library. `mesh { kind = ... }` makes nodes of it. The
+---harness makes an Ed25519 key for each node: `{secret_key}` in a file or an argument,
+---`node.public_key` in a scenario.
+---
+---```lua
+---local web = kind {
+---  name = "web", program = "/usr/bin/python3",
+---  arguments = { "-m", "http.server", "{port}", "--bind", "{ip}" },
+---  port = 8000, ready = { port = "tcp" },
+---  answers = { tcp = "GET / HTTP/1.0\r\n\r\n", contains = "200 OK" },
+---}
+---
+---test("it serves", function()
+---  local servers = mesh { nodes = 2, kind = web }
+---  expect.answers(servers, { within = "5s" })
+---end)
+---```
+---@param options meshlab.KindOptions
+---@return meshlab.Kind kind
+function kind(options) end
 
 ----------------------------------------------------------------------------------------------------
 -- Spans
@@ -1549,6 +1632,32 @@ function Expect.formed(swarm, claim) end
 ---@param claim? meshlab.WithinClaim
 ---@return meshlab.Met met
 function Expect.agreed(swarm, claim) end
+
+---Each node answers what its kind says, asked over the network.
+---
+---The harness asks, from the network of another node: what faults do to links is done to the
+---question too. It is asked again each 100 ms until the deadline.
+---
+---```lua
+---local echo = kind {
+---  name = "echo", program = "/usr/local/bin/udp-echo",
+---  arguments = { "{bind}" }, ready = { port = "udp" },
+---  answers = { udp = "hello", contains = "hello" },
+---  spans = {
+---    up = { is = "peer.connected", attributes = { remote = "peer.id" } },
+---  },
+---}
+---
+---test("it comes back", function()
+---  local echoes = mesh { nodes = 2, kind = echo }
+---  fault.restart_node(echoes:node(1))
+---  expect.answers(echoes:node(1), { from = echoes:node(2) })
+---end)
+---```
+---@param nodes meshlab.From who is asked; of a mesh, the live ones
+---@param claim? meshlab.AnswersClaim
+---@return meshlab.Met met
+function Expect.answers(nodes, claim) end
 
 ---What each node made and did not end is bounded by what it sees.
 ---

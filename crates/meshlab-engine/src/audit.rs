@@ -142,6 +142,7 @@ mod tests {
             environment: BTreeMap::new(),
             log: folder.path().join("log"),
             namespaces: Vec::new(),
+            stranger: None,
         };
         fleet.spawn(spec).await.unwrap().exited().await;
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;

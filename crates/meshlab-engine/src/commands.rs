@@ -29,6 +29,18 @@ impl Engine {
         life.ok_or_else(|| HostError::Misuse(format!("{node} does not run, so it cannot be asked")))
     }
 
+    /// The same of a node whose program has an agent.
+    fn life_with_agent(&self, node: &NodeId) -> Result<Life, HostError> {
+        let life = self.life(node)?;
+        if life.process.control().is_none() {
+            return Err(HostError::Misuse(format!(
+                "{node} cannot be asked: its program links no agent; what needs none are faults, \
+                 limits, logs, spans and `expect.answers`"
+            )));
+        }
+        Ok(life)
+    }
+
     /// A node as others reach it; it may be dead by now, which a workload may be about.
     fn contact(&self, node: &NodeId) -> Result<Contact, HostError> {
         let state = self.shared.state();
@@ -47,7 +59,7 @@ impl Engine {
         act: NodeAct,
         at: SourceLine,
     ) -> Result<Answered, HostError> {
-        let life = self.life(node)?;
+        let life = self.life_with_agent(node)?;
         let (command, within) = self.command(&act)?;
         let target = ordered_to_end(&act).map(|target| self.life(target)).transpose()?;
         if let Some(target) = &target {
@@ -141,7 +153,7 @@ impl Engine {
     }
 
     pub(crate) async fn view_of(&self, node: &NodeId) -> Result<NodeView, HostError> {
-        let life = self.life(node)?;
+        let life = self.life_with_agent(node)?;
         match life.process.control().ask(Request::View, SOON).await {
             Ok(Reply::View { peers, neighbors, connections }) => Ok(NodeView {
                 peers: peers.len() as u64,

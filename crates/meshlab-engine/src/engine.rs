@@ -24,6 +24,7 @@ use crate::{
     cancel::{Cancel, describe},
     captures::Captures,
     kept::Keeping,
+    kinds::{Peers, Said},
     limits::Gates,
     live::Live,
     logs::Logs,
@@ -75,6 +76,10 @@ pub(crate) struct Shared {
     pub(crate) watcher: OnceLock<Arc<dyn Watcher>>,
     /// Nodes of which it was told that they count more than is kept.
     pub(crate) told_counters: Mutex<BTreeSet<NodeId>>,
+    /// What was said to be not available.
+    pub(crate) unavailable: Said,
+    /// Names that programs of somebody else's have for nodes; nodes of one run, so a few hundred.
+    pub(crate) peers: Peers,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
     pub(crate) clock: RunClock,
@@ -158,6 +163,8 @@ impl Engine {
             captures: Mutex::default(),
             profiles: Mutex::default(),
             told_counters: Mutex::default(),
+            unavailable: Said::default(),
+            peers: Peers::default(),
             logs,
             live: Live::default(),
             forward: OnceLock::new(),

@@ -65,6 +65,7 @@ pub(crate) fn mesh_of(name: &str, nodes: usize) -> MeshOptions {
         relay: false,
         disk: None,
         binary: None,
+        kind: None,
         ceilings: None,
     }
 }

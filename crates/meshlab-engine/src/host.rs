@@ -16,7 +16,7 @@ use meshlab_spans::Condition;
 use meshlab_wire::{Order, Outcome, State, TrafficKind};
 use tokio::sync::watch;
 
-use crate::Temporal;
+use crate::{SharedKind, Temporal};
 
 /// Why the engine could not do what it was asked. Every variant ends the test.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -62,6 +62,8 @@ pub struct MeshOptions {
     pub disk: Option<ByteSize>,
     /// Name of the program of its nodes; [`NODE_BINARY`](crate::NODE_BINARY) if absent.
     pub binary: Option<String>,
+    /// How to run its nodes, whose program has no agent then.
+    pub kind: Option<SharedKind>,
     /// The most that its nodes may use, in the place of what the scenario says for all.
     pub ceilings: Option<Ceilings>,
 }
@@ -77,6 +79,8 @@ pub struct NodeOptions {
     pub env: BTreeMap<String, String>,
     /// Name of its program; that of its mesh if absent.
     pub binary: Option<String>,
+    /// How to run it; as its mesh says if absent, unless it has a program of its own.
+    pub kind: Option<SharedKind>,
     /// Whom it joins by, whether they run or not; two live nodes of its mesh if there are none.
     pub seeds: Vec<NodeId>,
 }
@@ -96,6 +100,9 @@ pub struct NodeInfo {
     pub name: Option<String>,
     /// Name of its program.
     pub binary: String,
+    /// Its public key, 64 hex digits: that which the harness made, or which it told when it was
+    /// ready; `None` until then.
+    pub public_key: Option<String>,
 }
 
 /// From when on evidence counts.
@@ -216,6 +223,15 @@ pub enum Claim {
     Changed(Changed),
     /// The order or the density of spans.
     Temporal(Temporal),
+    /// Each of these nodes, which are of a kind that says how, answers who asks from outside.
+    Answers {
+        /// Whom is asked.
+        nodes: Vec<NodeId>,
+        /// From the network of which nodes, each of them; `None` for one other of its mesh.
+        from: Option<Vec<NodeId>>,
+        /// Deadline.
+        within: Duration,
+    },
     /// A comparison that the script has made already.
     Compared {
         /// The call: `expect.at_least`.

@@ -2,7 +2,8 @@
 //! events.
 //!
 //! Open `host.rs` for what can be asked, `engine.rs` for how a run begins and ends; what it leaves
-//! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, claims in
+//! is `meshlab-results`. Nodes are in `nodes.rs`, where they live in `places.rs`, programs
+//! of somebody else's in `kinds/`, claims in
 //! `claims/`, faults in `faults/`, their schedules in `chaos/`, and what another run's came to be
 //! in `replay.rs`; `resume.rs` is what is left of a run whose harness was killed; `rounds.rs`
 //! compares two programs, `limits/` holds nodes to what they may use;
@@ -31,6 +32,7 @@ mod forward;
 mod host;
 mod keep;
 mod kept;
+mod kinds;
 mod limits;
 mod live;
 mod logs;
@@ -39,6 +41,7 @@ mod noise;
 mod operator;
 mod packets;
 mod places;
+mod probing;
 mod profiles;
 mod prometheus;
 mod relay;
@@ -65,12 +68,18 @@ pub use host::{
     HostError, InView, Measured, MeshOptions, MetricValue, NodeAct, NodeInfo, NodeOptions,
     NodeView, Since, SpanQuery, TrafficCall, Usage, Via,
 };
+pub use kinds::{
+    Answers, NodeKind, PLACEHOLDERS, Readiness, SIGNALS, SharedKind, Template, Transport, Word,
+    Words,
+};
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
 };
+pub use meshlab_fleet::Rest;
 /// The results format, from its crate.
 pub use meshlab_results as results;
 pub use meshlab_spans::{Collector, Condition, ForwardError};
+pub use probing::{PROBE_PORT, ProbeSettings, Probed, is_outside, probe_program};
 pub use replay::{Replay, ReplayError};
 pub use resume::{Resume, ResumeError};
 pub use watcher::Watcher;

@@ -14,6 +14,7 @@ use meshlab_wire::{Ready, Reply, Request};
 use crate::{
     Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions,
     engine::{Shared, lock},
+    places::Program,
     state::{Kind, Life},
     subject,
 };
@@ -40,10 +41,18 @@ impl Engine {
             let seeds = subject::seeds(&self.shared.state(), &options.seeds)?;
             options.env.insert(subject::SEEDS.to_owned(), seeds);
         }
-        let usual = self.shared.state().mesh(mesh)?.options.binary.clone();
-        let binary = options.binary.or(usual).unwrap_or_else(|| NODE_BINARY.to_owned());
+        let (usual, usual_kind) = {
+            let state = self.shared.state();
+            let usual = &state.mesh(mesh)?.options;
+            (usual.binary.clone(), usual.kind.clone())
+        };
+        // A program that is named for this node is not of the mesh's kind.
+        let stranger = options.kind.or(usual_kind.filter(|_| options.binary.is_none()));
+        let of_kind = stranger.as_ref().map(|kind| kind.binary.clone());
+        let binary = options.binary.or(of_kind).or(usual).unwrap_or_else(|| NODE_BINARY.to_owned());
         let id = self.name_node(options.id)?;
-        self.place(Kind::Node, mesh, &id, role, &binary, options.env)?;
+        let program = Program { binary: &binary, environment: options.env, stranger };
+        self.place(Kind::Node, mesh, &id, role, program)?;
         if let Some(mesh) = self.shared.state().meshes.get_mut(mesh) {
             mesh.nodes.push(id.clone());
         }
@@ -71,13 +80,35 @@ impl Engine {
         let shared = &self.shared;
         let fleet = lock(&shared.fleet).clone();
         let fleet = fleet.ok_or_else(|| HostError::Harness("the fleet is shut down".to_owned()))?;
+        let (stranger, incarnation) = {
+            let state = shared.state();
+            let node = state.node(id)?;
+            (node.stranger.clone(), node.incarnation)
+        };
+        let changing = match &stranger {
+            Some(stranger) => Some(stranger.changing.lock().await),
+            None => None,
+        };
+        let has_agent = stranger.is_none();
+        if !has_agent && incarnation > 0 {
+            // What the former life left would hold its port.
+            self.end_rest_of(id).await;
+        }
         let spec = self.spec(id)?;
         lock(&shared.views).forget(id);
+        let log_from = self.log_end(id);
         let spawned = shared.clock.now();
         let process = spawn(&fleet, spec).await?;
         let life = self.begin_life(id, process.clone())?;
+        drop(changing);
         shared.runtime.spawn(watch_exit(Arc::clone(shared), id.clone(), life));
-        let ready = shared.cancel.or(self.ready(id, &process)).await??;
+        let ready = match has_agent {
+            false => {
+                let ready = self.stranger_ready(id, &process, log_from, spawned);
+                shared.cancel.or(ready).await??
+            }
+            true => shared.cancel.or(self.ready(id, &process)).await??,
+        };
         let took = shared.clock.now().since(spawned);
         shared.event(RunEventKind::NodeReady {
             node: id.clone(),
@@ -91,7 +122,7 @@ impl Engine {
         }
         let mut state = shared.state();
         let node = state.node_mut(id)?;
-        if shared.config.network == meshlab_model::NetworkMode::Host {
+        if shared.config.network == meshlab_model::NetworkMode::Host && has_agent {
             // The port is the node's from now on, or others would not find it after a restart.
             node.place.bind.clone_from(&ready.addresses);
         }
@@ -124,16 +155,19 @@ impl Engine {
         for whose in [ALL_NODES, id.as_str()] {
             given.extend(self.shared.config.node_env.get(whose).cloned().unwrap_or_default());
         }
-        let mut environment = match node.kind {
-            Kind::Node => subject::node_environment(&state, id, &given)?,
-            Kind::Relay => subject::relay_environment(node, &given),
-        };
         let name = node.binary.as_str();
         let binary = self.shared.config.binaries.get(name).ok_or_else(|| {
             HostError::Harness(format!(
                 "failed to find the program `{name}`: name it with `--binary {name}=PATH`"
             ))
         })?;
+        if node.stranger.is_some() {
+            return crate::kinds::command(&state, id, &binary.path, &given);
+        }
+        let mut environment = match node.kind {
+            Kind::Node => subject::node_environment(&state, id, &given)?,
+            Kind::Relay => subject::relay_environment(node, &given),
+        };
         let spans = node.kind == Kind::Node;
         crate::profiles::prepare(&self.shared, id, &binary.path, spans, &mut environment);
         Ok(SpawnSpec {
@@ -143,6 +177,7 @@ impl Engine {
             environment,
             log: node.log.clone(),
             namespaces: node.place.namespaces.clone(),
+            stranger: None,
         })
     }
 
@@ -227,13 +262,20 @@ impl Engine {
 
     /// Stops a node in good order, harder if it does not go, and records its span counts.
     pub(crate) async fn end_life(&self, id: &NodeId) {
-        let Some(life) = self.shared.state().nodes.get(id).and_then(|node| node.life.clone())
-        else {
-            return;
+        let (life, stranger) = {
+            let state = self.shared.state();
+            let node = state.nodes.get(id);
+            let Some(life) = node.and_then(|node| node.life.clone()) else { return };
+            (life, node.and_then(|node| node.stranger.clone()))
         };
         life.expect_end();
         let mut ended = None;
-        if life.runs() {
+        if let Some(stranger) = &stranger {
+            if life.runs() {
+                self.end_stranger(id, stranger, &life.process).await;
+            }
+            self.end_rest_of(id).await;
+        } else if life.runs() {
             match life.process.control().ask(Request::Stop, STOP_WITHIN).await {
                 Ok(Reply::Telemetry(counts)) => ended = Some(counts),
                 Ok(_) | Err(_) => {
@@ -353,7 +395,9 @@ async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
     shared.state().red |= !asked_for;
-    Engine { shared: Arc::clone(&shared) }.count_gone();
+    let engine = Engine { shared: Arc::clone(&shared) };
+    engine.count_gone();
+    engine.end_rest_of_stranger(&id, pid, asked_for).await;
     let current = shared.state().nodes.get(&id).and_then(|node| node.life.clone());
     // A node that was started again meanwhile is tracked under its new process.
     if current.is_none_or(|current| current.process.pid() == life.process.pid()) {

@@ -12,9 +12,10 @@ use meshlab_model::{ByteSize, MeshId, NodeId};
 use meshlab_spans::Receiver;
 
 use crate::{
-    Engine, HostError,
+    Engine, HostError, SharedKind,
     engine::lock,
     keep::{KEPT_BYTES_MAX, keep},
+    kinds::{KeyPair, Stranger, free_port, translate},
     state::{Kind, Namespace, Node, Place},
 };
 
@@ -24,6 +25,15 @@ const DISK_BYTES: u64 = 64 * 1024 * 1024;
 /// Each node has its own network, so all can have the same port and keep it over restarts.
 const LAB_PORT: u16 = 7777;
 
+/// What runs in a place.
+pub(crate) struct Program<'a> {
+    /// Its name.
+    pub(crate) binary: &'a str,
+    pub(crate) environment: BTreeMap<String, String>,
+    /// How to run it, where it has no agent.
+    pub(crate) stranger: Option<SharedKind>,
+}
+
 impl Engine {
     /// Makes the place of a program of either kind.
     pub(crate) fn place(
@@ -32,9 +42,9 @@ impl Engine {
         mesh: &MeshId,
         id: &NodeId,
         role: &str,
-        binary: &str,
-        environment: BTreeMap<String, String>,
+        program: Program<'_>,
     ) -> Result<(), HostError> {
+        let Program { binary, environment, stranger } = program;
         let shared = &self.shared;
         let results = &shared.folder.results;
         let data = results.join("data").join(id.as_str());
@@ -46,12 +56,18 @@ impl Engine {
             directory: data.clone(),
             bytes: disk.map_or(DISK_BYTES, |ByteSize(bytes)| bytes),
         };
-        let (place, http, grpc) = self.make_place(id, &disk)?;
+        let stranger = stranger.map(|kind| self.stranger(id, kind)).transpose()?;
+        let port = stranger.as_ref().map(|stranger| stranger.port);
+        let (place, http, grpc) = self.make_place(id, port, &disk)?;
+        if let Some(stranger) = &stranger {
+            self.know_peer(id, stranger, &place);
+        }
         let receiver =
             Receiver::spawn(&shared.runtime, id.clone(), http, grpc, shared.store.clone())
                 .map_err(|error| HostError::Harness(format!("failed to receive spans: {error}")))?;
         let node = Node {
             kind,
+            stranger,
             mesh: mesh.clone(),
             role: role.to_owned(),
             binary: binary.to_owned(),
@@ -67,9 +83,37 @@ impl Engine {
         Ok(())
     }
 
+    /// A program of somebody else's, with an identity and a port.
+    fn stranger(&self, id: &NodeId, kind: SharedKind) -> Result<Stranger, HostError> {
+        let port = match lock(&self.shared.lab).is_some() {
+            true => kind.port,
+            false => free_port().map_err(|error| {
+                HostError::Harness(format!("failed to find a port for {id}: {error}"))
+            })?,
+        };
+        let keys = KeyPair::of(self.shared.config.seed, id);
+        Ok(Stranger { keys, kind, port, changing: Arc::default() })
+    }
+
+    /// Learns the names that programs may have for a node, and has its spans translated.
+    fn know_peer(&self, id: &NodeId, stranger: &Stranger, place: &Place) {
+        let key = stranger.keys.public_hex();
+        let mut peers = lock(&self.shared.peers);
+        let bind = place.bind.iter().cloned();
+        let ips = place.bind.iter().filter_map(|bind| Some(bind.rsplit_once(':')?.0.to_owned()));
+        let names = bind.chain(ips).chain([id.to_string(), stranger.keys.public_base64()]);
+        peers.extend(names.map(|name| (name, key.clone())));
+        drop(peers);
+        match translate(&stranger.kind, &self.shared.peers) {
+            Some(translate) => self.shared.store.translate(id, translate),
+            None => self.shared.store.stop_translating(id),
+        }
+    }
+
     fn make_place(
         &self,
         id: &NodeId,
+        port: Option<u16>,
         disk: &DiskSettings,
     ) -> Result<(Place, TcpListener, TcpListener), HostError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
@@ -79,11 +123,15 @@ impl Engine {
             let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
             let http = listen().map_err(|error| failed("a telemetry port", &error))?;
             let grpc = listen().map_err(|error| failed("a telemetry port", &error))?;
-            let port = http.local_addr().map_err(|error| failed("a telemetry port", &error))?;
+            let address = |listener: &TcpListener| {
+                let address = listener.local_addr();
+                address.map_err(|error| failed("a telemetry port", &error))
+            };
             let place = Place {
-                bind: vec!["127.0.0.1:0".to_owned()],
+                bind: vec![format!("127.0.0.1:{}", port.unwrap_or(0))],
                 namespaces: Vec::new(),
-                otlp: format!("http://{port}"),
+                otlp: format!("http://{}", address(&http)?),
+                otlp_grpc: format!("http://{}", address(&grpc)?),
                 disk: None,
             };
             return Ok((place, http, grpc));
@@ -95,11 +143,13 @@ impl Engine {
         let cookie = namespace_cookie(&net.net_ns).ok();
         let made = Namespace { node: id.clone(), cookie };
         self.shared.state().namespaces.insert(inode, made);
-        let six = net.ipv6.map(|six| format!("[{six}]:{LAB_PORT}"));
+        let port = port.unwrap_or(LAB_PORT);
+        let six = net.ipv6.map(|six| format!("[{six}]:{port}"));
         let place = Place {
-            bind: [Some(format!("{}:{LAB_PORT}", net.ipv4)), six].into_iter().flatten().collect(),
+            bind: [Some(format!("{}:{port}", net.ipv4)), six].into_iter().flatten().collect(),
             namespaces: vec![Arc::new(net.net_ns), Arc::new(net.mount_ns)],
             otlp: "http://127.0.0.1:4318".to_owned(),
+            otlp_grpc: "http://127.0.0.1:4317".to_owned(),
             disk: net.disk.map(Arc::new),
         };
         Ok((place, net.otlp_http, net.otlp_grpc))

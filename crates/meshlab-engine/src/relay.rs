@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use meshlab_model::{MeshId, NodeId};
 
-use crate::{Engine, HostError, NodeInfo, RELAY_BINARY, state::Kind};
+use crate::{Engine, HostError, NodeInfo, RELAY_BINARY, places::Program, state::Kind};
 
 impl Engine {
     /// Starts a relay for a mesh and waits until it serves.
@@ -17,7 +17,9 @@ impl Engine {
             });
             NodeId(format!("relay-{}", place.unwrap_or(1)))
         };
-        self.place(Kind::Relay, mesh, &id, "relay", RELAY_BINARY, BTreeMap::new())?;
+        let environment = BTreeMap::new();
+        let program = Program { binary: RELAY_BINARY, environment, stranger: None };
+        self.place(Kind::Relay, mesh, &id, "relay", program)?;
         self.start_life(&id).await?;
         if let Some(mesh) = self.shared.state().meshes.get_mut(mesh) {
             mesh.relay = Some(id);

@@ -20,7 +20,9 @@ use meshlab_stats::Stream;
 use meshlab_wire::Ready;
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::{Draw, HostError, MeshOptions, NodeInfo, faults::Healing, rounds::Comparing};
+use crate::{
+    Draw, HostError, MeshOptions, NodeInfo, faults::Healing, kinds::Stranger, rounds::Comparing,
+};
 
 /// The run so far. Ordered maps only: what iterates must do so in the same order each time.
 #[derive(Default)]
@@ -85,6 +87,8 @@ pub(crate) enum Kind {
 /// A node of the test that is running, alive or not.
 pub(crate) struct Node {
     pub(crate) kind: Kind,
+    /// What is said of its program, where that has no agent.
+    pub(crate) stranger: Option<Stranger>,
     pub(crate) mesh: MeshId,
     pub(crate) role: String,
     /// Name of its program.
@@ -106,8 +110,10 @@ pub(crate) struct Place {
     pub(crate) bind: Vec<String>,
     /// Namespaces to enter.
     pub(crate) namespaces: Vec<Arc<OwnedFd>>,
-    /// Where its spans go.
+    /// Where its spans go, over http.
     pub(crate) otlp: String,
+    /// Where they go over gRPC.
+    pub(crate) otlp_grpc: String,
     /// Its disk; none on the host's network, where its data is in a plain directory.
     pub(crate) disk: Option<Arc<Disk>>,
 }
@@ -201,7 +207,13 @@ impl Node {
             live: self.runs(),
             name: self.ready().map(|ready| ready.name.clone()),
             binary: self.binary.clone(),
+            public_key: self.public_key(),
         }
+    }
+
+    fn public_key(&self) -> Option<String> {
+        let told = self.ready().map(|ready| ready.public_key.clone());
+        told.or_else(|| Some(self.stranger.as_ref()?.public_key()))
     }
 
     pub(crate) fn ready(&self) -> Option<&Ready> {

@@ -99,6 +99,11 @@ fn unix_micros() -> i64 {
 }
 
 async fn ask(victim: &Victim, shift: Option<ClockShift>) -> Result<Reading, FaultError> {
+    if victim.process.control().is_none() {
+        let why = "its program links no agent, and nothing else here shifts the clock of one \
+                   process; libfaketime in the kind's `env` would, by a file";
+        return Err(FaultError::Unavailable { fault: NAME, why: why.to_owned() });
+    }
     let (before_micros, asked) = (unix_micros(), StdInstant::now());
     let reply = victim.process.control().ask(Request::Clock { shift }, ANSWER_WITHIN).await;
     let (answered, after_micros) = (StdInstant::now(), unix_micros());

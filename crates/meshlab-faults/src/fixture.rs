@@ -39,6 +39,7 @@ pub(crate) async fn sleeper(script: &str) -> Sleeper {
         environment: BTreeMap::new(),
         log: folder.path().join("node-1.log"),
         namespaces: Vec::new(),
+        stranger: None,
     };
     let process = fleet.spawn(spec).await.unwrap();
     let victim = Victim { node: "node-1".into(), process, key: Some("k".to_owned()), disk: None };

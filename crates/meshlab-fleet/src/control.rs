@@ -41,6 +41,7 @@ pub struct Control {
 struct Shared {
     pending: Mutex<Pending>,
     records_heap: AtomicBool,
+    has_none: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -79,10 +80,26 @@ impl Control {
         Self { node, shared, send, ready }
     }
 
+    /// The channel of a program that has none: nothing comes from it, and every question is an
+    /// error that says why.
+    pub(crate) fn none(node: NodeId) -> Self {
+        let (send, _) = mpsc::channel(1);
+        let (_, ready) = watch::channel(None);
+        let shared = Arc::new(Shared::default());
+        shared.has_none.store(true, Ordering::Relaxed);
+        shared.close("its program links no agent".to_owned());
+        Self { node, shared, send, ready }
+    }
+
     /// What the node said of itself once it was ready; `None` until then. The channel closes when
     /// the node's end is gone.
     pub fn ready(&self) -> watch::Receiver<Option<Ready>> {
         self.ready.clone()
+    }
+
+    /// Whether there is nobody to be asked: the program links no agent.
+    pub fn is_none(&self) -> bool {
+        self.shared.has_none.load(Ordering::Relaxed)
     }
 
     /// Whether the node said that it keeps book of its heap, which takes CPU time and memory of its

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::CString,
     fs::{File, OpenOptions},
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-        unix::{net::UnixStream as StdUnixStream, process::ExitStatusExt},
+        unix::{ffi::OsStrExt, net::UnixStream as StdUnixStream, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -45,6 +46,9 @@ pub struct SpawnSpec {
     pub log: PathBuf,
     /// Namespaces to enter before it runs, in this order.
     pub namespaces: Vec<Arc<OwnedFd>>,
+    /// For a program that has no agent: the directory that it works in, as its namespaces see it.
+    /// It gets no control channel.
+    pub stranger: Option<PathBuf>,
 }
 
 /// One life of one node. Cheap to clone.
@@ -117,14 +121,24 @@ impl Process {
 pub(crate) struct Prepared {
     pub(crate) program: PathBuf,
     pub(crate) command: Command,
-    pub(crate) namespaces: Vec<Arc<OwnedFd>>,
-    pub(crate) inherited_fd: RawFd,
+    pub(crate) entering: Entering,
     pub(crate) ours: Ours,
-    pub(crate) theirs: StdUnixStream,
+    pub(crate) theirs: Option<StdUnixStream>,
+}
+
+/// What the child does before its program runs.
+pub(crate) struct Entering {
+    namespaces: Vec<Arc<OwnedFd>>,
+    /// The control socket that it keeps.
+    inherited: Option<RawFd>,
+    /// The directory that it changes to.
+    directory: Option<CString>,
+    harness: u32,
 }
 
 pub(crate) struct Ours {
-    control: StdUnixStream,
+    /// Absent for a program without an agent.
+    control: Option<StdUnixStream>,
     output: OwnedFd,
     log: File,
 }
@@ -134,12 +148,21 @@ pub(crate) fn prepare(spec: SpawnSpec, mark: Mark) -> Result<Prepared, FleetErro
         let (node, what) = (spec.node.clone(), what.to_owned());
         move |error| FleetError::Prepare { node, what, error }
     };
-    let (control, theirs) = StdUnixStream::pair().map_err(failed("a control socket"))?;
-    control.set_nonblocking(true).map_err(failed("a control socket"))?;
+    let (control, theirs) = match &spec.stranger {
+        Some(_) => (None, None),
+        None => {
+            let (ours, theirs) = StdUnixStream::pair().map_err(failed("a control socket"))?;
+            ours.set_nonblocking(true).map_err(failed("a control socket"))?;
+            (Some(ours), Some(theirs))
+        }
+    };
+    let directory = spec.stranger.as_ref().map(|path| CString::new(path.as_os_str().as_bytes()));
+    let directory = directory.transpose().map_err(io::Error::from);
+    let directory = directory.map_err(failed("its working directory"))?;
     let (output, stdout) = io::pipe().map_err(failed("a pipe for its log"))?;
     let stderr = stdout.try_clone().map_err(failed("a pipe for its log"))?;
     let log = open_log(&spec.log).map_err(failed(&format!("its log {}", spec.log.display())))?;
-    let inherited_fd = theirs.as_raw_fd();
+    let inherited = theirs.as_ref().map(AsRawFd::as_raw_fd);
     let mut command = Command::new(&spec.program);
     command
         .args(&spec.arguments)
@@ -148,15 +171,18 @@ pub(crate) fn prepare(spec: SpawnSpec, mark: Mark) -> Result<Prepared, FleetErro
         .envs(&spec.environment)
         .env(env::NODE_ID, spec.node.as_str())
         .env(env::HARNESS, mark.to_string())
-        .env(env::CONTROL_FD, inherited_fd.to_string())
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr);
+    if let Some(inherited) = inherited {
+        command.env(env::CONTROL_FD, inherited.to_string());
+    }
+    let harness = std::process::id();
+    let entering = Entering { namespaces: spec.namespaces, inherited, directory, harness };
     Ok(Prepared {
         program: spec.program,
         command,
-        namespaces: spec.namespaces,
-        inherited_fd,
+        entering,
         ours: Ours { control, output: output.into(), log },
         theirs,
     })
@@ -170,15 +196,17 @@ fn open_log(path: &Path) -> io::Result<File> {
 }
 
 /// In the child, before its program runs: die with the harness, enter the namespaces, keep the
-/// control socket over `exec`.
-pub(crate) fn enter(namespaces: &[Arc<OwnedFd>], inherited: RawFd, harness: u32) -> io::Result<()> {
-    // SAFETY: system calls with plain numbers, on descriptors that are open in this process.
+/// control socket over `exec`, change to the working directory.
+pub(crate) fn enter(entering: &Entering) -> io::Result<()> {
+    let Entering { namespaces, inherited, directory, harness } = entering;
+    // SAFETY: system calls with plain numbers, on descriptors that are open in this process, and
+    // with a path that ends in zero.
     unsafe {
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
             return Err(io::Error::last_os_error());
         }
         // The harness may have died before the line above; then nobody would be told.
-        if libc::getppid() as u32 != harness {
+        if libc::getppid() as u32 != *harness {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         for namespace in namespaces {
@@ -186,7 +214,10 @@ pub(crate) fn enter(namespaces: &[Arc<OwnedFd>], inherited: RawFd, harness: u32)
                 return Err(io::Error::last_os_error());
             }
         }
-        if libc::fcntl(inherited, libc::F_SETFD, 0) != 0 {
+        if inherited.is_some_and(|inherited| libc::fcntl(inherited, libc::F_SETFD, 0) != 0) {
+            return Err(io::Error::last_os_error());
+        }
+        if directory.as_ref().is_some_and(|directory| libc::chdir(directory.as_ptr()) != 0) {
             return Err(io::Error::last_os_error());
         }
     }
@@ -241,10 +272,16 @@ fn watch_process(
     // SAFETY: an `OwnedFd` stays open and the same as long as the `AsyncFd` owns it.
     let watched = unsafe { AsyncFd::register(copy) };
     let watched = watched.map_err(|error| failed("watching its exit")(error.into()))?;
-    let stream = UnixStream::from_std(ours.control).map_err(failed("its control channel"))?;
+    let control = match ours.control {
+        Some(ours) => {
+            let stream = UnixStream::from_std(ours).map_err(failed("its control channel"))?;
+            Control::open(runtime, node.clone(), stream)
+        }
+        None => Control::none(node.clone()),
+    };
     let output = pipe::Receiver::from_owned_fd(ours.output).map_err(failed("its output"))?;
     runtime.spawn(log::copy(output, ours.log));
-    Ok((Arc::new(pidfd), watched, Control::open(runtime, node.clone(), stream)))
+    Ok((Arc::new(pidfd), watched, control))
 }
 
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
@@ -272,6 +309,7 @@ mod tests {
             environment: BTreeMap::new(),
             log: folder.join("logs/node-1.log"),
             namespaces: Vec::new(),
+            stranger: None,
         }
     }
 
@@ -369,5 +407,20 @@ mod tests {
             tokio::task::yield_now().await;
         };
         assert!(names.contains("MESHLAB_NODE_ID=node-1") && !names.contains("CARGO"), "{names}");
+    }
+
+    #[tokio::test]
+    async fn a_stranger_works_in_its_directory_and_has_no_control_channel() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let script = "echo here > it; echo ${MESHLAB_CONTROL_FD-none} >> it; ls /proc/$$/fd >> it";
+        let stranger = Some(folder.path().to_owned());
+        let spec = SpawnSpec { stranger, ..spec(folder.path(), script) };
+        let process = fleet.spawn(spec).await.unwrap();
+        assert!(process.exited_within(LONG).await.is_some());
+        let said = std::fs::read_to_string(folder.path().join("it")).unwrap();
+        assert!(said.starts_with("here\nnone\n"), "{said}");
+        let why = process.control().closed();
+        assert_eq!(why.as_deref(), Some("its program links no agent"));
     }
 }

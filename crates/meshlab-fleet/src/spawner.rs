@@ -63,13 +63,11 @@ impl Fleet {
         let node = spec.node.clone();
         let prepared = process::prepare(spec, self.mark())?;
         let mut command = prepared.command;
-        let namespaces = prepared.namespaces;
-        let inherited = prepared.inherited_fd;
-        let harness = std::process::id();
+        let entering = prepared.entering;
         // SAFETY: the closure runs in the child between fork and exec and calls only functions
-        // that are safe there: prctl, getppid, setns, fcntl. It allocates nothing.
+        // that are safe there: prctl, getppid, setns, fcntl, chdir. It allocates nothing.
         unsafe {
-            command.pre_exec(move || process::enter(&namespaces, inherited, harness));
+            command.pre_exec(move || process::enter(&entering));
         }
         let gone = || FleetError::ShutDown(node.clone());
         let (done, child) = tokio::sync::oneshot::channel();

@@ -66,7 +66,12 @@ pub fn end_marked(process: &Marked) -> io::Result<()> {
     if marked(process.pid).is_none_or(|now| now.mark != process.mark) {
         return Ok(());
     }
-    kill(&pidfd)?;
+    end(&pidfd)
+}
+
+/// Kills the process of that descriptor and waits for its end.
+pub(crate) fn end(pidfd: &OwnedFd) -> io::Result<()> {
+    kill(pidfd)?;
     let mut ended = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one structure, valid for reads and writes.
     match unsafe { libc::poll(&raw mut ended, 1, ENDED_WITHIN.as_millis() as libc::c_int) } {

@@ -56,6 +56,14 @@ pub enum LabError {
     /// Nothing was kept to be dumped.
     #[error("dump the last packets: none are kept, ask for it with `keep_recent` first")]
     NothingKept,
+    /// What was to be done in the network of a node failed.
+    #[error("ask from {node}: {error}")]
+    Visit {
+        /// Which node.
+        node: NodeId,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A probe cannot be sent.
     #[error("probe the link from {from} to {to}: {error}")]
     Probe {

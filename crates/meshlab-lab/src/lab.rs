@@ -1,12 +1,13 @@
 //! The lab: places for nodes, and the switch between them.
 //!
 //! `links.rs` changes links, `nodes.rs` what is in front of a node, `captures.rs` watches,
-//! `prober.rs` sends packets of its own.
+//! `prober.rs` sends packets of its own, `visits.rs` asks programs from outside.
 
 mod captures;
 mod links;
 mod nodes;
 mod prober;
+mod visits;
 
 use std::{
     collections::BTreeMap,

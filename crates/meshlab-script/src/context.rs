@@ -73,6 +73,8 @@ impl SourceFile {
 pub(crate) struct Declared {
     pub(crate) options: Option<crate::Declaration>,
     pub(crate) tests: Vec<(DeclaredTest, Function)>,
+    /// Programs of kinds, by the kind's name.
+    pub(crate) programs: BTreeMap<String, String>,
 }
 
 impl Context {

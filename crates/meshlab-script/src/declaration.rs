@@ -48,6 +48,9 @@ pub struct Declaration {
     pub params: BTreeMap<String, ParamValue>,
     /// Programs that it needs, by the names that `--binary` gives them.
     pub binaries: Vec<String>,
+    /// Programs of its kinds of nodes, by the kind's name: a path, or a name on PATH. `--binary`
+    /// replaces one.
+    pub programs: BTreeMap<String, String>,
     /// The most that a node may use at any sample.
     pub ceilings: Limits<Ceilings>,
     /// Limits for some nodes or some of the time, and what is needed at least.
@@ -68,6 +71,7 @@ impl Default for Declaration {
             tags: Vec::new(),
             params: BTreeMap::new(),
             binaries: Vec::new(),
+            programs: BTreeMap::new(),
             ceilings: Limits::default(),
             bounds: Limits::default(),
             trends: Limits::default(),

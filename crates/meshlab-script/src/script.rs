@@ -80,6 +80,7 @@ impl Script {
         let (lua, names) = declare(&context).map_err(|error| Box::new(unwind(&context, &error)))?;
         let mut declared = std::mem::take(&mut *context.lock_declared());
         let mut declaration = declared.options.take().unwrap_or_default();
+        declaration.programs = std::mem::take(&mut declared.programs);
         let (tests, bodies) = declared.tests.into_iter().unzip();
         declaration.tests = tests;
         let name = name.into_owned();

@@ -59,7 +59,7 @@ pub(crate) enum Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(value: &'a Value) -> Self {
+    pub(crate) fn of(value: &'a Value) -> Self {
         match value {
             Value::String(text) => Self::Text(text),
             other => Self::Value(other.clone()),

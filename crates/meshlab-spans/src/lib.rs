@@ -48,6 +48,7 @@ mod receiver;
 mod scan;
 mod selector;
 mod store;
+mod translate;
 
 pub use clock::RunClock;
 pub use condition::Condition;
@@ -60,3 +61,4 @@ pub use metrics::{METRIC_NAMES_MAX, MetricKind, MetricNumber, MetricValue};
 pub use receiver::{Receiver, ReceiverError};
 pub use selector::Selector;
 pub use store::{Found, ReceiverCounters, SPANS_A_SECOND_MAX, SpanStore};
+pub use translate::{Spoken, Translate};

@@ -14,9 +14,10 @@ use tokio::{
 };
 
 use crate::{
-    IncomingSpan, LogLine, LogSink, RunClock, Selector,
+    IncomingSpan, LogLine, LogSink, RunClock, Selector, Translate,
     decode::{self, Arriving},
     id::Id,
+    translate::{saying, spoken},
 };
 
 mod flood;
@@ -80,6 +81,8 @@ struct Inner {
     received: BTreeMap<NodeId, u64>,
     counters: BTreeMap<NodeId, ReceiverCounters>,
     sink: Option<Sink>,
+    /// Nodes whose spans have other names; an entry goes with a node's place.
+    translations: BTreeMap<NodeId, Translate>,
     live: Live,
 }
 
@@ -155,6 +158,16 @@ impl SpanStore {
     /// the sink must not ask the store anything.
     pub fn set_sink(&self, sink: Sink) {
         self.lock().sink = Some(sink);
+    }
+
+    /// Has the spans of a node that arrive from now on say what they say in other names.
+    pub fn translate(&self, node: &NodeId, translate: Translate) {
+        self.lock().translations.insert(node.clone(), translate);
+    }
+
+    /// Takes the spans of a node as they are from now on.
+    pub fn stop_translating(&self, node: &NodeId) {
+        self.lock().translations.remove(node);
     }
 
     /// Hands every line of a log that arrives from now on to `sink`. None is kept here.
@@ -362,6 +375,16 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn add(&mut self, span: &mut Arriving<'_>) {
+        match self.inner.translations.get(&*self.node).cloned() {
+            None => self.keep(span),
+            Some(translate) => {
+                let spoken = spoken(span, &translate);
+                self.keep(&mut saying(span, &spoken));
+            }
+        }
+    }
+
+    fn keep(&mut self, span: &mut Arriving<'_>) {
         let Self { inner, shared, node, arrived, .. } = self;
         self.spans += 1;
         self.cut += u64::from(span.cut);

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Run again what a run was, with its faults at the times at which they came to be
     Replay(ReplayArguments),
+    /// Start a program once in the lab and say what it did; writes a first kind of node from that
+    Probe(crate::probe::ProbeArguments),
     /// Show where a process, or a run that was profiled, used its CPU time
     Profile(ProfileArguments),
     /// Hold a finished run against ceilings and earlier runs; for CI
@@ -442,7 +444,7 @@ pub(crate) enum Network {
     Host,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     meshlab_model::parse_duration(text).map_err(|error| error.to_string())
 }
 

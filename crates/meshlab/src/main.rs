@@ -18,6 +18,7 @@ mod gate;
 mod help;
 mod history;
 mod list;
+mod probe;
 mod profile;
 mod programs;
 mod query;
@@ -66,6 +67,7 @@ fn main() {
         Command::Ui(arguments) => ui::ui(&arguments),
         Command::Export(arguments) => export::export(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Probe(arguments) => probe::probe(&arguments),
         Command::Profile(arguments) => profile::profile(&arguments),
         Command::Gate(arguments) => gate::gate_run(&arguments),
         Command::Baseline(arguments) => gate::baseline(&arguments),

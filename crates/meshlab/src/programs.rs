@@ -1,8 +1,13 @@
 //! The programs of a run: which were given, which are built, and what is wrong with the list.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use meshlab_engine::{NODE_BINARY, RELAY_BINARY, build, inspect};
 use meshlab_model::{BinaryRecord, format_duration};
 use meshlab_script::{Program, nearest};
@@ -16,8 +21,16 @@ const HEAP_BINARY: &str = "mesh-node-heap";
 const VERSION_DIGITS: usize = 12;
 
 /// What is wrong with the programs that were given, beside those that the scenario declares.
-pub(crate) fn wrong(declared: &[String], given: &[(String, String)]) -> Option<String> {
-    let known = || declared.iter().map(String::as_str).chain([NODE_BINARY, RELAY_BINARY]);
+pub(crate) fn wrong(
+    declared: &[String],
+    kinds: &BTreeMap<String, String>,
+    given: &[(String, String)],
+) -> Option<String> {
+    let kinds = || kinds.keys().map(String::as_str);
+    let known = || {
+        let ours = [NODE_BINARY, RELAY_BINARY];
+        declared.iter().map(String::as_str).chain(kinds()).chain(ours)
+    };
     for (place, (name, path)) in given.iter().enumerate() {
         if given[..place].iter().any(|(other, _)| other == name) {
             return Some(format!("`--binary {name}=` is given twice"));
@@ -47,6 +60,7 @@ pub(crate) fn wrong(declared: &[String], given: &[(String, String)]) -> Option<S
 /// records its heap.
 pub(crate) fn take(
     given: &[(String, String)],
+    kinds: &BTreeMap<String, String>,
     node: bool,
     heap: bool,
 ) -> Result<BTreeMap<String, BinaryRecord>> {
@@ -55,9 +69,16 @@ pub(crate) fn take(
         let record = inspect(Path::new(path), false).context("failed to take a program")?;
         binaries.insert(name.clone(), record);
     }
+    for (kind, program) in kinds.iter().filter(|(kind, _)| !given.iter().any(|(g, _)| g == *kind)) {
+        let path = found(program).with_context(|| format!("failed to take the kind `{kind}`"))?;
+        let record = inspect(&path, false);
+        let record = record.with_context(|| format!("failed to take the kind `{kind}`"))?;
+        binaries.insert(kind.clone(), record);
+    }
+    let none = given.is_empty() && kinds.is_empty();
     for name in [NODE_BINARY, RELAY_BINARY] {
         // A run with programs of somebody else's does without the source tree, and a relay.
-        let needed = if name == NODE_BINARY { node || given.is_empty() } else { given.is_empty() };
+        let needed = none || node && name == NODE_BINARY;
         if binaries.contains_key(name) || !needed {
             continue;
         }
@@ -73,6 +94,21 @@ pub(crate) fn take(
         binaries.insert(name.to_owned(), record);
     }
     Ok(binaries)
+}
+
+/// The file of a program: a path, or a name that is looked for on `PATH`.
+pub(crate) fn found(program: &str) -> Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(PathBuf::from(program));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut all = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    let fits = |path: &PathBuf| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    all.find(fits).ok_or_else(|| {
+        anyhow!("`{program}` is not on PATH: install it, or name a path in `program` of the kind")
+    })
 }
 
 /// What a scenario may know of its programs.
@@ -94,7 +130,8 @@ mod tests {
         let given = |names: &[&str]| -> Vec<(String, String)> {
             names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect()
         };
-        let said = |names: &[&str]| wrong(&declared, &given(names)).unwrap_or_default();
+        let kinds = BTreeMap::from([("web".to_owned(), "httpd".to_owned())]);
+        let said = |names: &[&str]| wrong(&declared, &kinds, &given(names)).unwrap_or_default();
         let all = [
             said(&["before", "after"]),
             said(&["before", "after", "mesh-node"]),
@@ -102,8 +139,23 @@ mod tests {
             said(&[]),
             said(&["befor", "after"]),
             said(&["before", "before", "after"]),
-            wrong(&[], &given(&["other"])).unwrap_or_default(),
+            said(&["before", "after", "web"]),
+            wrong(&[], &BTreeMap::new(), &given(&["other"])).unwrap_or_default(),
         ];
         insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn a_program_of_a_kind_that_is_nowhere_says_what_to_do() {
+        assert!(found("sh").is_ok_and(|path| path.is_absolute()));
+        let kinds = BTreeMap::from([("web".to_owned(), "no-such-httpd".to_owned())]);
+        let error = format!("{:#}", take(&[], &kinds, false, false).unwrap_err());
+        assert!(
+            error.starts_with("failed to take the kind `web`: `no-such-httpd` is not"),
+            "{error}"
+        );
+        let kinds = BTreeMap::from([("web".to_owned(), "/nowhere/httpd".to_owned())]);
+        let error = format!("{:#}", take(&[], &kinds, false, false).unwrap_err());
+        assert!(error.contains("read the program /nowhere/httpd"), "{error}");
     }
 }

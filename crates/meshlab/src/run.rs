@@ -160,13 +160,15 @@ pub(crate) fn execute(
     let binaries = match binaries {
         Some(binaries) => binaries,
         None => {
-            if let Some(why) = programs::wrong(&script.declaration().binaries, &arguments.binary) {
+            let declared = script.declaration();
+            let (names, kinds) = (&declared.binaries, &declared.programs);
+            if let Some(why) = programs::wrong(names, kinds, &arguments.binary) {
                 eprintln!("error: {why}");
                 return Ok((ExitCode::Usage, None));
             }
             // What a rehearsal could not go through may need it.
             let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            programs::take(&arguments.binary, node, heap)?
+            programs::take(&arguments.binary, kinds, node, heap)?
         }
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };

@@ -93,6 +93,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // The node has it for a mistake that can be planted in it.
     ("sysinfo", &["meshlab-sampler", "mesh-node"]),
     ("zstd", &["meshlab-results"]),
+    ("ed25519-dalek", &["meshlab-engine"]),
     ("rusqlite", &["meshlab-query"]),
     ("tokio-websockets", &["meshlab-ui"]),
 ];

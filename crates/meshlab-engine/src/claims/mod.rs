@@ -10,6 +10,7 @@ mod conserved;
 mod formed;
 mod loss;
 mod no_spans;
+mod not_available;
 mod notes;
 mod query;
 mod said;
@@ -101,7 +102,13 @@ impl Engine {
         severity: Severity,
         at: SourceLine,
     ) -> Result<ClaimOutcome, HostError> {
+        if let Some(why) = self.not_available(&claim) {
+            return self.judge_not_available(&claim, why, severity, at);
+        }
         match claim {
+            Claim::Answers { nodes, from, within } => {
+                crate::kinds::judge_answers(self, nodes, from, within, (severity, at)).await
+            }
             Claim::Conserved(conserved) => self.judge_conserved(conserved, severity, at).await,
             Claim::Changed(changed) => self.judge_changed(&changed, severity, at),
             Claim::Compared { call, holds, text, found } => {
@@ -164,6 +171,21 @@ impl Engine {
     /// Withdraws a claim whose wait is dropped before it was judged.
     pub(crate) fn until_judged(&self, claim: ClaimId) -> Open<'_> {
         Open { engine: self, claim: Some(claim) }
+    }
+
+    /// A claim that rests on what the nodes' programs cannot say.
+    fn judge_not_available(
+        &self,
+        claim: &Claim,
+        why: String,
+        severity: Severity,
+        at: SourceLine,
+    ) -> Result<ClaimOutcome, HostError> {
+        let (call, text) = not_available::words(claim);
+        let id = self.start_claim(call, text, severity, Duration::ZERO, at)?;
+        let verdict = Verdict::Inconclusive(why);
+        let evidence = ClaimEvidence::default();
+        self.finish_claim(id, verdict, Duration::ZERO, evidence, severity, Duration::ZERO)
     }
 
     pub(crate) fn judge_compared(

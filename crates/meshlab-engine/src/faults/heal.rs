@@ -18,6 +18,9 @@ use crate::{
     views::Opinion,
 };
 
+/// How often a program that says nothing of others is asked from outside.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 /// Who must hold whom to be there again, and as well as then: the pairs that did when the fault
 /// was applied.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub(crate) struct Healing {
     pub(super) before: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
     /// Observer and node, where the former held the latter to be degraded already.
     degraded: BTreeSet<(NodeId, NodeId)>,
+    /// Who asks whom whether it is there, where a kind says how.
+    answering: Vec<(NodeId, NodeId)>,
     /// How long it may take from the moment that the fault was taken back.
     pub(super) within: Duration,
 }
@@ -45,6 +50,17 @@ impl Healing {
         let views = lock(&shared.views);
         let mut before: BTreeMap<NodeId, BTreeMap<NodeId, String>> = BTreeMap::new();
         let mut degraded = BTreeSet::new();
+        let answers = |id: &NodeId| {
+            let stranger = state.nodes.get(id).and_then(|node| node.stranger.as_ref());
+            stranger.is_some_and(|stranger| stranger.kind.answers.is_some())
+        };
+        let asked = hurt.iter().copied().filter(|id| answers(id));
+        let answering = asked.filter_map(|id| {
+            let live = state.live(&state.nodes.get(id)?.mesh);
+            let other = live.into_iter().find(|other| other != id);
+            Some((other.unwrap_or_else(|| id.clone()), id.clone()))
+        });
+        let answering = answering.collect();
         for mesh in &meshes {
             let live = state.live(mesh);
             for observer in &live {
@@ -60,11 +76,53 @@ impl Healing {
                 }
             }
         }
-        Self { fault, before, degraded, within }
+        Self { fault, before, degraded, answering, within }
     }
 
     /// Waits until everybody holds everybody to be there again, and records when each does.
     pub(super) async fn wait(self, shared: &Shared) -> Verdict {
+        let deadline = Instant::now() + self.within;
+        match self.wait_for_books(shared).await {
+            Verdict::Passed => self.wait_for_answers(shared, deadline).await,
+            other => other,
+        }
+    }
+
+    /// Asks programs that say nothing of each other from outside, until each answers.
+    async fn wait_for_answers(&self, shared: &Shared, deadline: Instant) -> Verdict {
+        for (from, to) in &self.answering {
+            loop {
+                let (runs, hurt) = {
+                    let state = shared.state();
+                    let both = state.runs(from) && state.runs(to);
+                    (both, [from, to].iter().any(|id| hurt_by_other(&state, self.fault, id)))
+                };
+                // Who is hurt by another fault heals, or not, with that one.
+                if !runs || hurt {
+                    break;
+                }
+                let Err(why) = crate::kinds::ask(shared, from, to).await else {
+                    let stage = FaultStage::Healed { by: from.clone() };
+                    shared.event(RunEventKind::FaultReached { fault: self.fault, stage });
+                    break;
+                };
+                if Instant::now() > deadline {
+                    let within = format_duration(self.within);
+                    return Verdict::Failed(format!(
+                        "not healed within {within}: {to} does not answer {from}: {why}"
+                    ));
+                }
+                if let Some(reason) = shared.cancel.reason() {
+                    let why = describe(&reason);
+                    return Verdict::Inconclusive(format!("not healed when {why}"));
+                }
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        }
+        Verdict::Passed
+    }
+
+    async fn wait_for_books(&self, shared: &Shared) -> Verdict {
         let mut told = BTreeSet::new();
         let healed = shared.store.wait_for(Instant::now() + self.within, |_| {
             let missing = self.missing(shared);

@@ -124,14 +124,19 @@ impl Engine {
 
     /// Has somebody wait for those who must notice, and watch those who may not.
     fn start_judging(&self, open: &mut OpenFault, noticing: Noticing) {
-        let Noticing { watch, quiet, converging, why } = noticing;
-        if watch.is_none() && why.is_none() {
+        let Noticing { watch, quiet, converging, why, unavailable } = noticing;
+        if let Some(why) = &unavailable {
+            self.say_once(why);
+        }
+        if watch.is_none() && why.is_none() && unavailable.is_none() {
             let why = "no other node of its mesh was there to notice it".to_owned();
             open.judging = Judging::Known(Verdict::Skipped(why));
             return;
         }
         if watch.is_none() && quiet.is_none() && converging.is_none() {
-            open.judging = Judging::Known(Verdict::Passed);
+            // Nobody could say it, so nobody's silence proves anything.
+            let verdict = unavailable.map_or(Verdict::Passed, Verdict::Inconclusive);
+            open.judging = Judging::Known(verdict);
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -149,7 +154,7 @@ impl Engine {
                         captures::around(&shared, fault, &verdict).await;
                         verdict
                     }
-                    None => Verdict::Passed,
+                    None => unavailable.map_or(Verdict::Passed, Verdict::Inconclusive),
                 };
                 told.send_replace(true);
                 verdict

@@ -21,6 +21,7 @@ use crate::{
     Engine, FaultCall, HostError,
     claims::names,
     engine::lock,
+    kinds::{can_show, nobody_shows},
     state::{Judging, Kind, OpenFault, State},
 };
 
@@ -37,6 +38,8 @@ pub(super) struct Noticing {
     pub(super) converging: Option<Converging>,
     /// Why nobody has to; `None` if somebody should.
     pub(super) why: Option<String>,
+    /// Why nobody can, whose programs have no word for it: then silence proves nothing.
+    pub(super) unavailable: Option<String>,
 }
 
 /// Who tells of whom.
@@ -132,6 +135,18 @@ impl Engine {
             Evidence::Parted { .. } | Evidence::Spans { .. } => None,
         };
         let why = why.map(str::to_owned);
+        let at_most = kind.at_most(&call.settings);
+        // What must not be said is unsaid only by who could say it.
+        let bad: Vec<&str> =
+            none_of.iter().map(|sign| sign.span).chain(at_most.map(|m| m.span)).collect();
+        let good: Vec<&str> = any_of.iter().map(|sign| sign.span).collect();
+        let looked = if must.is_empty() { (&may_not, &bad) } else { (&must, &good) };
+        let unavailable = nobody_shows(&state, looked.0.iter().map(|(from, _)| from), looked.1);
+        let fit = |pairs: Telling, any_of: &[&str]| -> Telling {
+            pairs.into_iter().filter(|(from, _)| can_show(&state, from, any_of)).collect()
+        };
+        let (must, may_not) = (fit(must, &good), fit(may_not, &bad));
+        let joined = fit(joined, &good);
         let expected = self.tellable(&state, fault, must);
         let watch = (!expected.is_empty()).then(|| {
             let own = slowest(&state, expected.keys()) + slack;
@@ -141,7 +156,6 @@ impl Engine {
             Watch { fault, any_of, applied, within, expected, lives }
         });
         let pairs = self.tellable(&state, fault, may_not);
-        let at_most = kind.at_most(&call.settings);
         let quiet = (!pairs.is_empty() && (!none_of.is_empty() || at_most.is_some())).then(|| {
             let at_least = slowest(&state, pairs.keys()) + QUIET_SLACK;
             let why = why.clone().unwrap_or_else(|| "it is none of that".to_owned());
@@ -152,7 +166,7 @@ impl Engine {
             let settles_after = slowest(&state, together.keys()) + QUIET_SLACK;
             Converging { together, settles_after, repaired_within: REPAIRED_WITHIN }
         });
-        Ok(Noticing { watch, quiet, converging, why })
+        Ok(Noticing { watch, quiet, converging, why, unavailable })
     }
 
     /// Of these pairs, those in which the first can tell of the second: it runs, is not kept from

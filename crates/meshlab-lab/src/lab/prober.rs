@@ -16,7 +16,7 @@ use std::{
 
 use meshlab_model::NodeId;
 
-use super::Lab;
+use super::{Lab, visits::in_network};
 use crate::error::LabError;
 
 /// IPv4 and UDP headers.
@@ -100,10 +100,9 @@ impl Lab {
             socket_in(&network, address).map_err(failed)
         };
         let (ask, answer) = (socket(place(from)?)?, socket(place(to)?)?);
-        // Behind an address that is translated one to one, nobody reaches its own.
-        let public = self.nat(to)?.filter(|nat| nat.settings.is_none()).map(|nat| nat.public.ipv4);
         let mut address = answer.local_addr().map_err(failed)?;
-        address.set_ip(public.map_or(address.ip(), IpAddr::from));
+        // Behind an address that is translated one to one, nobody reaches its own.
+        address.set_ip(self.seen_at(to)?);
         ask.set_read_timeout(Some(TURN)).map_err(failed)?;
         answer.set_read_timeout(Some(TURN)).map_err(failed)?;
         Ok(Prober { ask, answer, to: address })
@@ -112,17 +111,10 @@ impl Lab {
 
 /// A UDP socket in a network namespace. It stays there, whoever uses it.
 fn socket_in(network: &OwnedFd, address: IpAddr) -> io::Result<UdpSocket> {
-    thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            // SAFETY: concerns that thread only; the descriptor is open while it is borrowed.
-            if unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let socket = UdpSocket::bind((address, 0))?;
-            never_fragment(&socket)?;
-            Ok(socket)
-        });
-        worker.join().unwrap_or_else(|_| Err(io::Error::other("its thread broke")))
+    in_network(network, || {
+        let socket = UdpSocket::bind((address, 0))?;
+        never_fragment(&socket)?;
+        Ok(socket)
     })
 }
 

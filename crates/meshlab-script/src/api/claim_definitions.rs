@@ -18,6 +18,7 @@ pub(super) const FAMILY: Family = Family {
         &NEVER,
         &FORMED,
         &AGREED,
+        &super::kind_definitions::ANSWERS,
         &CONSERVED,
         &STATE,
         &STATE_LIST,
@@ -197,7 +198,7 @@ pub(super) const MET: Class = Class::given(
 );
 
 const RETURNS: &[Field] = &[Field::needed("met", "Met", "")];
-const CLAIM: Definition = Definition { returns: RETURNS, ..WAITS };
+pub(super) const CLAIM: Definition = Definition { returns: RETURNS, ..WAITS };
 const SPAN: Field = Field::needed("name", "SpanName", "the span's name");
 const LABEL: Field = Field::or("label", "string", "\"the value\"", "what it is, for the report");
 

@@ -50,6 +50,7 @@ const ENTRIES: &[(&Definition, &str, Ask)] = &[
     (&define::FOLLOWS, "check.follows", temporal::follows),
     (&define::COUNTS, "check.counts", temporal::counts),
     (&define::FORMED, "check.formed", formed),
+    (&super::kind_definitions::ANSWERS, "check.answers", super::kinds::answers),
     (&define::AGREED, "check.agreed", agreed),
     (&define::CONSERVED, "check.conserved", conserved),
     (&define::STATE, "check.state", state),

@@ -1,6 +1,6 @@
 //! `scenario`, `test`, `step`: what a file declares, and the parts of a test.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use meshlab_engine::Limits;
 use meshlab_model::DeclaredTest;
@@ -171,6 +171,7 @@ fn scenario(call: Call) -> Outcome<Table> {
         tags: options.texts("tags")?,
         params,
         binaries: names.clone(),
+        programs: BTreeMap::new(),
         ceilings: Limits { of: limits::ceilings(&options)?, at: call.option_at("ceilings") },
         bounds: Limits {
             of: limits::bounds(&options)?,

@@ -8,7 +8,7 @@ use mlua::{
     Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
-use super::{binaries, limits, mesh_definitions as define, node::NodeRef, usage};
+use super::{binaries, kinds, limits, mesh_definitions as define, node::NodeRef, usage};
 use crate::{
     call::{Bound, Call, Options, Outcome, describe, method, thrown, waiting, waiting_method},
     context::Context,
@@ -50,6 +50,7 @@ async fn mesh(call: Call) -> Outcome<MeshRef> {
         relay: options.boolean("relay")?.unwrap_or(false),
         disk: options.size("disk")?,
         binary: binaries::chosen(&options)?,
+        kind: kinds::chosen(&options)?,
         ceilings: match options.get("ceilings") {
             Value::Nil => None,
             _ => Some(limits::ceilings(&options)?),
@@ -189,6 +190,7 @@ impl MeshRef {
             role: options.text("role")?,
             env: options.text_map("env")?,
             binary: binaries::chosen(&options)?,
+            kind: kinds::chosen(&options)?,
             seeds: options.nodes("seeds", false)?.unwrap_or_default(),
         };
         let host = Arc::clone(call.host()?);

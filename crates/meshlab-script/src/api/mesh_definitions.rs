@@ -75,6 +75,7 @@ const MESH_OPTIONS: Class = Class::options(
         Field::or("relay", "boolean", "false", "start a relay for its nodes"),
         Field::or("disk", "Size", "\"64MiB\"", "what fits on the disk of each node, in a lab"),
         Field::optional("binary", "Binary", "the program of its nodes; mesh-node by default"),
+        Field::optional("kind", "Kind", "how to run its nodes, for programs without an agent"),
         Field::of("ceilings", &CEILINGS, "in the place of the scenario's, for its nodes"),
     ],
 );
@@ -87,6 +88,7 @@ const NODE_OPTIONS: Class = Class::options(
         Field::optional("role", "string", "its role; that of the mesh's first node by default"),
         env("environment of this node"),
         Field::optional("binary", "Binary", "its program; that of its mesh by default"),
+        Field::optional("kind", "Kind", "how to run it; as its mesh says by default"),
         Field::optional(
             "seeds",
             "From",
@@ -130,6 +132,7 @@ pub(crate) const NODE_CLASS: Class = Class::given(
             "its name in spans, which is its public key's; nil for a \
                                          relay",
         ),
+        Field::optional("public_key", "string", "its public key, 64 hex digits, once it is known"),
     ],
     &[
         &START,

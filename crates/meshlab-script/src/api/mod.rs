@@ -11,6 +11,8 @@ mod declare;
 mod fault_definitions;
 mod fault_entries;
 mod faults;
+mod kind_definitions;
+mod kinds;
 mod limits;
 mod mesh;
 mod mesh_definitions;
@@ -48,6 +50,7 @@ pub(crate) use params::NODES as NODES_PARAM;
 pub(crate) const FAMILIES: &[Family] = &[
     declare::FAMILY,
     mesh_definitions::FAMILY,
+    kind_definitions::FAMILY,
     spans::FAMILY,
     claim_definitions::FAMILY,
     faults::FAMILY,
@@ -64,6 +67,7 @@ pub(crate) const FAMILIES: &[Family] = &[
 pub(crate) fn install(lua: &Lua, context: &Arc<Context>, globals: &Table) -> Result<()> {
     declare::install(lua, context, globals)?;
     mesh::install(lua, context, globals)?;
+    kinds::install(lua, context, globals)?;
     spans::install(lua, context, globals)?;
     claims::install(lua, context, globals)?;
     faults::install(lua, context, globals)?;

@@ -24,6 +24,7 @@ pub(crate) struct NodeRef {
     pub(crate) id: NodeId,
     role: String,
     name: Option<String>,
+    public_key: Option<String>,
     binary: String,
     context: Arc<Context>,
 }
@@ -31,7 +32,8 @@ pub(crate) struct NodeRef {
 impl NodeRef {
     pub(super) fn new(info: NodeInfo, context: &Arc<Context>) -> Self {
         let context = Arc::clone(context);
-        Self { id: info.id, role: info.role, name: info.name, binary: info.binary, context }
+        let NodeInfo { id, role, name, public_key, binary, .. } = info;
+        Self { id, role, name, public_key, binary, context }
     }
 
     /// Asks the node; what it refuses comes back as the inner error.
@@ -228,6 +230,7 @@ impl UserData for NodeRef {
         fields.add_field_method_get("id", |_, this| Ok(this.id.to_string()));
         fields.add_field_method_get("role", |_, this| Ok(this.role.clone()));
         fields.add_field_method_get("name", |_, this| Ok(this.name.clone()));
+        fields.add_field_method_get("public_key", |_, this| Ok(this.public_key.clone()));
         fields.add_field_method_get("binary", |_, this| {
             Ok(BinaryRef::new(&this.binary, &this.context))
         });

@@ -289,6 +289,13 @@ impl Options {
         Ok(nested)
     }
 
+    /// The same, with only the keys of a class.
+    pub(crate) fn held_to(self, class: &'static Class) -> Outcome<Self> {
+        let options = Self { keys: Keys::Of(class), ..self };
+        options.known()?;
+        Ok(options)
+    }
+
     /// The table of an option, whatever its keys.
     pub(crate) fn within(&self, key: &str) -> Outcome<Self> {
         let table = match self.get(key) {

@@ -132,6 +132,7 @@ fn every_field_and_method_of_a_class_is_there() {
                      duration = \"1s\" }).latency",
         ),
         ("Binary", "swarm:node(1).binary"),
+        ("Kind", "made"),
         (
             "Comparison",
             "compare { before = run.binaries.a, after = run.binaries.b, rounds = 3, \
@@ -154,6 +155,7 @@ fn every_field_and_method_of_a_class_is_there() {
             .collect();
         let source = format!(
             "local run = scenario {{ duration = \"1m\", binaries = {{ \"a\", \"b\" }} }}\n\
+             local made = kind {{ name = \"it\", program = \"it\", ready = {{ log = \"up\" }} }}\n\
              test(\"x\", function()\n\
              local swarm = mesh {{ nodes = 4 }}\nlocal value = {value}\n{}\n\
              if \"{}\" == \"Task\" then value:join() end\nend)\n",

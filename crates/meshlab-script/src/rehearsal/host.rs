@@ -291,6 +291,10 @@ impl Host for Stage {
                 let why = "no node to look at: nothing that is not looked at can pass";
                 self.some(Some(&conserved.nodes), why)?;
             }
+            Claim::Answers { nodes, .. } => {
+                let why = "no node to look at: nothing that is not looked at can pass";
+                self.some(Some(nodes), why)?;
+            }
             Claim::Formed { .. }
             | Claim::Agreed { .. }
             | Claim::Changed(_)

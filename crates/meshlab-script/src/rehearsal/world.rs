@@ -79,8 +79,8 @@ impl World {
             self.needs.relay = true;
         }
         for role in options.roles {
-            let (role, binary) = (Some(role), options.binary.clone());
-            let node = NodeOptions { role, binary, ..NodeOptions::default() };
+            let (role, binary, kind) = (Some(role), options.binary.clone(), options.kind.clone());
+            let node = NodeOptions { role, binary, kind, ..NodeOptions::default() };
             let id = self.place(&mesh, node)?;
             if options.backbone {
                 self.tell(span::BACKBONE_PUBLISHED, &id, "", &[], now);
@@ -108,7 +108,9 @@ impl World {
             first.and_then(|id| self.nodes.get(id)).map(|n| n.info.role.clone()).unwrap_or_default()
         });
         let first = self.meshes.get(mesh).and_then(|nodes| self.nodes.get(nodes.first()?));
-        let binary = options.binary.or_else(|| first.map(|node| node.info.binary.clone()));
+        let of_kind = options.kind.as_ref().map(|kind| kind.binary.clone());
+        let binary =
+            options.binary.or(of_kind).or_else(|| first.map(|node| node.info.binary.clone()));
         let binary = binary.unwrap_or_else(|| NODE_BINARY.to_owned());
         self.needs.node |= binary == NODE_BINARY;
         self.insert(mesh, id.clone(), role, binary);
@@ -118,7 +120,9 @@ impl World {
 
     fn insert(&mut self, mesh: &MeshId, id: NodeId, role: String, binary: String) {
         let name = Some(format!("{mesh}.{role}.{:06x}", self.nodes.len() + 1));
-        let info = NodeInfo { id: id.clone(), mesh: mesh.clone(), role, live: true, name, binary };
+        let public_key = Some(format!("{:064x}", self.nodes.len() + 1));
+        let mesh = mesh.clone();
+        let info = NodeInfo { id: id.clone(), mesh, role, live: true, name, binary, public_key };
         self.nodes.insert(id, Node { info, life: Life::Runs });
     }
 

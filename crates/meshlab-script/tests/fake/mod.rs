@@ -196,6 +196,7 @@ impl Host for Fake {
                 live: true,
                 name: Some(format!("mesh1.broker.{n:06}")),
                 binary: options.binary.clone().unwrap_or_else(|| "mesh-node".into()),
+                public_key: Some(format!("{n:064x}")),
             })
             .collect();
         Ok(())
@@ -212,7 +213,8 @@ impl Host for Fake {
         let role = options.role.unwrap_or_default();
         let binary = options.binary.unwrap_or_else(|| "mesh-node".into());
         let mesh = "mesh1".into();
-        nodes.push(NodeInfo { id: id.clone(), mesh, role, live: true, name: None, binary });
+        let (name, public_key) = (None, None);
+        nodes.push(NodeInfo { id: id.clone(), mesh, role, live: true, name, binary, public_key });
         Ok(id)
     }
     async fn start_node(&self, node: &NodeId, _: SourceLine) -> Result<(), HostError> {

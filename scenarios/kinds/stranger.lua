@@ -1,0 +1,30 @@
+-- Our own node as a stranger: no agent, no control channel. Its exported spans are all that the
+-- harness has, and they are enough to say that each fault was noticed and healed.
+
+local stranger = require("stranger")
+
+local run = scenario {
+  description = "A node without an agent is held to the same evidence.",
+  duration = "12s",
+  timeout = "3m",
+}
+
+test("every fault is noticed and healed by nodes without an agent", function()
+  local swarm = mesh { nodes = 4, kind = stranger }
+  expect.formed(swarm, { within = "15s" })
+  expect.spans("peer.connected", {
+    from = swarm:others(swarm:node(2)),
+    where = { ["peer.id"] = swarm:node(2).public_key },
+    at_least = 3,
+  })
+
+  chaos {
+    on = swarm,
+    duration = run.duration,
+    every = "5s",
+    detect_within = "15s",
+    faults = { kill_node = 1 },
+  }
+
+  expect.formed(swarm, { within = "15s" })
+end)
