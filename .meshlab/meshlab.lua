@@ -1134,6 +1134,7 @@ function Comparison:effect(measure) end
 ---@field rss? meshlab.Size  resident memory
 ---@field open_files? integer  open files
 ---@field threads? integer  threads
+---@field counters? table<string, integer>  what nodes count themselves, by the names of `node:counters()`
 
 ---Limits of every node, and others of some roles or of some of the time. All that are about a node
 ---hold for it; the run ends at the first sample beyond one.
@@ -1142,6 +1143,7 @@ function Comparison:effect(measure) end
 ---@field rss? meshlab.Size  resident memory
 ---@field open_files? integer  open files
 ---@field threads? integer  threads
+---@field counters? table<string, integer>  what nodes count themselves, by the names of `node:counters()`
 ---@field roles? table<string, meshlab.Ceilings>  of the nodes of a role
 ---@field phases? meshlab.Phases  of a part of the test, without ten seconds after each start
 
@@ -1164,6 +1166,7 @@ function Comparison:effect(measure) end
 ---@field rss? meshlab.Trend  resident memory
 ---@field open_files? meshlab.Trend  open files
 ---@field threads? meshlab.Trend  threads
+---@field counters? table<string, meshlab.Trend>  what nodes count themselves, by the names of `node:counters()`
 
 ---Runs the same round with two programs: before, after, after, before, and so on.
 ---

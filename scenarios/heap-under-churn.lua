@@ -7,11 +7,12 @@
 --
 --     cargo build --bin mesh-node-heap --features mesh-node/defects
 --     meshlab run scenarios/heap-under-churn.lua --profile heap \
---       --binary mesh-node=target/debug/mesh-node-heap --set leak=on
+--       --binary mesh-node=target/debug/mesh-node-heap \
+--       --node-env '*:MESH_NODE_DEFECT=kilobyte-per-connection'
 
 local run = scenario {
   timeout = "60m",
-  params = { nodes = 6, churn = 200, leak = "off" },
+  params = { nodes = 6, churn = 200 },
   tags = { "profile" },
 }
 
@@ -31,7 +32,6 @@ test("what a node gains is not its peers' number", function()
     nodes = run.params.nodes,
     digest_every = "500ms",
     digest_gated = false,
-    env = { MESH_NODE_LEAK = run.params.leak },
   }
   expect.formed(swarm, { within = "60s" })
   local stays = swarm:node(1)

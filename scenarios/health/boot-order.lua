@@ -2,20 +2,20 @@
 
 scenario {
   description = "A node that boots before its seed joins once the seed is there.",
-  timeout = "2m",
+  timeout = "5m",
   tags = { "health" },
 }
 
 test("whoever boots first waits for its seed", function()
-  local swarm = mesh { nodes = 2, digest_every = "500ms", digest_gated = false }
-  expect.formed(swarm, { within = "20s" })
+  local swarm = mesh { nodes = 2, digest_every = "1s", digest_gated = false }
+  expect.formed(swarm, { within = "60s" })
   local seed = swarm:node(1)
   local early
   fault.kill_node(seed, {}, function()
-    expect.state(seed, "Dead", { via = "inference", within = "10s" })
+    expect.state(seed, "Dead", { via = "inference", within = "15s" })
     early = swarm:add { id = "early", seeds = seed }
     check.spans("seed.retry", { from = early, within = "12s" })
   end)
   expect.state(early, "Alive", { within = "20s" })
-  expect.agreed(swarm, { within = "15s" })
+  expect.agreed(swarm, { within = "30s" })
 end)

@@ -2,13 +2,13 @@
 
 scenario {
   description = "A clock that is wrong neither ends a membership nor prolongs one.",
-  timeout = "2m",
+  timeout = "5m",
   tags = { "health" },
 }
 
 local function start()
-  local swarm = mesh { nodes = 4, digest_every = "250ms", digest_gated = false }
-  expect.formed(swarm, { within = "20s" })
+  local swarm = mesh { nodes = 4, digest_every = "1s", digest_gated = false }
+  expect.formed(swarm, { within = "60s" })
   return swarm, swarm:node(3)
 end
 
@@ -18,7 +18,7 @@ test("a node that is behind is not held for dead", function()
     expect.never("node.state_inferred", { where = { state = "Dead" } }, function()
       expect.spans("gossip.digest_received", {
         from_each = swarm:others(victim), where = { ["peer.name"] = victim.name },
-        since = hit, at_least = 8, within = "10s",
+        since = hit, at_least = 8, within = "20s",
       })
     end)
   end)
@@ -29,6 +29,6 @@ test("a node that is ahead is missed when it dies", function()
   fault.clock_skew(victim, { by = "45s" }, function()
     sleep "2s"
     local hit = fault.kill_node(victim)
-    expect.state(victim, "Dead", { via = "inference", since = hit, within = "8s" })
+    expect.state(victim, "Dead", { via = "inference", since = hit, within = "15s" })
   end)
 end)

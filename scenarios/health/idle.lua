@@ -7,14 +7,14 @@ local health = require("health")
 local run = scenario {
   description = "A mesh at rest: few wake-ups, few handshakes, little CPU, nothing that is kept.",
   duration = "12s",
-  timeout = "2m",
+  timeout = "5m",
   params = { nodes = 4 },
   tags = { "health" },
 }
 
 test("nothing happens, and little is done", function()
   local swarm = mesh { nodes = run.params.nodes }
-  expect.formed(swarm, { within = "20s" })
+  expect.formed(swarm, { within = "60s" })
   sleep "5s" -- joining costs handshakes and answers; rest begins after them
 
   local before = health.now(swarm)
@@ -31,12 +31,13 @@ test("nothing happens, and little is done", function()
   health.telemetry(swarm)
   health.sizes(swarm)
   health.balanced(swarm)
-  check.agreed(swarm, { within = "5s" })
+  check.agreed(swarm, { within = "20s" })
 end)
 
 test("a digest costs little, however many processes the host has", function()
   local swarm = mesh { nodes = 2, digest_every = "100ms", digest_gated = false }
-  expect.formed(swarm, { within = "20s" })
+  -- A node that spends all of its time on digests hears none; what follows says so by its name.
+  check.formed(swarm, { within = "30s" })
   local before = health.now(swarm)
   sleep "8s"
   health.spans(swarm, before, 8)

@@ -4,22 +4,22 @@ local health = require("health")
 
 scenario {
   description = "A partition that outlasts what either half remembers heals.",
-  timeout = "2m",
+  timeout = "5m",
   tags = { "health" },
 }
 
 test("both halves agree again", function()
-  local swarm = mesh { nodes = 4, digest_every = "250ms", digest_gated = false }
-  expect.formed(swarm, { within = "20s" })
+  local swarm = mesh { nodes = 4, digest_every = "1s", digest_gated = false }
+  expect.formed(swarm, { within = "60s" })
   local left = { swarm:node(1), swarm:node(2) }
   local right = { swarm:node(3), swarm:node(4) }
   fault.partition(left, right, {}, function()
     for _, gone in ipairs(left) do
-      expect.state(gone, "Dead", { seen_by = right, via = "inference", within = "10s" })
+      expect.state(gone, "Dead", { seen_by = right, via = "inference", within = "15s" })
     end
     sleep "4s"
   end)
-  expect.agreed(swarm, { within = "15s" })
+  expect.agreed(swarm, { within = "30s" })
   health.balanced(swarm)
   health.sizes(swarm)
 end)

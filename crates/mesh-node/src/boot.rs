@@ -84,7 +84,7 @@ pub(crate) async fn boot(
     let step = info_span!(parent: &root, "endpoint_created");
     let counters = Counters::default();
     let connections = Connections::new(counters.clone());
-    let book = AddressBook::new(arguments.relay.clone());
+    let book = AddressBook::new(arguments.relay.clone(), arguments.addresses_kept.into());
     let acquaintances = Acquaintances::new(&arguments.data);
     let seeds = [arguments.seeds(), acquaintances.load()].concat();
     let known = [seeds.clone(), arguments.backbone_seeds()].concat();

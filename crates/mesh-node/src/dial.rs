@@ -18,9 +18,6 @@ use crate::{
     defects,
 };
 
-/// Peers that are gone and whose addresses are kept for a while, to find them again.
-const DEPARTED_MAX: usize = 128;
-
 /// Longest wait for a connection. Without a deadline of its own a dial to a dead peer is held
 /// for as long as the transport pleases.
 pub(crate) const DIAL_WITHIN: Duration = Duration::from_millis(1500);
@@ -31,12 +28,14 @@ pub(crate) const DIAL_WITHIN: Duration = Duration::from_millis(1500);
 pub(crate) struct AddressBook {
     known: MemoryLookup,
     departed: Arc<Mutex<VecDeque<PublicKey>>>,
+    /// Peers that are gone and whose addresses are kept, to find them again.
+    departed_max: usize,
     relay: Option<RelayUrl>,
 }
 
 impl AddressBook {
-    pub(crate) fn new(relay: Option<RelayUrl>) -> Self {
-        Self { known: MemoryLookup::new(), departed: Arc::default(), relay }
+    pub(crate) fn new(relay: Option<RelayUrl>, departed_max: usize) -> Self {
+        Self { known: MemoryLookup::new(), departed: Arc::default(), departed_max, relay }
     }
 
     pub(crate) fn lookup(&self) -> MemoryLookup {
@@ -66,7 +65,7 @@ impl AddressBook {
         let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
         departed.push_back(key);
         if defects::forgets_addresses()
-            && departed.len() > DEPARTED_MAX
+            && departed.len() > self.departed_max
             && let Some(oldest) = departed.pop_front()
         {
             self.known.remove_endpoint_info(oldest);
@@ -123,4 +122,29 @@ pub(crate) fn parse_contact(contact: &Contact) -> Result<(PublicKey, Vec<SocketA
         .map(|address| address.parse().map_err(|_| format!("`{address}` is no socket address")))
         .collect::<Result<_, _>>()?;
     Ok((key, addresses))
+}
+
+#[cfg(test)]
+mod tests {
+    use iroh::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn of_those_who_are_gone_the_latest_are_kept_and_who_comes_back_is_not_gone() {
+        let book = AddressBook::new(None, 2);
+        let key = |seed| SecretKey::from_bytes(&[seed; 32]).public();
+        let address = SocketAddr::from(([127, 0, 0, 1], 4000));
+        for seed in 1..=5 {
+            book.arrived(key(seed), &[address]);
+        }
+        for seed in 1..=4 {
+            book.departed(key(seed));
+        }
+        let known = |seed| book.known.get_endpoint_info(key(seed)).is_some();
+        assert_eq!([1, 2, 3, 4, 5].map(known), [false, false, true, true, true]);
+        assert_eq!(book.kept(), 2);
+        book.arrived(key(4), &[address]);
+        assert_eq!(book.kept(), 1);
+    }
 }

@@ -31,8 +31,6 @@ pub mod frame;
 mod identity;
 mod incarnation;
 pub mod index;
-#[cfg(feature = "defects")]
-mod leak;
 mod lifecycle;
 mod load;
 mod membership;

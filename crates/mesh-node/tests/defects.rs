@@ -3,8 +3,13 @@
 use std::process::Command;
 
 /// Some of the names; the others are of the same table.
-const NAMES: [&str; 4] =
-    ["gossip-firehose", "join-storm", "wall-clock-staleness", "lookalike-warm-up"];
+const NAMES: [&str; 5] = [
+    "gossip-firehose",
+    "join-storm",
+    "wall-clock-staleness",
+    "kilobyte-per-connection",
+    "lookalike-warm-up",
+];
 
 #[cfg(not(feature = "defects"))]
 #[test]

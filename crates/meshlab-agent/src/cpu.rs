@@ -358,8 +358,8 @@ mod tests {
         lasts(&path);
     }
 
-    /// A lasting profile is written while it goes on, and no other is taken meanwhile. Here, because
-    /// there is one timer in a process.
+    /// A lasting profile is written while it goes on, and no other is taken meanwhile. Here,
+    /// because there is one timer in a process.
     fn lasts(path: &Path) {
         let over = Arc::new(AtomicBool::new(false));
         let works = Arc::clone(&over);

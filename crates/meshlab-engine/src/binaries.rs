@@ -108,12 +108,15 @@ pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, Bina
     let unreadable = |error| BinaryError::Unreadable { path: path.to_owned(), error };
     let path = fs::canonicalize(path).map_err(unreadable)?;
     let built = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(unreadable)?;
-    let bytes = fs::read(&path).map_err(unreadable)?;
+    // Read in pieces: a debug build has 150 MB, more than the harness may ever use.
+    let mut digest = Sha256::new();
+    let mut file = fs::File::open(&path).map_err(unreadable)?;
+    let bytes = io::copy(&mut file, &mut digest).map_err(unreadable)?;
     let since_epoch = built.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(BinaryRecord {
         path: path.display().to_string(),
-        sha256: sha256_hex(&bytes),
-        bytes: bytes.len() as u64,
+        sha256: hex(&digest.finalize()),
+        bytes,
         built_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         built_by_run,
     })
@@ -121,7 +124,11 @@ pub fn fingerprint(path: &Path, built_by_run: bool) -> Result<BinaryRecord, Bina
 
 /// SHA-256 of `bytes` in hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The newest source after `built`, of those that cargo lists in the `.d` file beside the

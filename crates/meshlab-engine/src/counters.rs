@@ -17,6 +17,7 @@ pub(crate) fn record(shared: &Shared, at: RunTime) {
     if let Some(watcher) = shared.watcher.get() {
         watcher.counters(&samples);
     }
+    lock(&shared.gates).count(&samples);
     for sample in &samples {
         if shared.store.problems(&sample.node).metrics_refused > 0 {
             warn_once(shared, &sample.node);

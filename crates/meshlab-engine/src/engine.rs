@@ -315,11 +315,11 @@ fn go_on(resume: Resume, config: &RunConfig) -> io::Result<Begun> {
         gates.remember(resume.samples_of_test());
     }
     let (clock, state) = (resume.clock(), resume.state());
-    let Resume { reopened, folder, left, last_seq, last_span, from, samples, .. } = resume;
+    let Resume { reopened, folder, left, last_seq, last_span, from, open_minutes, .. } = resume;
     let store = SpanStore::new(clock, SPANS_IN_MEMORY);
     store.go_on(clock.now(), last_span);
-    let (samples, listener) = (samples.into_iter(), config.listener.clone());
-    let recorder = Recorder::go_on(reopened, last_seq, samples, clock.started, listener)?;
+    let listener = config.listener.clone();
+    let recorder = Recorder::go_on(reopened, last_seq, open_minutes, clock.started, listener)?;
     let (test, spent) = left.interrupted.map(|(test, _, spent)| (test, spent)).unzip();
     let spent_micros = spent.unwrap_or_default().as_micros();
     let event = RunEventKind::RunResumed {

@@ -19,7 +19,7 @@ use meshlab_spans::RunClock;
 
 use crate::{
     binaries::sha256_hex,
-    results::{Filter, Reopened, ResultsError, RunFolder, RunRecord, file, read_run},
+    results::{Filter, OpenMinutes, Reopened, ResultsError, RunFolder, RunRecord, file, read_run},
     state::State,
 };
 
@@ -35,8 +35,8 @@ pub struct Resume {
     pub(crate) started_unix_nanos: u64,
     /// Number of the last span.
     pub(crate) last_span: u64,
-    /// Samples whose minute was not over.
-    pub(crate) samples: Vec<Sample>,
+    /// Samples and numbers whose minute was not over.
+    pub(crate) open_minutes: OpenMinutes,
     /// Samples of the test that was interrupted.
     record: RunRecord,
 }
@@ -188,7 +188,7 @@ impl Resume {
             ResumeError::Io { folder, error }
         })?;
         let started_unix_nanos = manifest.started_unix_nanos;
-        let samples = open_minutes(&record);
+        let open_minutes = OpenMinutes::of(&record);
         let last_span = last_span(&record);
         Ok(Self {
             reopened,
@@ -198,7 +198,7 @@ impl Resume {
             from,
             started_unix_nanos,
             last_span,
-            samples,
+            open_minutes,
             record,
         })
     }
@@ -325,14 +325,6 @@ fn last_span(record: &RunRecord) -> u64 {
     let since = record.spans.last().map(|(at, _)| at);
     let last = record.spans.select(Filter { since, ..Filter::default() });
     last.map(|span| span.seq).max().unwrap_or(0)
-}
-
-/// Samples of minutes that are not in the record, because they were not over.
-fn open_minutes(record: &RunRecord) -> Vec<Sample> {
-    let minute = Duration::from_secs(60);
-    let since =
-        record.minutes.last().map(|(at, _)| RunTime::from_duration(at.as_duration() + minute));
-    record.samples.select(Filter { since, ..Filter::default() }).collect()
 }
 
 /// A fold over the events of a run without an end.

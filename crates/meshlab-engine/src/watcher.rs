@@ -24,8 +24,8 @@ impl Engine {
         let _ = self.shared.watcher.set(watcher);
     }
 
-    /// What brings all that was recorded so far into its files, as long as the run lasts: for whoever
-    /// reads the record and wants to go on from there.
+    /// What brings all that was recorded so far into its files, as long as the run lasts: for
+    /// whoever reads the record and wants to go on from there.
     pub fn flusher(&self) -> Arc<dyn Fn() + Send + Sync> {
         let shared = Arc::downgrade(&self.shared);
         Arc::new(move || {

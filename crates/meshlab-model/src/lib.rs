@@ -27,7 +27,7 @@ pub use event::{
 };
 pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};
-pub use limits::{Bound, Ceilings, Phase, Resource, Trend, Trends};
+pub use limits::{Bound, Ceilings, CounterName, Phase, Resource, Trend, Trends};
 pub use manifest::{
     BinaryRecord, DeclaredTest, HostFacts, MANIFEST_SCHEMA, Manifest, NetworkMode, ParamValue,
 };

@@ -1,14 +1,41 @@
 //! Limits that hold for every node of a run: how much of something it may use, and grow by.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ByteSize, Percent};
 
+/// Name of a number that nodes count themselves, such as `connections.opened`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CounterName(&'static str);
+
+impl CounterName {
+    /// The name. Each is kept for as long as the process lives, once: a scenario names a few.
+    pub fn new(name: &str) -> Self {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Self(known);
+        }
+        let kept: &'static str = Box::leak(name.into());
+        names.insert(kept);
+        Self(kept)
+    }
+
+    /// Its text.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 /// Something that a process uses and that has limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     /// Share of one core, averaged over one sample period; 1.0 is all of it.
     Cpu,
@@ -18,10 +45,12 @@ pub enum Resource {
     OpenFiles,
     /// Threads.
     Threads,
+    /// What nodes count themselves under this name.
+    Counter(CounterName),
 }
 
 impl Resource {
-    /// All of them.
+    /// All that the harness samples itself.
     pub const ALL: [Self; 4] = [Self::Cpu, Self::Rss, Self::OpenFiles, Self::Threads];
 
     /// Its name in a scenario.
@@ -31,6 +60,7 @@ impl Resource {
             Self::Rss => "rss",
             Self::OpenFiles => "open_files",
             Self::Threads => "threads",
+            Self::Counter(name) => name.as_str(),
         }
     }
 
@@ -40,8 +70,8 @@ impl Resource {
         match self {
             Self::Cpu => Percent(value).to_string(),
             Self::Rss => format!("{sign}{}", ByteSize(value.abs().round() as u64)),
-            Self::OpenFiles | Self::Threads if value.fract() == 0.0 => format!("{value:.0}"),
-            Self::OpenFiles | Self::Threads => format!("{value:.2}"),
+            _ if value.fract() == 0.0 => format!("{value:.0}"),
+            _ => format!("{value:.2}"),
         }
     }
 
@@ -132,7 +162,9 @@ mod tests {
             Resource::Rss.growth(-1024.0 / 3600.0),
             Resource::OpenFiles.amount(512.0),
             Resource::Threads.growth(0.1 / 3600.0),
+            Resource::Counter(CounterName::new("tasks")).amount(40.0),
         ];
-        assert_eq!(said, ["25.00 %", "200.0 MiB", "-1.0 KiB/h", "512", "0.10/h"]);
+        assert_eq!(said, ["25.00 %", "200.0 MiB", "-1.0 KiB/h", "512", "0.10/h", "40"]);
+        assert_eq!(CounterName::new("tasks"), CounterName::new("tasks"));
     }
 }

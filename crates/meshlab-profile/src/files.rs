@@ -12,6 +12,30 @@ pub const FOLDED: &str = "folded";
 /// Ending of the flamegraph.
 pub const SVG: &str = "svg";
 
+/// The folded stacks of the first and the last steady window of a node's recording, beside its
+/// profile of the whole run.
+pub fn ends_of(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let windows = folder.join("windows");
+    let of = |which: &str| windows.join(format!("{name}-{which}.{FOLDED}"));
+    (of("first"), of("last"))
+}
+
+/// Writes those.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_ends(
+    folder: &Path,
+    name: &str,
+    first: &Folded,
+    last: &Folded,
+) -> Result<(), FilesError> {
+    let (of_first, of_last) = ends_of(folder, name);
+    of_first.parent().map_or(Ok(()), make)?;
+    put(&of_first, &first.to_string())?;
+    put(&of_last, &last.to_string())
+}
+
 /// Why the files of a profile cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {

@@ -15,10 +15,14 @@ mod perf;
 mod pprof;
 mod speedscope;
 mod symbols;
+mod windows;
 
 pub use flame::{FlameError, Title, difference, flamegraph};
 pub use folded::{Folded, FoldedError, Share};
-pub use perf::{PerfError, Recording, collapse, cpu_time, is_available, record};
+pub use perf::{
+    PerfError, Recording, collapse, collapse_with_ends, cpu_time, is_available, record,
+};
 pub use pprof::pprof;
 pub use speedscope::speedscope;
 pub use symbols::{Frame, Names, SymbolsError};
+pub use windows::Windows;

@@ -17,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::Folded;
+use crate::{Folded, Windows, windows};
 
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
@@ -138,13 +138,33 @@ impl Drop for Recording {
 /// # Errors
 /// `perf script` fails or says what cannot be read.
 pub fn collapse(data: &Path) -> Result<Folded, PerfError> {
+    folded(data, &script(data)?)
+}
+
+/// The same, and beside all of it the first and the last steady window.
+///
+/// # Errors
+/// As of [`collapse`].
+pub fn collapse_with_ends(data: &Path) -> Result<Windows, PerfError> {
+    let said = script(data)?;
+    let ends = match windows::ends(&said) {
+        Some((first, last)) => Some((folded(data, &first)?, folded(data, &last)?)),
+        None => None,
+    };
+    Ok(Windows { whole: folded(data, &said)?, ends })
+}
+
+fn script(data: &Path) -> Result<Vec<u8>, PerfError> {
     // Inlined functions cost `perf script` minutes on a program of 80 MB.
     let how = ["script", "--no-inline", "-F", "comm,pid,tid,time,event,ip,sym,dso", "-i"];
-    let said = run("script", Command::new("perf").args(how).arg(data))?;
+    run("script", Command::new("perf").args(how).arg(data))
+}
+
+fn folded(data: &Path, said: &[u8]) -> Result<Folded, PerfError> {
     let failed = |error| PerfError::Output { data: data.to_owned(), error };
     let mut folded = Vec::new();
     let mut collapser = perf::Folder::from(perf::Options::default());
-    collapser.collapse(said.as_slice(), &mut folded).map_err(failed)?;
+    collapser.collapse(said, &mut folded).map_err(failed)?;
     let text = String::from_utf8_lossy(&folded);
     let invalid = |error| failed(io::Error::new(io::ErrorKind::InvalidData, error));
     Ok(tidied(&Folded::parse(&text).map_err(invalid)?))

@@ -1,5 +1,5 @@
-//! Writes a stretch of a simulated soak, 18 nodes with 500 spans and 19 samples a second, and asks
-//! it: what it costs in bytes, CPU and memory, and how long answers take.
+//! Writes a stretch of a simulated soak, 18 nodes with 500 spans, 19 samples and 36 numbers of the
+//! nodes themselves a second, and asks it: what it costs in bytes, CPU and memory, and how long answers take.
 //!
 //!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER [SPANS]]
 //!
@@ -22,11 +22,11 @@ use std::{
 };
 
 use meshlab_model::{
-    EndReason, Manifest, NodeId, RunEventKind, RunTime, Sample, SampleSource, SpanRecord, TestId,
-    TestOutcome, format_duration, parse_duration,
+    CounterSample, EndReason, Manifest, NodeId, RunEventKind, RunTime, Sample, SampleSource,
+    SpanRecord, TestId, TestOutcome, format_duration, parse_duration,
 };
 use meshlab_query::{Format, query, write_answer};
-use meshlab_results::{Recorder, Reopened, file, read_run};
+use meshlab_results::{OpenMinutes, Recorder, Reopened, file, read_run};
 
 const NODES: u64 = 18;
 /// Spans a second, where SPANS does not say: as 18 nodes send them under chaos.
@@ -128,6 +128,27 @@ impl Simulation {
     }
 }
 
+/// Of a node's numbers these change each second, the others each minute.
+const LIVELY: [&str; 2] = ["gossip.received", "tasks"];
+const CALM: [&str; 4] = ["book.size", "connections", "gossip.connections", "handshakes"];
+
+impl Simulation {
+    fn counters(&mut self, second: u64) -> Vec<CounterSample> {
+        let at = RunTime { micros: second * 1_000_000 };
+        let random = &mut self.random;
+        let mut sample = |(place, node): (usize, &NodeId)| {
+            let mut values = BTreeMap::from(
+                LIVELY.map(|name| (name.to_owned(), (second * 7 + random.below(9)) as f64)),
+            );
+            if (second + place as u64).is_multiple_of(60) {
+                values.extend(CALM.map(|name| (name.to_owned(), random.below(40) as f64)));
+            }
+            CounterSample { at, node: node.clone(), values }
+        };
+        self.ids.iter().enumerate().map(&mut sample).collect()
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let length = parse_duration(&arguments.next().unwrap_or("1h".into())).unwrap();
@@ -152,6 +173,7 @@ fn cost_of_drawing(spans: u64) -> f64 {
     for second in 0..200 {
         (0..spans).for_each(|place| drop(simulation.span(second, place)));
         simulation.samples(second);
+        simulation.counters(second);
     }
     (cpu() - before) / 200.0
 }
@@ -172,6 +194,7 @@ fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
     for second in 0..seconds {
         (0..spans_a_second).for_each(|place| recorder.span(&simulation.span(second, place)));
         recorder.samples(&simulation.samples(second));
+        recorder.counters(&simulation.counters(second));
         recorder.flush();
         if (second + 1) % (seconds / 4).max(1) == 0 {
             println!("memory after {} s: {} KiB", second + 1, status("VmRSS"));
@@ -193,6 +216,8 @@ fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
         (file::SPANS, spans, spans_a_second * 86_400),
         (file::SAMPLES, samples, (NODES + 1) * 86_400),
         (file::MINUTES, samples, (NODES + 1) * 86_400),
+        (file::COUNTERS, seconds * NODES, NODES * 86_400),
+        (file::COUNTER_MINUTES, seconds * NODES, NODES * 86_400),
     ] {
         let bytes: u64 = size(&folder.join(kind));
         let each = bytes as f64 / records as f64;
@@ -229,7 +254,7 @@ fn end(folder: &Path, seconds: u64) {
     let reopened = Reopened::open(folder).unwrap();
     let last = read_run(folder).unwrap().events.last().map_or(0, |last| last.seq);
     let started = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-    let none = std::iter::empty();
+    let none = OpenMinutes::default();
     let recorder = Recorder::go_on(reopened, last, none, started, None).unwrap();
     let outcome = TestOutcome::Completed;
     recorder.event(RunEventKind::TestFinished { test: TestId(0), outcome }, None);
@@ -261,6 +286,10 @@ fn ask(folder: &Path, seconds: u64) {
             .to_owned(),
         "SELECT node, max(rss_max) FROM sample_minutes GROUP BY node".to_owned(),
         "SELECT at, data ->> 'fault' FROM events WHERE event = 'fault_planned'".to_owned(),
+        "SELECT node, max(max) FROM counter_minutes WHERE name = 'gossip.connections' GROUP BY node"
+            .to_owned(),
+        "SELECT node, max(value) FROM counters WHERE name = 'gossip.connections' GROUP BY node"
+            .to_owned(),
     ];
     for sql in questions {
         let (began, spent) = (Instant::now(), cpu());

@@ -8,6 +8,7 @@
 mod numbers;
 mod output;
 mod tables;
+mod tally;
 
 use std::{io, sync::Arc};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, vec::IntoIter};
 
 use meshlab_model::{CounterMinute, CounterSample, NodeId, RunTime, Spread};
-use meshlab_results::{Record, Records};
+use meshlab_results::{Filter, Record, Recorded, Records};
 
 /// A number of a node; with a single value, all three of the spread are it.
 pub(crate) struct Number {
@@ -47,12 +47,16 @@ fn list<T>(
 /// The numbers of records, one after the other.
 pub(crate) struct Numbers<T> {
     records: Records<T>,
+    /// Only those with this name.
+    name: Option<String>,
     of_one: IntoIter<Number>,
 }
 
-/// The numbers of these records.
-pub(crate) fn numbers<T: Numbered>(records: Records<T>) -> Box<Numbers<T>> {
-    Box::new(Numbers { records, of_one: Vec::new().into_iter() })
+/// The numbers of these records that the filter wants; its name is that of a number.
+pub(crate) fn numbers<T: Numbered>(recorded: &Recorded<T>, mut filter: Filter) -> Box<Numbers<T>> {
+    let name = filter.name.take();
+    filter.number.clone_from(&name);
+    Box::new(Numbers { records: recorded.select(filter), name, of_one: Vec::new().into_iter() })
 }
 
 impl<T: Numbered> Iterator for Numbers<T> {
@@ -60,7 +64,9 @@ impl<T: Numbered> Iterator for Numbers<T> {
 
     fn next(&mut self) -> Option<Number> {
         loop {
-            if let Some(number) = self.of_one.next() {
+            let wanted =
+                |number: &Number| self.name.as_ref().is_none_or(|name| *name == number.name);
+            if let Some(number) = self.of_one.find(wanted) {
                 return Some(number);
             }
             self.of_one = self.records.next()?.into_numbers().into_iter();

@@ -15,7 +15,10 @@ use rusqlite::{
     },
 };
 
-use crate::numbers::{Number, Numbers, numbers};
+use crate::{
+    numbers::{Number, Numbers, numbers},
+    tally::Tally,
+};
 
 /// A table: what it is called, its columns, and which of them the record can be searched by.
 struct Shape {
@@ -24,6 +27,16 @@ struct Shape {
     at: c_int,
     named: c_int,
     node: c_int,
+    /// Whether a row is a record, so that the indexes know how many there are.
+    counted: bool,
+}
+
+impl Shape {
+    /// Whether rows with these columns are told by how many there are of each name and node.
+    fn needs_no_record(&self, used: u64) -> bool {
+        let bit = |column: c_int| if column < 0 { 0 } else { 1_u64 << column };
+        self.counted && used & !(bit(self.named) | bit(self.node)) == 0
+    }
 }
 
 /// No column.
@@ -36,6 +49,7 @@ const SHAPES: [Shape; 7] = [
         at: NONE,
         named: NONE,
         node: NONE,
+        counted: false,
     },
     Shape {
         name: c"spans",
@@ -45,6 +59,7 @@ const SHAPES: [Shape; 7] = [
         at: 1,
         named: 3,
         node: 2,
+        counted: true,
     },
     Shape {
         name: c"samples",
@@ -53,6 +68,7 @@ const SHAPES: [Shape; 7] = [
         at: 0,
         named: NONE,
         node: 1,
+        counted: true,
     },
     Shape {
         name: c"sample_minutes",
@@ -62,6 +78,7 @@ const SHAPES: [Shape; 7] = [
         at: 0,
         named: NONE,
         node: 1,
+        counted: true,
     },
     Shape {
         name: c"span_counts",
@@ -69,20 +86,23 @@ const SHAPES: [Shape; 7] = [
         at: NONE,
         named: NONE,
         node: NONE,
+        counted: false,
     },
     Shape {
         name: c"counters",
         declared: c"CREATE TABLE x(at REAL, node TEXT, name TEXT, value REAL)",
         at: 0,
-        named: NONE,
+        named: 2,
         node: 1,
+        counted: false,
     },
     Shape {
         name: c"counter_minutes",
         declared: c"CREATE TABLE x(at REAL, node TEXT, name TEXT, min REAL, mean REAL, max REAL)",
         at: 0,
-        named: NONE,
+        named: 2,
         node: 1,
+        counted: false,
     },
 ];
 
@@ -183,6 +203,7 @@ unsafe impl<'vtab> VTab<'vtab> for Table {
             rows /= 10.0;
         }
         info.set_idx_str(&letters);
+        info.set_idx_num(c_int::from(shape.needs_no_record(info.col_used())));
         info.set_estimated_cost(rows);
         info.set_estimated_rows(rows as i64);
         Ok(true)
@@ -222,6 +243,7 @@ enum Rows {
     Counts(std::vec::IntoIter<(String, String, u64)>),
     Counters(Box<Numbers<CounterSample>>),
     CounterMinutes(Box<Numbers<CounterMinute>>),
+    Tally(Tally),
 }
 
 enum Row {
@@ -231,6 +253,8 @@ enum Row {
     Minute(Box<SampleMinute>),
     Count(String, String, u64),
     Number(Number),
+    /// The row of a tally.
+    Tallied,
 }
 
 impl Cursor<'_> {
@@ -250,8 +274,33 @@ impl Cursor<'_> {
             }
             Rows::Counters(numbers) => numbers.next().map(Row::Number),
             Rows::CounterMinutes(numbers) => numbers.next().map(Row::Number),
+            Rows::Tally(tally) => tally.advance().then_some(Row::Tallied),
         };
         self.number += 1;
+    }
+
+    /// Rows of records that are counted rather than read.
+    fn tally(&self, filter: &Filter) -> Rows {
+        let counts = match self.place {
+            1 => self.record.spans.counts(),
+            2 => self.record.samples.counts(),
+            _ => self.record.minutes.counts(),
+        };
+        Rows::Tally(Tally::of(counts, filter))
+    }
+
+    /// A column of the row of a tally.
+    fn tallied(&self, column: c_int) -> Value {
+        let shape = &SHAPES[self.place];
+        let row = match &self.rows {
+            Rows::Tally(tally) => tally.row(),
+            _ => None,
+        };
+        match row {
+            Some((name, _)) if column == shape.named => name.to_owned().into(),
+            Some((_, node)) if column == shape.node => node.to_owned().into(),
+            _ => Value::Null,
+        }
     }
 
     fn counts(&self) -> Vec<(String, String, u64)> {
@@ -266,18 +315,19 @@ impl Cursor<'_> {
 
 // SAFETY: `repr(C)` and the first field is SQLite's own, as the trait asks.
 unsafe impl VTabCursor for Cursor<'_> {
-    fn filter(&mut self, _number: c_int, letters: Option<&str>, args: &Filters<'_>) -> Result<()> {
+    fn filter(&mut self, counted: c_int, letters: Option<&str>, args: &Filters<'_>) -> Result<()> {
         let filter = filter(letters.unwrap_or_default(), args)?;
         self.rows = match (self.place, filter) {
             // Something is to equal NULL: nothing does.
             (_, None) => Rows::Nothing,
             (0, _) => Rows::Events(0),
+            (1..=3, Some(filter)) if counted != 0 => self.tally(&filter),
             (1, Some(filter)) => Rows::Spans(Box::new(self.record.spans.select(filter))),
             (2, Some(filter)) => Rows::Samples(Box::new(self.record.samples.select(filter))),
             (3, Some(filter)) => Rows::Minutes(Box::new(self.record.minutes.select(filter))),
-            (5, Some(filter)) => Rows::Counters(numbers(self.record.counters.select(filter))),
+            (5, Some(filter)) => Rows::Counters(numbers(&self.record.counters, filter)),
             (6, Some(filter)) => {
-                Rows::CounterMinutes(numbers(self.record.counter_minutes.select(filter)))
+                Rows::CounterMinutes(numbers(&self.record.counter_minutes, filter))
             }
             _ => Rows::Counts(self.counts().into_iter()),
         };
@@ -304,6 +354,7 @@ unsafe impl VTabCursor for Cursor<'_> {
             Some(Row::Span(span)) => of_span(span, column),
             Some(Row::Sample(sample)) => of_sample(sample, column),
             Some(Row::Minute(minute)) => of_minute(minute, column),
+            Some(Row::Tallied) => self.tallied(column),
             Some(Row::Count(name, node, spans)) => match column {
                 0 => name.clone().into(),
                 1 => node.clone().into(),

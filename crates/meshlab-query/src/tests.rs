@@ -80,6 +80,39 @@ fn what_is_searched_for_is_what_a_look_at_everything_finds() {
 }
 
 #[test]
+fn what_is_counted_without_reading_is_what_reading_counts() {
+    for (table, columns, conditions) in [
+        (
+            "spans",
+            "name, node",
+            &[
+                "1",
+                "name = 'peer.connected'",
+                "node = 'node-2'",
+                "name = 'gossip.digest_received' AND node IN ('node-1', 'node-3')",
+                "name LIKE 'peer.%'",
+                "name = 'nobody'",
+                "name = NULL",
+            ][..],
+        ),
+        ("samples", "node", &["1", "node = 'node-1'", "node <> 'harness'"]),
+        ("sample_minutes", "node", &["1", "node = 'node-1'"]),
+    ] {
+        for condition in conditions {
+            let ask = |more: &str| {
+                // What is asked of `at` is only in the record itself.
+                let sql = format!(
+                    "SELECT {columns}, count(*) FROM {table} WHERE {condition} AND {more} \
+                     GROUP BY {columns} ORDER BY {columns}"
+                );
+                ask(&sql, Format::Csv).unwrap()
+            };
+            assert_eq!(ask("1"), ask("+at >= 0"), "{table}: {condition}");
+        }
+    }
+}
+
+#[test]
 fn numbers_of_nodes_have_a_row_each() {
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../meshlab-results/tests/schema-1");
     let mut record = read_run(&run).unwrap();

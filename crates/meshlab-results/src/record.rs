@@ -137,12 +137,24 @@ pub struct Filter {
     pub name: Option<String>,
     /// Of this node.
     pub node: Option<String>,
+    /// With a number of this name among its values. Only a help: records without one may be given
+    /// as well.
+    pub number: Option<String>,
 }
 
 impl Filter {
     /// Records with that name.
     pub fn named(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// What every line that is wanted has in it, if anything.
+    pub(crate) fn needle<T: Record>(&self) -> Option<String> {
+        match (&self.name, &self.number) {
+            (Some(name), _) => T::needle(name),
+            (None, Some(number)) => Some(format!("{}:", serde_json::to_string(number).ok()?)),
+            (None, None) => None,
+        }
     }
 
     pub(crate) fn wants<T: Record>(&self, record: &T) -> bool {

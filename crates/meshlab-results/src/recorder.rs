@@ -28,7 +28,7 @@ use crate::{
     checked, file,
     minutes::{CounterMinutes, Minutes},
     record::Record,
-    resume::{self, Reopened},
+    resume::{self, OpenMinutes, Reopened},
     writer::{self, Batch, SEGMENT_BYTES, Segments},
 };
 
@@ -171,14 +171,14 @@ impl Recorder {
 
     /// Goes on with a record that has no end: events after the last that is whole, spans and
     /// samples in segments of their own. `started` is when the run's clock was zero, `last_seq` the
-    /// number of the last event, `samples` are those whose minute was not over.
+    /// number of the last event, `open` what came in minutes that were not over.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn go_on(
         reopened: Reopened,
         last_seq: u64,
-        samples: impl Iterator<Item = Sample>,
+        open: OpenMinutes,
         started: Instant,
         listener: Option<SyncSender<Arc<RunEvent>>>,
     ) -> io::Result<Self> {
@@ -198,9 +198,14 @@ impl Recorder {
             listener,
         )?;
         let mut waiting = recorder.queue.lock();
-        for sample in samples {
+        for sample in open.samples {
             if let Some(over) = waiting.open_minutes.add(&sample) {
                 waiting.add(&over, |waiting| &mut waiting.minutes);
+            }
+        }
+        for sample in open.counters {
+            if let Some(over) = waiting.open_counters.add(&sample) {
+                waiting.add(&over, |waiting| &mut waiting.counter_minutes);
             }
         }
         drop(waiting);

@@ -1,6 +1,7 @@
 //! A record that has no end, opened to be gone on with.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -8,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{checked, file};
+use meshlab_model::{CounterSample, RunTime, Sample};
+
+use crate::{Filter, Record, Recorded, RunRecord, checked, file};
 
 /// How long a lock may outlive the harness that held it: its children end within this.
 const LOCKED_WITHIN: Duration = Duration::from_secs(3);
@@ -44,6 +47,42 @@ impl Reopened {
         let cut = cut(&mut file)?;
         Ok(Self { folder: folder.to_owned(), path, file, cut })
     }
+}
+
+/// What came in minutes that were not over when a harness was killed, so that they are written
+/// whole once they are.
+#[derive(Debug, Default)]
+pub struct OpenMinutes {
+    /// What processes used.
+    pub samples: Vec<Sample>,
+    /// What nodes count themselves.
+    pub counters: Vec<CounterSample>,
+}
+
+impl OpenMinutes {
+    /// Those of a record: at most a minute of each process and node.
+    pub fn of(record: &RunRecord) -> Self {
+        Self {
+            samples: not_over(&record.samples, &record.minutes),
+            counters: not_over(&record.counters, &record.counter_minutes),
+        }
+    }
+}
+
+/// Records of minutes that were not written. Each process has a minute of its own: that of one
+/// which ended, or whose numbers rest, is older than those of the others.
+fn not_over<T: Record, M: Record>(records: &Recorded<T>, minutes: &Recorded<M>) -> Vec<T> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mut over = BTreeMap::new();
+    for minute in minutes {
+        let end = RunTime::from_duration(minute.moment().as_duration() + MINUTE);
+        over.insert(minute.node().to_owned(), end);
+    }
+    let counts = records.counts();
+    let nodes = counts.values().flat_map(BTreeMap::keys);
+    let since = nodes.map(|node| over.get(node).copied().unwrap_or_default()).min();
+    let from = records.select(Filter { since, ..Filter::default() });
+    from.filter(|one| over.get(one.node()).is_none_or(|end| one.moment() >= *end)).collect()
 }
 
 /// Marks the events as being written by this process, for as long as they are open.

@@ -89,7 +89,7 @@ impl<T: Record> Recorded<T> {
 
     /// Those that the filter wants. Segments and frames without any of them are not read.
     pub fn select(&self, filter: Filter) -> Records<T> {
-        let needle = filter.name.as_ref().and_then(|name| T::needle(name));
+        let needle = filter.needle::<T>();
         Records {
             recorded: self.clone(),
             needle: needle.map(|needle| memmem::Finder::new(needle.as_bytes()).into_owned()),
@@ -286,13 +286,20 @@ impl<T: Record> Records<T> {
     /// The next line of the frame that may be wanted.
     fn next_in_frame(&mut self, segments: &[Segment]) -> Option<T> {
         while self.at < self.lines.len() {
-            let rest = self.lines.get(self.at..)?;
+            let mut rest = self.lines.get(self.at..)?;
+            if let Some(needle) = &self.needle {
+                // Of a rare name most frames have one line: the others are not even counted.
+                let Some(found) = needle.find(rest) else {
+                    self.at = self.lines.len();
+                    return None;
+                };
+                let begin = memchr::memrchr(b'\n', rest.get(..found)?).map_or(0, |end| end + 1);
+                self.at += begin;
+                rest = rest.get(begin..)?;
+            }
             let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..end)?;
             self.at += end + 1;
-            if self.needle.as_ref().is_some_and(|needle| needle.find(line).is_none()) {
-                continue;
-            }
             match serde_json::from_slice(line) {
                 Ok(record) => return Some(record),
                 Err(error) => {

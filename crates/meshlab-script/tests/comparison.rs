@@ -104,9 +104,9 @@ fn what_is_wrong_is_told_with_what_was_meant() {
 #[test]
 fn limits_are_declared_with_their_line() {
     let text = "scenario {\n  ceilings = { cpu = \"25%\", rss = \"200MiB\", open_files = 512, threads \
-                = 64 },\n  trends = {\n    rss = { max_growth = \"256KiB/h\", after = \"2h\", needs = \
+                = 64, counters = { [\"gossip.connections\"] = 40 } },\n  trends = {\n    rss = { max_growth = \"256KiB/h\", after = \"2h\", needs = \
                 \"6h\" },\n    threads = { max_growth = \"2.4/d\" },\n    cpu = { max_growth = \
-                \"1%/min\" },\n  },\n}\ntest(\"t\", function() end)\n";
+                \"1%/min\" },\n    counters = { tasks = { max_growth = \"6/h\", needs = \"2h\" } },\n  },\n}\ntest(\"t\", function() end)\n";
     let script = load(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
     let declared = script.declaration();
     let (ceilings, trends) = (declared.ceilings.clone(), declared.trends.clone());
@@ -129,6 +129,10 @@ fn limits_that_are_none_are_refused() {
         "scenario { trends = { threads = { max_growth = \"1/h\", need = \"2h\" } } }",
         "scenario { trends = { threads = { max_growth = \"1/h\", needs = \"0s\" } } }",
         "test(\"t\", function() mesh { nodes = 1, ceilings = { rss = \"1MB\" } } end)",
+        "scenario { ceilings = { counters = { tasks = \"many\" } } }",
+        "scenario { ceilings = { counters = 40 } }",
+        "scenario { trends = { counters = { tasks = { growth = \"1/h\" } } } }",
+        "scenario { trends = { counters = { tasks = { max_growth = \"1MiB/h\" } } } }",
     ];
     let all: Vec<String> = all.iter().map(|text| error_of(text)).collect();
     insta::assert_snapshot!(all.join("\n\n"));

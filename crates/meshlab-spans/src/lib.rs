@@ -1,8 +1,8 @@
 //! Receives what nodes say over OTLP and answers questions about it.
 //!
 //! Open `store.rs` for what is kept and how it is asked, `receiver.rs` for the doors (http/protobuf
-//! and gRPC), `scan.rs`, `decode.rs`, `metrics.rs` and `logs.rs` for what is let in. A wait looks at
-//! the past first and then at what comes, so evidence cannot slip between two looks.
+//! and gRPC), `scan.rs`, `decode.rs`, `metrics.rs` and `logs.rs` for what is let in. A wait looks
+//! at the past first and then at what comes, so evidence cannot slip between two looks.
 //!
 //! Spans are most of what comes, so they are never made twice: `scan.rs` walks a request, refuses
 //! it or counts it; `decode.rs` shows its spans where they lie; the store looks up names and
@@ -16,8 +16,8 @@
 //!
 //! `cargo run --release -p meshlab-spans --example ingest`: batches of 512 spans with four
 //! attributes over http/protobuf to one thread, which receives, decodes, keeps and indexes them and
-//! holds them against 100 live selectors. Three rounds of 8 s (`-- --seconds 8`) on two shared cores
-//! with a load average of 9, at the lowest priority; nothing was recorded:
+//! holds them against 100 live selectors. Three rounds of 8 s (`-- --seconds 8`) on two shared
+//! cores with a load average of 9, at the lowest priority; nothing was recorded:
 //!
 //! | | measured | aim |
 //! | --- | --- | --- |

@@ -28,7 +28,7 @@ mod stream;
 mod summary;
 
 pub use change::{Change, SEGMENT_MIN, SERIES_MAX, changes};
-pub use churn::{per_event, troughs};
+pub use churn::{TROUGHS_MIN, Troughs, per_event};
 pub use distribution::Distribution;
 pub use growth::{Growth, Leak, NODES_MIN, Warmup, goes_on, odd_one, settling, warmup};
 pub use latency::Latency;

@@ -211,6 +211,7 @@ fn spans(record: &RunRecord, question: &Question) -> Answer {
         until: question.time("until"),
         name: question.text("name").map(str::to_owned),
         node: question.text("node").map(str::to_owned),
+        ..Filter::default()
     };
     let wanted: Vec<(&str, &str)> =
         question.all("where").iter().filter_map(|pair| pair.split_once('=')).collect();

@@ -45,6 +45,7 @@ pub(crate) fn spans(arguments: &SpansArguments) -> Result<ExitCode> {
         until: arguments.until,
         name: arguments.name.clone(),
         node: arguments.node.clone(),
+        number: None,
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut shown = 0_u64;

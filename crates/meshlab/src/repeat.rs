@@ -9,7 +9,7 @@ use meshlab_stats::{Decision, Proportion, SequentialTest};
 use crate::{cli::RunArguments, run};
 
 /// How often a scenario at the lower rate may be called flaky, and one at the upper one not flaky.
-const ERRORS: f64 = 0.05;
+pub(crate) const ERRORS: f64 = 0.05;
 
 pub(crate) fn repeat(scenario: &Path, arguments: &RunArguments, times: u32) -> Result<ExitCode> {
     let (low, high) = (arguments.flaky_below, arguments.flaky_above);
@@ -44,25 +44,25 @@ pub(crate) fn repeat(scenario: &Path, arguments: &RunArguments, times: u32) -> R
 }
 
 /// The runs so far, each counted as it came out the first time.
-struct Series {
+pub(crate) struct Series {
     test: SequentialTest,
     green: u64,
     of: u64,
 }
 
 impl Series {
-    fn new(test: SequentialTest) -> Self {
+    pub(crate) fn new(test: SequentialTest) -> Self {
         Self { test, green: 0, of: 0 }
     }
 
-    fn observe(&mut self, green: bool) -> Decision {
+    pub(crate) fn observe(&mut self, green: bool) -> Decision {
         self.of += 1;
         self.green += u64::from(green);
         self.test.observe(!green)
     }
 
     /// What the runs say; `None` if there was none.
-    fn summary(&self, low: f64, high: f64) -> Option<String> {
+    pub(crate) fn summary(&self, low: f64, high: f64) -> Option<String> {
         let (green, of) = (self.green, self.of);
         let (least, most) = Proportion::new(of - green, of)?.interval();
         let red = (of - green) as f64 / of as f64;

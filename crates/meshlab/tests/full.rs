@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use support::{Bench, Finished, finish, network};
 
@@ -20,18 +24,19 @@ end)
 "#;
 
 /// `$0` is the disk, `$KEEP` where its record is copied to, `$FILL` how many MiB fill it once the
-/// mesh is formed; the rest is the command.
+/// mesh is formed, `$TURN` the file that turns it read-only then; the rest is the command.
 const SHELL: &str = r#"
 mount -t tmpfs -o "$MOUNT" none "$0" || exit 99
-"$@" & run=$!
-if [ -n "$FILL" ]; then
+LD_PRELOAD="$SHIM" "$@" & run=$!
+if [ -n "$FILL$TURN" ]; then
   # Spans are written each second: those of the start are to be there.
   until grep -qs 'it is formed' "$0"/results/*/latest/events.jsonl &&
     find "$0"/results/*/latest/spans -name '*.zst' -size +2 | grep -q .; do
     kill -0 $run 2>/dev/null || break
     sleep 0.1
   done
-  dd if=/dev/zero of="$0/filler" bs=1M count="$FILL" 2>/dev/null
+  [ -n "$TURN" ] && touch "$TURN"
+  [ -n "$FILL" ] && dd if=/dev/zero of="$0/filler" bs=1M count="$FILL" 2>/dev/null
 fi
 wait $run; code=$?
 rm -f "$0/filler"
@@ -39,8 +44,93 @@ rm -f "$0/filler"
 exit $code
 "#;
 
+/// Once the file `$TURN` is there, whatever is written below `$DISK` is refused as by a disk that
+/// became read-only. The kernel turns none read-only by hand while files are open on it for
+/// writing; only a disk that fails does so, and that cannot be had without root.
+const READ_ONLY: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int turned(const char *path) {
+  const char *disk = getenv("DISK"), *turn = getenv("TURN");
+  return disk && turn && *turn && !strncmp(path, disk, strlen(disk)) && !access(turn, F_OK);
+}
+
+static int refused(int fd) {
+  char link[32], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  if (!turned(path)) return 0;
+  errno = EROFS;
+  return 1;
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+  static ssize_t (*real)(int, const void *, size_t);
+  if (!real) real = dlsym(RTLD_NEXT, "write");
+  return refused(fd) ? -1 : real(fd, bytes, count);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  static ssize_t (*real)(int, const struct iovec *, int);
+  if (!real) real = dlsym(RTLD_NEXT, "writev");
+  return refused(fd) ? -1 : real(fd, parts, count);
+}
+
+int open64(const char *path, int flags, ...) {
+  static int (*real)(const char *, int, ...);
+  if (!real) real = dlsym(RTLD_NEXT, "open64");
+  va_list rest;
+  va_start(rest, flags);
+  int mode = va_arg(rest, int);
+  va_end(rest);
+  if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) && turned(path)) {
+    errno = EROFS;
+    return -1;
+  }
+  return real(path, flags, mode);
+}
+
+int mkdir(const char *path, mode_t mode) {
+  static int (*real)(const char *, mode_t);
+  if (!real) real = dlsym(RTLD_NEXT, "mkdir");
+  if (!turned(path)) return real(path, mode);
+  errno = EROFS;
+  return -1;
+}
+"#;
+
+/// Builds it.
+fn shim(folder: &Path) -> PathBuf {
+    let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
+    fs::write(&source, READ_ONLY).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl");
+    let built = cc.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
+}
+
+/// What becomes of the disk once the mesh is formed.
+enum Fate {
+    Stays,
+    /// So many MiB are written to it.
+    Fills(&'static str),
+    TurnsReadOnly,
+}
+
 /// Runs on a disk of its own; `None` on a host where none can be mounted.
-fn run_on(bench: &Bench, mount: &str, fill: &str) -> Option<Finished> {
+fn run_on(bench: &Bench, mount: &str, fate: Fate) -> Option<Finished> {
     let allowed = Command::new("unshare").args(["-rm", "true"]).output().ok()?;
     if !allowed.status.success() {
         return None;
@@ -60,7 +150,17 @@ fn run_on(bench: &Bench, mount: &str, fill: &str) -> Option<Finished> {
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", SHELL]).arg(&disk).arg(plain.get_program());
     command.args(plain.get_args()).current_dir(bench.folder.path());
-    command.env("MOUNT", mount).env("FILL", fill).env("NO_COLOR", "1");
+    command.env("MOUNT", mount).env("NO_COLOR", "1").env("DISK", &disk);
+    match fate {
+        Fate::Stays => {}
+        Fate::Fills(mebibytes) => {
+            command.env("FILL", mebibytes);
+        }
+        Fate::TurnsReadOnly => {
+            command.env("SHIM", shim(bench.folder.path()));
+            command.env("TURN", bench.folder.path().join("turned"));
+        }
+    }
     command.env("KEEP", bench.folder.path().join("results"));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     Some(finish(command.spawn().unwrap()))
@@ -79,7 +179,7 @@ fn stays_readable(bench: &Bench) {
 #[test]
 fn a_run_stops_in_order_before_its_disk_is_full() {
     let bench = Bench::new();
-    let Some(run) = run_on(&bench, "size=300m", "80") else { return };
+    let Some(run) = run_on(&bench, "size=300m", Fate::Fills("80")) else { return };
     assert_eq!(run.code, Some(5), "{}", run.all());
     let told = "are free on its disk, and a run is stopped below 256.0 MiB";
     assert!(run.stdout.contains(told), "{}", run.all());
@@ -93,11 +193,23 @@ fn a_run_stops_in_order_before_its_disk_is_full() {
 #[test]
 fn a_run_whose_disk_is_full_at_once_says_so_and_what_it_wrote_is_read() {
     let bench = Bench::new();
-    let Some(run) = run_on(&bench, "size=300m", "400") else { return };
+    let Some(run) = run_on(&bench, "size=300m", Fate::Fills("400")) else { return };
     assert_eq!(run.code, Some(5), "{}", run.all());
     let said = run.all();
     let full = said.contains("cannot be written: No space left on device");
     assert!(full && said.contains("/disk/results/long/"), "{said}");
+    stays_readable(&bench);
+}
+
+#[test]
+fn a_run_whose_disk_turns_read_only_says_so_and_what_it_wrote_is_read() {
+    let bench = Bench::new();
+    let Some(run) = run_on(&bench, "size=300m", Fate::TurnsReadOnly) else { return };
+    assert_eq!(run.code, Some(5), "{}", run.all());
+    let said = run.all();
+    let told = said.contains("cannot be written: Read-only file system");
+    assert!(told && said.contains("/disk/results/long/"), "{said}");
+    assert!(said.contains("it is formed"), "it turned in mid-run: {said}");
     stays_readable(&bench);
 }
 
@@ -108,7 +220,7 @@ fn a_disk_that_is_too_small_or_read_only_is_refused_before_a_node_is_started() {
         ("size=300m,ro", "Read-only file system"),
     ] {
         let bench = Bench::new();
-        let Some(run) = run_on(&bench, mount, "") else { return };
+        let Some(run) = run_on(&bench, mount, Fate::Stays) else { return };
         assert_eq!(run.code, Some(5), "{}", run.all());
         assert!(run.stderr.contains(wanted), "{}", run.all());
         assert!(!run.stdout.contains("test     it goes on"), "{}", run.all());

@@ -118,6 +118,29 @@ fn a_run_leaves_a_flamegraph_of_each_node() {
 }
 
 #[test]
+fn the_end_of_one_run_is_held_against_its_beginning() {
+    if !has_perf() {
+        return;
+    }
+    let bench = Bench::new();
+    let short = bench.run("talk.lua", SWARM, &["--profile", "cpu", "--profile-hz", "999"]);
+    assert_eq!(short.code, Some(0), "{}", short.all());
+    let long = SWARM.replace("end)", "  sleep \"14s\"\nend)");
+    let run = bench.run("long.lua", &long, &["--profile", "cpu", "--profile-hz", "999"]);
+    assert_eq!(run.code, Some(0), "{}", run.all());
+    let diff = bench.meshlab(&["profile", "diff", "--first-last", "long/latest"]);
+    assert_eq!(diff.code, Some(0), "{}", diff.all());
+    assert!(diff.stdout.contains("cpu-diff.svg"), "{}", diff.all());
+    let windows = only(&bench, "profiles/long").join("windows");
+    assert_eq!(fs::read_dir(windows).unwrap().count(), 6, "two of each node");
+    if !only(&bench, "profiles/talk").join("windows").exists() {
+        let none = bench.meshlab(&["profile", "diff", "--first-last", "talk/latest"]);
+        assert_eq!(none.code, Some(4), "{}", none.all());
+        assert!(none.stderr.contains("has no two looks at one process"), "{}", none.all());
+    }
+}
+
+#[test]
 fn a_process_that_is_not_there_is_a_mistake_in_the_command() {
     let bench = Bench::new();
     // Above the largest pid that Linux gives out.

@@ -134,6 +134,10 @@ pub(crate) struct NodeArguments {
           value_parser = parse::digest_every)]
     pub(crate) shuffle_every: Duration,
 
+    /// Peers that are gone and whose addresses are kept, to find them again; the latest so many
+    #[arg(long, env = "MESH_NODE_ADDRESSES_KEPT", value_name = "N", default_value_t = 128)]
+    pub(crate) addresses_kept: u16,
+
     /// `off` joins the topic but neither sends digests nor hears them: a subject for tests
     #[arg(long, env = "MESH_NODE_GOSSIP", value_enum, default_value_t = Gossip::On)]
     pub(crate) gossip: Gossip,

@@ -52,6 +52,8 @@ pub(crate) const fn guards_connections() -> bool {
     true
 }
 
+pub(crate) const fn connection_opened() {}
+
 pub(crate) const fn forgets_the_gone() -> bool {
     true
 }

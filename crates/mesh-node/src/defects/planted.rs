@@ -1,5 +1,6 @@
 //! The mistakes themselves, each as small as it was where it was made.
 
+mod leak;
 mod lookalikes;
 mod network;
 
@@ -19,6 +20,7 @@ use meshlab_agent::Exported;
 use tokio::sync::mpsc;
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use self::leak::connection_opened;
 use self::network::Network;
 use crate::{digest::Digest, entry::Entry, view::SharedView};
 
@@ -61,12 +63,16 @@ pub(crate) enum Defect {
     AddressCache,
     /// Who is stale is judged by the sender's clock
     WallClockStaleness,
+    /// A kilobyte is kept for each connection, for ever: what a profile of the heap has to name
+    KilobytePerConnection,
     /// No mistake: 3 MB more in the first minute, and then no more
     LookalikeWarmUp,
     /// No mistake: the allocator takes 1 MB at once, three times in the first three minutes
     LookalikeSteps,
     /// No mistake: a cache of 2 MB that fills with what is heard, and is then full
     LookalikeCache,
+    /// No mistake: dead peers are dialled now and then, and the attempts are given up
+    LookalikeHandshakes,
 }
 
 static PLANTED: OnceLock<BTreeSet<Defect>> = OnceLock::new();
@@ -123,8 +129,8 @@ impl Defects {
     }
 
     pub(crate) fn due(&self) -> Option<Instant> {
-        let ticks = has(Defect::JoinStorm) || has(Defect::AbandonedHandshake);
-        ticks.then_some(self.next)
+        let ticks = [Defect::JoinStorm, Defect::AbandonedHandshake, Defect::LookalikeHandshakes];
+        ticks.into_iter().any(has).then_some(self.next)
     }
 
     pub(crate) fn on_time(&mut self, now: Instant, topic: &GossipSender) {
@@ -138,7 +144,11 @@ impl Defects {
         }
         if has(Defect::AbandonedHandshake) {
             self.next = now + Duration::from_millis(500);
-            self.network.dial_the_dead();
+            self.network.dial_the_dead(true);
+        }
+        if has(Defect::LookalikeHandshakes) {
+            self.next = now + Duration::from_secs(2);
+            self.network.dial_the_dead(false);
         }
     }
 
@@ -202,7 +212,7 @@ impl Defects {
     }
 
     pub(crate) fn silent(&mut self, peer: PublicKey) {
-        if has(Defect::AbandonedHandshake) {
+        if has(Defect::AbandonedHandshake) || has(Defect::LookalikeHandshakes) {
             self.network.dead(peer);
         }
     }

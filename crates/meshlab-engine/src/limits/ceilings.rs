@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_model::{Bound, NodeId, Phase, Resource, RunTime, Sample, Verdict, format_duration};
 
-use super::value;
+use super::{Counted, value};
 
 /// Sample periods without a sample after which one is missing. The harness's own delays are
 /// shorter, also on a host that is busy.
@@ -51,6 +51,8 @@ pub(super) struct Ceiling {
     disturbed: Option<String>,
     /// Nodes that ran and should have been sampled, and were not.
     unseen: Vec<String>,
+    /// Of a counter, the first sample of each node, until the node says the counter.
+    silent: BTreeMap<NodeId, Option<RunTime>>,
 }
 
 impl Ceiling {
@@ -71,6 +73,7 @@ impl Ceiling {
             missing,
             disturbed,
             unseen,
+            silent: BTreeMap::new(),
         }
     }
 
@@ -117,15 +120,16 @@ impl Ceiling {
     /// Holds a sample against it, whose process has run for long; why it is broken, if it is.
     #[cfg(test)]
     pub(super) fn look(&mut self, node: &NodeId, sample: &Sample) -> Option<Above> {
-        self.look_in(node, sample, Phase::Idle, Duration::MAX)
+        self.look_in(node, sample, &Counted::new(), Phase::Idle, Duration::MAX)
     }
 
-    /// Holds a sample in this phase, of a process of this age, against it; why it is broken, if it
-    /// is.
+    /// Holds a sample in this phase, of a process of this age, with what it counts itself, against
+    /// it; why it is broken, if it is.
     pub(super) fn look_in(
         &mut self,
         node: &NodeId,
         sample: &Sample,
+        counted: &Counted,
         phase: Phase,
         age: Duration,
     ) -> Option<Above> {
@@ -144,8 +148,9 @@ impl Ceiling {
         if !self.counts(phase, age) {
             return None;
         }
-        let value = value(sample, self.resource)?;
-        let (resource, at) = (self.resource, sample.at);
+        let value = value(sample, counted, self.resource);
+        self.listen(node, sample.at, value.is_some());
+        let (value, resource, at) = (value?, self.resource, sample.at);
         if !value.is_finite() {
             let why = format!("{resource} of {node} is no number at {at}");
             return Some(Above { why, may_be_noise: false });
@@ -167,6 +172,23 @@ impl Ceiling {
             let why = format!("{resource} of {node}{whose} was {value} at {at}, {wanted}");
             Above { why, may_be_noise }
         })
+    }
+
+    /// Notes whether a node says what it counts: one that never does was not looked at.
+    fn listen(&mut self, node: &NodeId, at: RunTime, says: bool) {
+        if !matches!(self.resource, Resource::Counter(_)) {
+            return;
+        }
+        let silent = self.silent.entry(node.clone()).or_insert(Some(at));
+        match *silent {
+            Some(_) if says => *silent = None,
+            Some(since) if at.since(since) > GAP_MIN.max(self.every * GAP_PERIODS) => {
+                *silent = None;
+                let (name, length) = (self.resource, format_duration(at.since(since)));
+                self.missing.push(format!("{node} ran for {length} and never said its `{name}`"));
+            }
+            _ => {}
+        }
     }
 
     /// Whether one value is worse than another.
@@ -218,6 +240,13 @@ impl Ceiling {
                 let settled = format_duration(SETTLED);
                 format!(" in the phase `{}`, {settled} after each start", phase.as_str())
             });
+            if let Resource::Counter(name) = self.resource {
+                let why = format!(
+                    "no node counts `{}`{phase}; `node:counters()` has the names that there are",
+                    name.as_str()
+                );
+                return (Verdict::Inconclusive(why), Vec::new());
+            }
             let why = format!(
                 "no sample of {} was taken{phase}; one is due each {}{}",
                 self.resource,

@@ -1,5 +1,5 @@
-//! Where a node records its heap, its CPU time and memory are those of the recording too: a limit on
-//! them is neither green nor red, however it came out.
+//! Where a node records its heap, its CPU time and memory are those of the recording too: a limit
+//! on them is neither green nor red, however it came out.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! as they come, `trends.rs` the slopes of a whole test at its end.
 
 mod ceilings;
+mod counted;
 mod looks;
 mod trends;
 
@@ -13,13 +14,14 @@ use std::{
 };
 
 use meshlab_model::{
-    Ceilings, ClaimEvidence, ClaimId, EndReason, MeshId, NodeId, Phase, Resource, RunTime, Sample,
-    SampleSource, Severity, SourceLine, Trend, Verdict,
+    Ceilings, ClaimEvidence, ClaimId, CounterName, CounterSample, EndReason, MeshId, NodeId, Phase,
+    Resource, RunTime, Sample, SampleSource, Severity, SourceLine, Trend, Verdict,
 };
 use meshlab_sampler::SampleRound;
 
 use self::{
     ceilings::{Above, Ceiling},
+    counted::{Counted, Held},
     looks::Looks,
     trends::Series,
 };
@@ -41,6 +43,8 @@ pub(crate) struct Gates {
     trends: Vec<(ClaimId, RunTime, Resource, Trend)>,
     /// What nodes used over time; kept only if there is a trend to judge.
     series: BTreeMap<NodeId, Series>,
+    /// What nodes count themselves and have limits of.
+    held: Held,
     /// Readings that failed in a row.
     missed: BTreeMap<NodeId, u32>,
     /// The phase of the last round of samples.
@@ -54,12 +58,25 @@ pub(crate) struct Gates {
 impl Gates {
     /// Takes in what nodes used before the run was gone on with: each process is a slope of its
     /// own, so nothing is joined over the gap. How many peers had gone at each sample is not told
-    /// by the samples: growth by peers is that of the part from now on.
+    /// by the samples, nor what the nodes counted themselves: growth by peers, and that of
+    /// counters, is that of the part from now on.
     pub(crate) fn remember(&mut self, samples: impl Iterator<Item = Sample>) {
         for sample in samples {
             let SampleSource::Node(node) = &sample.of else { continue };
-            self.series.entry(node.clone()).or_default().add(&sample, 0);
+            self.series.entry(node.clone()).or_default().add(&sample, &Counted::new(), 0);
         }
+    }
+
+    /// Takes in what nodes count themselves and changed.
+    pub(crate) fn count(&mut self, changed: &[CounterSample]) {
+        let ceilings = self.ceilings.iter().map(|gate| gate.ceiling.resource());
+        let trends = self.trends.iter().map(|(_, _, resource, _)| *resource);
+        let counters = ceilings.chain(trends).filter_map(|resource| match resource {
+            Resource::Counter(name) => Some(name),
+            _ => None,
+        });
+        let wanted: BTreeSet<CounterName> = counters.collect();
+        self.held.take(changed, &wanted);
     }
 }
 
@@ -95,13 +112,14 @@ impl Broken {
     }
 }
 
-/// What of a sample limits are about; `None` where the sample does not say.
-fn value(sample: &Sample, resource: Resource) -> Option<f64> {
+/// What of a sample limits are about, and of what the node counts itself; `None` where neither says.
+fn value(sample: &Sample, counted: &Counted, resource: Resource) -> Option<f64> {
     match resource {
         Resource::Cpu => sample.cpu,
         Resource::Rss => Some(sample.rss_bytes as f64),
         Resource::OpenFiles => Some(f64::from(sample.open_files)),
         Resource::Threads => Some(f64::from(sample.threads)),
+        Resource::Counter(name) => counted.get(&name).copied(),
     }
 }
 
@@ -256,10 +274,10 @@ impl Engine {
                 let Some(own) = limited(&state, node) else { continue };
                 let (own, role) = (own.as_ref(), role(&state, node));
                 let age = if steady { age(&state, node, sample.at) } else { Duration::ZERO };
+                let counted = gates.held.of(node, sample.pid);
                 for gate in gates.ceilings.iter_mut().filter(|gate| gate.is_of(own, role)) {
-                    let Some(above) = gate.ceiling.look_in(node, sample, phase, age) else {
-                        continue;
-                    };
+                    let above = gate.ceiling.look_in(node, sample, &counted, phase, age);
+                    let Some(above) = above else { continue };
                     match self.excuse(&gate.ceiling, &above, sample.at) {
                         Some(noise) => gate.ceiling.disturb(noise),
                         None => broken.push((Broken::of(gate), above.why, node.clone())),
@@ -267,7 +285,7 @@ impl Engine {
                 }
                 if !gates.trends.is_empty() {
                     let gone = gates.gone;
-                    gates.series.entry(node.clone()).or_default().add(sample, gone);
+                    gates.series.entry(node.clone()).or_default().add(sample, &counted, gone);
                 }
             }
             for (of, error) in &round.failed {

@@ -16,7 +16,9 @@ use std::{
 };
 
 use meshlab_model::{ClaimId, NodeId, RunEventKind};
-use meshlab_profile::{Folded, Names, Recording, Title, collapse, cpu_time, files, record};
+use meshlab_profile::{
+    Folded, Names, Recording, Title, Windows, collapse_with_ends, cpu_time, files, record,
+};
 use meshlab_wire::env;
 
 use self::{
@@ -201,7 +203,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>) {
     let Ok(at) = fs::canonicalize(&shared.folder.profiles) else { return };
     let (hz, prefix) = (shared.config.profile.cpu_hz, prefix(shared));
     let drawing = shared.runtime.spawn_blocking(move || {
-        let mut all = Drawing { folder: at, prefix, drawn: Vec::new(), problems: Vec::new() };
+        let (drawn, problems, ends) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut all = Drawing { folder: at, prefix, drawn, problems, ends };
         if let Some(hz) = hz.filter(|_| itself.is_empty()) {
             all.cpu(hz, running);
         }
@@ -243,6 +246,8 @@ struct Drawing {
     prefix: String,
     drawn: Vec<Drawn>,
     problems: Vec<String>,
+    /// The first and the last steady window of each process.
+    ends: BTreeMap<NodeId, Vec<(Folded, Folded)>>,
 }
 
 impl Drawing {
@@ -250,12 +255,27 @@ impl Drawing {
         let mut by_node: BTreeMap<NodeId, Folded> = BTreeMap::new();
         for (node, recording) in running {
             // A node that was restarted has a recording for each of its processes.
-            match recording.stop().and_then(|data| collapse(&data)) {
-                Ok(stacks) => by_node.entry(node).or_default().merge(&stacks, None),
+            match recording.stop().and_then(|data| collapse_with_ends(&data)) {
+                Ok(Windows { whole, ends }) => {
+                    by_node.entry(node.clone()).or_default().merge(&whole, None);
+                    self.ends.entry(node).or_default().extend(ends);
+                }
                 Err(error) => self.problems.push(format!("{node} has no profile: {error}")),
             }
         }
         self.draw_cpu(&by_node, hz, PERF, &[]);
+        for (node, processes) in std::mem::take(&mut self.ends) {
+            let (mut first, mut last) = (Folded::default(), Folded::default());
+            for (began, ended) in processes {
+                first.merge(&began, None);
+                last.merge(&ended, None);
+            }
+            if first.is_empty() || last.is_empty() {
+                continue;
+            }
+            let written = files::write_ends(&self.folder, node.as_str(), &first, &last);
+            self.problems.extend(written.err().map(|error| format!("windows of {node}: {error}")));
+        }
     }
 
     /// Says of all nodes together who is missing.

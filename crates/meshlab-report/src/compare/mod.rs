@@ -258,6 +258,12 @@ fn tell(before: &[RunFigures], after: &[RunFigures], notes: &mut Vec<String>) {
             meanwhile is in the difference; `meshlab ab` interleaves them"
                 .to_owned(),
         );
+    } else if before.len() > 1 && !mirrored(before, after) {
+        notes.push(
+            "the runs were not made in the order before, after, after, before, so a drift of the \
+            host is not told from a change; `meshlab ab` makes them so"
+                .to_owned(),
+        );
     }
     if before.len() == 1 {
         notes.push(format!(
@@ -302,8 +308,8 @@ fn rows(
     let measures: Vec<Paired> = paired.iter().map(|(_, pair)| pair.clone()).collect();
     let of_all = measures.len();
     let told = match replicate {
-        Replicate::Run => words(&measures, MARGIN, CONFIDENCE),
-        Replicate::Node => words_of_nodes(&measures),
+        Replicate::Run if mirrored(before, after) => words(&measures, MARGIN, CONFIDENCE),
+        _ => words_by_rank(&measures),
     };
     for ((place, measure), word) in paired.iter().zip(told) {
         let row = &mut rows[*place];
@@ -326,10 +332,21 @@ fn rows(
     rows
 }
 
-/// The words for nodes beside themselves. They are in no order of time, so nothing is to be said of
-/// a drift, and they differ from each other, so only each beside itself counts: Wilcoxon's
-/// signed-rank test, corrected by Holm.
-fn words_of_nodes(measures: &[Paired]) -> Vec<Word> {
+/// Whether the rounds were made in the order before, after, after, before and so on: then a drift
+/// of the host can be told from a change, and in no other.
+fn mirrored(before: &[RunFigures], after: &[RunFigures]) -> bool {
+    let round = |(n, (one, other)): (usize, (&RunFigures, &RunFigures))| {
+        let both = [one.started_unix_nanos, other.started_unix_nanos];
+        if n % 2 == 0 { both } else { [both[1], both[0]] }
+    };
+    let order: Vec<u64> = before.iter().zip(after).enumerate().flat_map(round).collect();
+    order.is_sorted_by(|one, next| one < next)
+}
+
+/// The words for pairs in no order of time that is known: nodes beside themselves, or runs that
+/// were not interleaved. Nothing is to be said of a drift, and only each beside its own pair
+/// counts: Wilcoxon's signed-rank test, corrected by Holm.
+fn words_by_rank(measures: &[Paired]) -> Vec<Word> {
     let p_values: Vec<f64> = measures.iter().map(Paired::p_value).collect();
     let word = |(measure, p): (&Paired, f64)| {
         let is_same = |(low, high): (f64, f64)| low >= 1.0 / (1.0 + MARGIN) && high <= 1.0 + MARGIN;

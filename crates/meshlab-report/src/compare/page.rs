@@ -49,11 +49,11 @@ impl CompareReport {
                 }
             } }
             p class="dim" { "Medians; effects are ratios of after to before by pairs \
-                (Hodges-Lehmann), intervals by the signed-rank test. Words over rounds come from \
-                an analysis of covariance with the drift of the host, those over nodes from the \
-                signed-rank test, both corrected for the number of figures (Holm): all of them \
-                together are wrong in 1 % of reports where nothing differs. \"same\" is an \
-                interval within 5 %." }
+                (Hodges-Lehmann), intervals by the signed-rank test. Words over rounds in the \
+                order before, after, after, before come from an analysis of covariance with the \
+                drift of the host, all others from the signed-rank test, both corrected \
+                for the number of figures (Holm): all of them together are wrong \
+                in 1 % of reports where nothing differs. \"same\" is an interval within 5 %." }
             @if !self.latencies.is_empty() { h2 { "Lengths of time" } (self.lengths()) }
             @if !self.flamegraphs.is_empty() {
                 h2 { "Where CPU time and memory went" }

@@ -300,7 +300,7 @@ pub(crate) fn scenario_ends(record: &RunRecord) -> Option<RunTime> {
 /// A quantile as it was before it was told to a thousandth: files and threads are counted.
 pub(crate) fn whole(resource: Resource, value: f64) -> f64 {
     match resource {
-        Resource::OpenFiles | Resource::Threads => value.round(),
+        Resource::OpenFiles | Resource::Threads | Resource::Counter(_) => value.round(),
         Resource::Cpu | Resource::Rss => value,
     }
 }

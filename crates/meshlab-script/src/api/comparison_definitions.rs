@@ -34,6 +34,12 @@ pub(super) const BINARY: Class = Class::given(
 );
 
 /// Fields of `ScenarioOptions` and of `MeshOptions`.
+const COUNTERS: Field = Field::optional(
+    "counters",
+    "table<string, integer>",
+    "what nodes count themselves, by the names of `node:counters()`",
+);
+
 pub(super) const CEILINGS: Class = Class::options(
     "Ceilings",
     "The most that a node may use at any sample; the run ends at the first above.",
@@ -42,6 +48,7 @@ pub(super) const CEILINGS: Class = Class::options(
         Field::optional("rss", "Size", "resident memory"),
         Field::optional("open_files", "integer", "open files"),
         Field::optional("threads", "integer", "threads"),
+        COUNTERS,
     ],
 );
 
@@ -55,6 +62,7 @@ pub(super) const BOUNDS: Class = Class::options(
         Field::optional("rss", "Size", "resident memory"),
         Field::optional("open_files", "integer", "open files"),
         Field::optional("threads", "integer", "threads"),
+        COUNTERS,
         Field::optional("roles", "table<string, Ceilings>", "of the nodes of a role"),
         Field::of("phases", &PHASES, "of a part of the test, without ten seconds after each start"),
     ],
@@ -70,7 +78,7 @@ const PHASES: Class = Class::options(
     ],
 );
 
-const TREND: Class = Class::options(
+pub(super) const TREND: Class = Class::options(
     "Trend",
     "The most that nodes may grow by: the upper end of the 95 % interval of their mean slope.",
     &[
@@ -100,6 +108,11 @@ pub(super) const TRENDS: Class = Class::options(
         Field::of("rss", &TREND, "resident memory"),
         Field::of("open_files", &TREND, "open files"),
         Field::of("threads", &TREND, "threads"),
+        Field::optional(
+            "counters",
+            "table<string, Trend>",
+            "what nodes count themselves, by the names of `node:counters()`",
+        ),
     ],
 );
 

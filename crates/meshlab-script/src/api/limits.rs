@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use meshlab_model::{Bound, ByteSize, Ceilings, Percent, Phase, Resource, Trend, Trends};
+use meshlab_model::{
+    Bound, ByteSize, Ceilings, CounterName, Percent, Phase, Resource, Trend, Trends,
+};
 use mlua::Value;
 
+use super::comparison_definitions::TREND;
 use crate::call::{Options, Outcome, describe};
 
 const AFTER: Duration = Duration::from_secs(600);
 const NEEDS: Duration = Duration::from_secs(3600);
 
-/// `ceilings = { cpu = "25%", rss = "200MiB", open_files = 512, threads = 64 }`
+/// `ceilings = { cpu = "25%", rss = "200MiB", threads = 64, counters = { connections = 40 } }`
 pub(super) fn ceilings(options: &Options) -> Outcome<Ceilings> {
     amounts(&options.nested("ceilings")?, "ceiling")
 }
@@ -41,7 +44,8 @@ pub(super) fn bounds(options: &Options) -> Outcome<Vec<Bound>> {
         let roles = given.within("roles")?;
         for role in given.names("roles")? {
             let own = roles.within(&role)?;
-            let known = Resource::ALL.map(Resource::as_str);
+            let known: Vec<&str> =
+                Resource::ALL.map(Resource::as_str).into_iter().chain(["counters"]).collect();
             let wrong = roles.names(&role)?.into_iter().find(|key| !known.contains(&key.as_str()));
             if let Some(wrong) = wrong {
                 let message =
@@ -61,12 +65,19 @@ fn amounts(given: &Options, what: &str) -> Outcome<Ceilings> {
         let limit = match resource {
             Resource::Cpu => given.percent(key)?.map(|Percent(share)| share),
             Resource::Rss => given.size(key)?.map(|ByteSize(bytes)| bytes as f64),
-            Resource::OpenFiles | Resource::Threads => given.count(key)?.map(|count| count as f64),
+            _ => given.count(key)?.map(|count| count as f64),
         };
         if limit.is_some_and(|limit| limit <= 0.0) {
             let message = format!("the {what} `{key}` is more than nothing");
             return Err(given.mistake(key, message));
         }
+        ceilings.extend(limit.map(|limit| (resource, limit)));
+    }
+    let counters = given.within("counters")?;
+    for name in given.names("counters")? {
+        // Zero is a limit here: of what should never be counted.
+        let limit = counters.whole(&name)?.map(|count| count as f64);
+        let resource = Resource::Counter(CounterName::new(&name));
         ceilings.extend(limit.map(|limit| (resource, limit)));
     }
     Ok(ceilings)
@@ -77,26 +88,33 @@ pub(super) fn trends(options: &Options) -> Outcome<Trends> {
     let given = options.nested("trends")?;
     let mut trends = Trends::new();
     for resource in Resource::ALL {
-        let key = resource.as_str();
-        if given.get(key).is_nil() {
-            continue;
+        if !given.get(resource.as_str()).is_nil() {
+            let own = given.nested(resource.as_str())?;
+            trends.insert(resource, trend(&own, resource)?);
         }
-        let own = given.nested(key)?;
-        let needs = own.duration("needs")?.unwrap_or(NEEDS);
-        if needs.is_zero() {
-            return Err(own.mistake("needs", "`needs` is more than \"0s\"".to_owned()));
-        }
-        let (max_growth, per_peer) = max_growth(&own, resource)?;
-        let trend = Trend {
-            max_growth,
-            per_peer,
-            stop_when_certain: own.boolean("stop_when_certain")?.unwrap_or(false),
-            after: own.duration("after")?.unwrap_or(AFTER),
-            needs,
-        };
-        trends.insert(resource, trend);
+    }
+    let counters = given.within("counters")?;
+    for name in given.names("counters")? {
+        let resource = Resource::Counter(CounterName::new(&name));
+        let own = counters.of_class(&name, &TREND)?;
+        trends.insert(resource, trend(&own, resource)?);
     }
     Ok(trends)
+}
+
+fn trend(own: &Options, resource: Resource) -> Outcome<Trend> {
+    let needs = own.duration("needs")?.unwrap_or(NEEDS);
+    if needs.is_zero() {
+        return Err(own.mistake("needs", "`needs` is more than \"0s\"".to_owned()));
+    }
+    let (max_growth, per_peer) = max_growth(own, resource)?;
+    Ok(Trend {
+        max_growth,
+        per_peer,
+        stop_when_certain: own.boolean("stop_when_certain")?.unwrap_or(false),
+        after: own.duration("after")?.unwrap_or(AFTER),
+        needs,
+    })
 }
 
 /// An amount per time, in the resource's unit a second; or for each peer that went away, and then
@@ -105,7 +123,7 @@ fn max_growth(own: &Options, resource: Resource) -> Outcome<(f64, bool)> {
     let example = match resource {
         Resource::Cpu => "1%/h",
         Resource::Rss => "256KiB/h",
-        Resource::OpenFiles | Resource::Threads => "1/h",
+        _ => "1/h",
     };
     let value = own.get("max_growth");
     let wrong = |got: String| {
@@ -121,7 +139,7 @@ fn max_growth(own: &Options, resource: Resource) -> Outcome<(f64, bool)> {
         let amount = match resource {
             Resource::Cpu => Percent::parse(amount).ok()?.0,
             Resource::Rss => ByteSize::parse(amount).ok()?.0 as f64,
-            Resource::OpenFiles | Resource::Threads => amount.trim().parse().ok()?,
+            _ => amount.trim().parse().ok()?,
         };
         let seconds = match per {
             "s" => 1.0,

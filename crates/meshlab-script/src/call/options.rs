@@ -299,6 +299,13 @@ impl Options {
         Ok(Self { call: self.call.clone(), keys: Keys::Any, table })
     }
 
+    /// Options within an option whose name the scenario chose, with the keys of this class.
+    pub(crate) fn of_class(&self, key: &str, class: &'static Class) -> Outcome<Self> {
+        let options = Self { keys: Keys::Of(class), ..self.within(key)? };
+        options.known()?;
+        Ok(options)
+    }
+
     /// What a `chaos` is told of a fault: the table of an option, or nothing where it is none.
     pub(crate) fn in_chaos(&self, key: &str, class: &'static Class) -> Outcome<Self> {
         let table = self.get(key).as_table().cloned();

@@ -1,9 +1,12 @@
 //! What the methods can see and how often they cry wolf, on noise that was recorded of a fleet of
 //! our own and on made-up noise that is much wider:
-//! `cargo run --release -p meshlab-stats --example power [runs]`.
-#![allow(clippy::print_stdout, reason = "an example talks to the person who runs it")]
+//! `cargo run --release -p meshlab-stats --example power [RUNS [SEED [RECORDING]]]`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
+mod file;
 mod recorded;
+
+use std::{path::Path, process::ExitCode};
 
 use meshlab_stats::{Leak, Paired, Stream, Word, noise::sampled, odd_one, words_with_primary};
 use meshlab_stats::{Slope, without_steps};
@@ -34,25 +37,54 @@ type Life = Vec<(f64, f64)>;
 /// Draws a node: minutes, growth in bytes a second, warm-up in bytes.
 type Draw<'a> = &'a dyn Fn(&mut Stream, u32, f64, f64) -> Life;
 
-fn main() {
-    let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(1000_u32);
-    let fleet = recorded::fleet();
+/// How many runs a row rests on, and the seed that they are drawn with.
+#[derive(Clone, Copy)]
+struct Draws {
+    runs: u32,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let (draws, fleet) = match arguments() {
+        Ok(asked) => asked,
+        Err(why) => {
+            eprintln!("error: {why}\nusage: power [RUNS [SEED [RECORDING]]]");
+            return ExitCode::from(2);
+        }
+    };
+    let Draws { runs, seed } = draws;
     let seconds = fleet.iter().map(|node| node.rss.len().min(node.cpu.len())).min().unwrap_or(0);
-    println!("{runs} runs each, seed 42; a share has a standard error of at most {:.1} %", {
+    println!("{runs} runs each, seed {seed}; a share has a standard error of at most {:.1} %", {
         100.0 * 0.5 / f64::from(runs).sqrt()
     });
     println!(
         "recorded: {} idle nodes, {seconds} s; made up: fast 500 KB, slow 300 KB",
         fleet.len()
     );
-    comparisons(runs, &fleet);
+    comparisons(draws, &fleet);
     let recorded = |stream: &mut Stream, minutes, growth, warmup| {
         recorded::memory(stream, &fleet, minutes, growth, warmup)
     };
     let kinds: [(&str, Draw<'_>); 2] = [("recorded", &recorded), ("made up", &sampled)];
     for (noise, draw) in kinds {
-        leaks(runs, noise, draw);
+        leaks(draws, noise, draw);
     }
+    ExitCode::SUCCESS
+}
+
+fn arguments() -> Result<(Draws, Vec<recorded::Node>), String> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |place: usize, usual: u64| match words.get(place) {
+        Some(word) => word.parse().map_err(|_| format!("`{word}` is no number")),
+        None => Ok(usual),
+    };
+    let runs = u32::try_from(number(0, 1000)?).ok().filter(|runs| *runs > 0);
+    let runs = runs.ok_or("RUNS is from 1 on")?;
+    let fleet = match words.get(2) {
+        Some(file) => file::read(Path::new(file))?,
+        None => recorded::fleet(),
+    };
+    Ok((Draws { runs, seed: number(1, 42)? }, fleet))
 }
 
 fn row(what: &str, count: u32, runs: u32, aim: Aim) {
@@ -72,7 +104,7 @@ fn pair(before: &[f64], after: &[f64], ratio: f64) -> Paired {
     Paired::new(before, &after).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-fn comparisons(runs: u32, fleet: &[recorded::Node]) {
+fn comparisons(Draws { runs, seed }: Draws, fleet: &[recorded::Node]) {
     let normal = |stream: &mut Stream, rounds: usize, _: usize| -> Vec<f64> {
         (0..rounds).map(|_| (stream.normal() * VARIATION).exp()).collect()
     };
@@ -84,7 +116,7 @@ fn comparisons(runs: u32, fleet: &[recorded::Node]) {
     for (noise, side) in kinds {
         println!("\nBefore and after, {noise} noise of 2.66 % a round, 18 measures");
         let told = |rounds: usize, ratio: f64, primary: &[usize], place: usize| {
-            let mut stream = Stream::new(42, "comparisons");
+            let mut stream = Stream::new(seed, "comparisons");
             let one = |_: &u32| {
                 let measure = |n: usize| {
                     let (before, after) =
@@ -120,10 +152,10 @@ fn comparisons(runs: u32, fleet: &[recorded::Node]) {
     }
 }
 
-fn leaks(runs: u32, noise: &str, draw: Draw<'_>) {
+fn leaks(Draws { runs, seed }: Draws, noise: &str, draw: Draw<'_>) {
     println!("\n18 nodes, {noise} noise; an alarm is growth for sure that may reach 256 KiB/h");
     let alarms = |minutes: u32, growth: f64, warmup: f64, step: f64| {
-        let mut stream = Stream::new(42, "leaks");
+        let mut stream = Stream::new(seed, "leaks");
         let one = |_: &u32| {
             let node = |_| {
                 let mut life = draw(&mut stream, minutes, growth * KB_MIN, warmup);
@@ -155,7 +187,7 @@ fn leaks(runs: u32, noise: &str, draw: Draw<'_>) {
     }
     row("34 KB/min after a warm-up of 3 MB, 60 min", alarms(60, 34.0, 3e6, 0.0), runs, Aim::None);
     let odd = |leak: f64| {
-        let mut stream = Stream::new(42, "odd ones");
+        let mut stream = Stream::new(seed, "odd ones");
         let one = |_: &u32| {
             let mut slope = |growth: f64| {
                 let life = without_steps(&draw(&mut stream, 30, growth * KB_MIN, 0.0));

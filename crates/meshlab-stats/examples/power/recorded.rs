@@ -5,9 +5,9 @@ use meshlab_stats::{MinuteMedians, Stream};
 const RECORDED: &str = include_str!("../../fixtures/idle-18.txt");
 const PAGE_BYTES: f64 = 4096.0;
 /// Seconds that are drawn together: longer than the noise remembers.
-const BLOCK: usize = 300;
+pub(crate) const BLOCK: usize = 300;
 /// What is left out at the beginning: their own warm-up. One is added where it is asked for.
-const WARM: usize = 300;
+pub(crate) const WARM: usize = 300;
 
 /// What one node used.
 #[derive(Debug, Default)]

@@ -131,14 +131,26 @@ fn ends(run: &RunFigures) -> (Vec<&HeapSnapshot>, Vec<&HeapSnapshot>) {
     ends.filter_map(|looks| Some((*looks.first()?, *looks.last()?))).unzip()
 }
 
-/// The first profile of a moment and the last one of each node, where there are two: the stacks of
-/// a whole run have no times.
+/// The first profile of a moment and the last one of each node, where there are two; else the first
+/// and the last steady window of what `perf` recorded of its processes.
 fn moments(run: &RunFigures) -> Result<(Folded, Folded)> {
     let mut by_node: BTreeMap<&NodeId, Vec<PathBuf>> = BTreeMap::new();
+    let mut windows = BTreeMap::new();
     for profile in run.view.profiles.iter().filter(|profile| profile.kind == "cpu") {
         let (Some(node), path) = (&profile.node, run.folder.join(&profile.file)) else { continue };
         if path.file_stem().is_some_and(|stem| stem != node.as_str()) {
             by_node.entry(node).or_default().push(path.with_extension(files::FOLDED));
+        } else if let Some(folder) = path.parent() {
+            let (first, last) = files::ends_of(folder, node.as_str());
+            if first.exists() && last.exists() {
+                windows.insert(node, vec![first, last]);
+            }
+        }
+    }
+    for (node, looks) in windows {
+        let own = by_node.entry(node).or_default();
+        if own.len() < 2 {
+            *own = looks;
         }
     }
     let (mut before, mut after) = (Folded::default(), Folded::default());
@@ -174,7 +186,8 @@ pub(super) fn first_last(run: &Path, output: &Path) -> Result<ExitCode> {
     if pairs.is_empty() {
         eprintln!(
             "{} has no two looks at one process: `--profile heap` looks at the start and the end \
-             of a test, `node:profile {{ cpu = \"10s\" }}` and `node:heap()` when they are called",
+             of a test, `--profile cpu` by perf at a process that runs for ten seconds, `node:profile \
+             {{ cpu = \"10s\" }}` and `node:heap()` when they are called",
             run.run
         );
         return Ok(ExitCode::Inconclusive);

@@ -20,51 +20,85 @@ pub(super) struct Case {
     pub(super) kind: Kind,
     /// Scenarios that should find it, or of a sound node those that `--quick` runs.
     pub(super) first: &'static [&'static str],
+    /// Who finds a mistake names it: a red claim says one of these.
+    pub(super) names: &'static [&'static str],
 }
 
 /// The node with nothing planted.
 pub(super) const HEALTHY: &str = "healthy";
 
 /// The scenarios, by the name of their file in `scenarios/health`.
-pub(super) const SCENARIOS: [&str; 7] =
-    ["idle", "churn", "restart", "partition", "boot-order", "clocks", "volume"];
+pub(super) const SCENARIOS: [&str; 8] =
+    ["idle", "churn", "burst", "restart", "partition", "boot-order", "clocks", "volume"];
 
-const fn mistake(name: &'static str, first: &'static [&'static str]) -> Case {
-    Case { name, kind: Kind::Mistake, first }
+const fn mistake(
+    name: &'static str,
+    first: &'static [&'static str],
+    names: &'static [&'static str],
+) -> Case {
+    Case { name, kind: Kind::Mistake, first, names }
 }
 
 const fn sound(name: &'static str, first: &'static [&'static str]) -> Case {
-    Case { name, kind: Kind::Sound, first }
+    Case { name, kind: Kind::Sound, first, names: &[] }
 }
 
-/// All of them, the healthy node first: where it alarms, nothing that follows means anything.
-pub(super) const CASES: [Case; 23] = [
+/// Mistakes that take whole processors from whatever runs beside them.
+const BUSY: [&str; 2] = ["join-storm", "busy-closed-channel"];
+
+/// All of them, as they are run. The healthy node first: where it alarms, nothing that follows
+/// means anything.
+pub(super) const CASES: [Case; 24] = [
     sound(HEALTHY, &SCENARIOS),
-    mistake("gossip-firehose", &["idle"]),
-    mistake("info-per-frame", &["idle"]),
-    mistake("mdns-full-mesh", &["idle", "volume"]),
-    mistake("join-storm", &["idle"]),
-    mistake("span-forever", &["idle"]),
-    mistake("busy-closed-channel", &["idle"]),
-    mistake("ghost-connections", &["restart", "churn"]),
-    mistake("digest-map-grows", &["churn"]),
-    mistake("mesh-id-map-grows", &["churn"]),
-    mistake("joined-set-grows", &["partition", "restart"]),
-    mistake("seed-one-shot", &["boot-order"]),
-    mistake("select-goes-dark", &["volume"]),
-    mistake("join-not-select", &["churn", "restart"]),
-    mistake("otel-debug-floor", &["idle"]),
-    mistake("enumerate-processes", &["idle"]),
-    mistake("abandoned-handshake", &["churn"]),
-    mistake("address-cache", &["churn"]),
-    mistake("wall-clock-staleness", &["clocks"]),
-    Case { name: "stale-binary", kind: Kind::Stale, first: &[] },
     sound("lookalike-warm-up", &["idle", "churn"]),
     sound("lookalike-steps", &["idle", "churn"]),
     sound("lookalike-cache", &["churn"]),
+    sound("lookalike-handshakes", &["churn"]),
+    mistake("gossip-firehose", &["idle"], &["digests.sent a second of node-"]),
+    mistake("info-per-frame", &["idle"], &["spans of node-"]),
+    mistake("mdns-full-mesh", &["idle", "volume"], &["connections.opened"]),
+    mistake("span-forever", &["idle"], &["events that open spans of node-"]),
+    mistake("ghost-connections", &["restart", "churn"], &["connections.opened"]),
+    mistake("digest-map-grows", &["churn"], &["directory.gone of node-"]),
+    mistake("mesh-id-map-grows", &["churn"], &["mesh_ids.entries of node-"]),
+    mistake("joined-set-grows", &["partition", "restart"], &["node-"]),
+    mistake("seed-one-shot", &["boot-order"], &["seed.retry"]),
+    mistake("select-goes-dark", &["volume"], &["live gossip connections of node-"]),
+    mistake("join-not-select", &["churn", "restart"], &["tasks.spawned"]),
+    mistake("otel-debug-floor", &["idle"], &["events that open spans of node-"]),
+    mistake("enumerate-processes", &["idle"], &["CPU of node-"]),
+    mistake("abandoned-handshake", &["churn"], &["connections.tried a second of node-"]),
+    mistake("address-cache", &["churn"], &["addresses.departed of node-"]),
+    mistake("wall-clock-staleness", &["clocks"], &["node.state_inferred"]),
+    Case { name: "stale-binary", kind: Kind::Stale, first: &[], names: &["older than its source"] },
+    mistake("join-storm", &["idle"], &["connections.opened a second of node-"]),
+    mistake("busy-closed-channel", &["idle"], &["CPU of node-"]),
 ];
 
+/// What is run beside what: a phase begins when the one before it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Sound nodes, beside nobody who does anything wrong.
+    Sound,
+    /// Mistakes, beside each other: what they do to their neighbours is red at worst, not named.
+    Mistakes,
+    /// Those that leave nothing for others: one at a time.
+    Busy,
+}
+
+impl Phase {
+    pub(super) const ALL: [Self; 3] = [Self::Sound, Self::Mistakes, Self::Busy];
+}
+
 impl Case {
+    pub(super) fn phase(&self) -> Phase {
+        match self.kind {
+            Kind::Sound => Phase::Sound,
+            Kind::Mistake if BUSY.contains(&self.name) => Phase::Busy,
+            Kind::Mistake | Kind::Stale => Phase::Mistakes,
+        }
+    }
+
     /// The scenarios in the order in which they are run.
     pub(super) fn scenarios(&self, quick: bool) -> Vec<&'static str> {
         let mut all = self.first.to_vec();
@@ -89,6 +123,12 @@ mod tests {
             let scenarios = if case.kind == Kind::Stale { 0 } else { SCENARIOS.len() };
             assert_eq!(full.len(), scenarios, "{}: {full:?}", case.name);
         }
+    }
+
+    #[test]
+    fn cases_stand_in_the_order_of_their_phases() {
+        assert!(CASES.is_sorted_by_key(Case::phase));
+        assert!(BUSY.iter().all(|name| CASES.iter().any(|case| case.name == *name)));
     }
 
     #[test]

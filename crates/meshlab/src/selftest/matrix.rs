@@ -2,9 +2,15 @@
 //! from the record.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +19,10 @@ use meshlab_engine::{NODE_BINARY, results::read_run};
 use meshlab_model::{ExitCode, RunEvent, RunEventKind, Verdict};
 
 use super::cases::{Case, HEALTHY, Kind};
+
+/// How often a run is made at most, if the ones before said nothing: a host that is so busy that a
+/// node does not answer breaks a run, and that is nobody's finding.
+const TRIES: u32 = 3;
 
 /// Where and with what the runs are made.
 pub(super) struct Bench {
@@ -24,6 +34,8 @@ pub(super) struct Bench {
     pub(super) output: PathBuf,
     pub(super) network: &'static str,
     pub(super) seed: u64,
+    /// Runs beside each other, at least 1.
+    pub(super) jobs: usize,
 }
 
 /// What one run came to.
@@ -31,6 +43,8 @@ pub(super) struct Bench {
 pub(super) struct Seen {
     pub(super) scenario: String,
     pub(super) code: i32,
+    /// How often it was run; those before said nothing.
+    pub(super) tries: u32,
     /// Of the run, until its first red claim.
     pub(super) after: Option<Duration>,
     /// What was red, in the words of the report, the first first.
@@ -45,9 +59,10 @@ impl Bench {
         }
         let mut seen = Vec::new();
         for scenario in scenarios {
-            let one = self.run(case, scenario)?;
-            let found = case.kind == Kind::Mistake && one.is_red();
-            let interrupted = one.code == ExitCode::Interrupted as i32;
+            let folder = self.output.join(case.name);
+            let one = until_it_says(|| self.run(case.name, scenario, self.seed, &folder))?;
+            let found = case.kind == Kind::Mistake && one.named(case).is_some();
+            let interrupted = one.is_interrupted();
             seen.push(one);
             if found || interrupted {
                 break;
@@ -56,27 +71,32 @@ impl Bench {
         Ok(seen)
     }
 
-    fn run(&self, case: &Case, scenario: &str) -> Result<Seen> {
+    /// One run of a scenario with a defect planted, or with none.
+    pub(super) fn run(
+        &self,
+        defect: &str,
+        scenario: &str,
+        seed: u64,
+        folder: &Path,
+    ) -> Result<Seen> {
         let path = self.scenarios.join(scenario).with_extension("lua");
         let mut arguments = vec![
             "--network".to_owned(),
             self.network.to_owned(),
             "--seed".to_owned(),
-            self.seed.to_string(),
+            seed.to_string(),
         ];
-        if case.name != HEALTHY {
-            arguments
-                .extend(["--node-env".to_owned(), format!("*:MESH_NODE_DEFECT={}", case.name)]);
+        if defect != HEALTHY {
+            arguments.extend(["--node-env".to_owned(), format!("*:MESH_NODE_DEFECT={defect}")]);
         }
-        let folder = self.output.join(case.name);
-        let (code, _) = self.meshlab(&folder, scenario, &path, &self.program, &arguments)?;
+        let (code, _) = self.meshlab(folder, scenario, &path, &self.program, &arguments)?;
         let record = read_run(&folder.join("results").join(scenario).join("latest"));
         let (after, red) = match record {
             Ok(record) => reds(&record.events),
             // A run that did not begin has none; its exit code says so.
             Err(_) => (None, Vec::new()),
         };
-        Ok(Seen { scenario: scenario.to_owned(), code, after, red })
+        Ok(Seen { scenario: scenario.to_owned(), code, tries: 1, after, red })
     }
 
     /// A program that is older than what it was made of.
@@ -96,7 +116,7 @@ impl Bench {
         let (code, said) = self.meshlab(&folder, "refused", &path, &program, &[])?;
         let red = said.lines().filter(|line| line.contains("older than its source"));
         let red = red.map(|line| line.trim_start_matches("error: ").to_owned()).collect();
-        Ok(Seen { scenario: "before the run".to_owned(), code, after: None, red })
+        Ok(Seen { scenario: "before the run".to_owned(), code, tries: 1, after: None, red })
     }
 
     /// One `meshlab run`, with what it says in a file; its exit code, and what it said.
@@ -146,6 +166,71 @@ impl Seen {
     pub(super) fn is_green(&self) -> bool {
         self.code == ExitCode::Passed as i32
     }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.code == ExitCode::Interrupted as i32
+    }
+
+    /// The red claim that names the case's culprit.
+    pub(super) fn named(&self, case: &Case) -> Option<&String> {
+        let code = match case.kind {
+            Kind::Stale => ExitCode::HarnessFailed,
+            Kind::Mistake | Kind::Sound => ExitCode::ClaimFailed,
+        };
+        let says = |text: &&String| case.names.iter().any(|name| text.contains(name));
+        self.red.iter().find(says).filter(|_| self.code == code as i32)
+    }
+}
+
+/// Runs until a run is red or green, [`TRIES`] times at most.
+fn until_it_says(run: impl Fn() -> Result<Seen>) -> Result<Seen> {
+    let mut one = run()?;
+    while !(one.is_red() || one.is_green() || one.is_interrupted()) && one.tries < TRIES {
+        one = Seen { tries: one.tries + 1, ..run()? };
+    }
+    Ok(one)
+}
+
+/// Does the work of each item, so many beside each other, and hands on what came of each in the
+/// items' order as soon as it can. After `last` says so of one, or after an error, no other is
+/// begun.
+pub(super) fn each<T: Sync, R: Send>(
+    jobs: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+    last: impl Fn(&R) -> bool + Sync,
+    mut take: impl FnMut(&T, R),
+) -> Result<()> {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (done, came) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, items.len().max(1)) {
+            let done = done.clone();
+            scope.spawn(|| {
+                let done = done;
+                while !stop.load(Ordering::Relaxed) {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(place) else { break };
+                    let result = work(item);
+                    if result.as_ref().map_or(true, &last) {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    // Nobody waits for it any more once another one failed.
+                    let _ = done.send((place, result));
+                }
+            });
+        }
+        drop(done);
+        let (mut early, mut due) = (BTreeMap::new(), 0);
+        for (place, result) in came {
+            early.insert(place, result?);
+            while let (Some(item), Some(one)) = (items.get(due), early.remove(&due)) {
+                take(item, one);
+                due += 1;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What was red in a run, and when the first of it was told.
@@ -172,4 +257,55 @@ fn reds(events: &[RunEvent]) -> (Option<Duration>, Vec<String>) {
         red.push(said);
     }
     (after, red)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_says_nothing_is_made_again_and_one_that_says_something_is_not() {
+        let tried = |codes: &[i32]| {
+            let mut left = codes.iter();
+            let left = std::cell::RefCell::new(&mut left);
+            let one = until_it_says(|| {
+                let code = *left.borrow_mut().next().unwrap();
+                let scenario = "idle".to_owned();
+                Ok(Seen { scenario, code, tries: 1, after: None, red: Vec::new() })
+            });
+            let one = one.unwrap();
+            (one.code, one.tries)
+        };
+        assert_eq!(tried(&[1]), (1, 1));
+        assert_eq!(tried(&[0]), (0, 1));
+        assert_eq!(tried(&[5, 4, 1]), (1, 3));
+        assert_eq!(tried(&[5, 4, 4]), (4, 3));
+        assert_eq!(tried(&[5, 130]), (130, 2));
+    }
+
+    #[test]
+    fn all_is_done_beside_each_other_and_told_in_order() {
+        let items: Vec<u64> = (0..20).collect();
+        let mut told = Vec::new();
+        let take = |item: &u64, twice: u64| told.push((*item, twice));
+        each(4, &items, |item| Ok(item * 2), |_| false, take).unwrap();
+        assert_eq!(told, items.iter().map(|item| (*item, item * 2)).collect::<Vec<_>>());
+        let none: [u64; 0] = [];
+        each(4, &none, |_| Ok(()), |()| false, |_, ()| panic!("there was nothing")).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_begun_after_an_interruption_or_an_error() {
+        let items: Vec<u64> = (0..20).collect();
+        let mut told = Vec::new();
+        each(1, &items, |item| Ok(*item), |item| *item == 3, |_, one| told.push(one)).unwrap();
+        assert_eq!(told, [0, 1, 2, 3]);
+        let begun = AtomicUsize::new(0);
+        let work = |item: &u64| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if *item == 2 { bail!("no disk") } else { Ok(()) }
+        };
+        let failed = each(1, &items, work, |()| false, |_, ()| ()).unwrap_err();
+        assert_eq!((failed.to_string().as_str(), begun.into_inner()), ("no disk", 3));
+    }
 }

@@ -2,6 +2,7 @@
 //! that know of none of them are red; and green where nothing is wrong.
 
 mod cases;
+mod healthy;
 mod matrix;
 mod told;
 
@@ -14,8 +15,8 @@ use meshlab_model::{ExitCode, format_duration};
 use meshlab_script::nearest;
 
 use self::{
-    cases::{CASES, SCENARIOS},
-    matrix::Bench,
+    cases::{CASES, Case, Kind, Phase, SCENARIOS},
+    matrix::{Bench, Seen, each},
     told::Row,
 };
 use crate::{cli::Network, repository, run::draw_seed};
@@ -37,6 +38,18 @@ pub(crate) struct SelftestArguments {
     /// Only this scenario of scenarios/health; repeatable
     #[arg(long = "scenario", value_name = "NAME")]
     scenarios: Vec<String>,
+    /// Run the healthy node so often with each scenario, each time with the next seed, and say how
+    /// often it alarms
+    #[arg(long, value_name = "N", conflicts_with_all = ["quick", "defects"],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    healthy: Option<u32>,
+    /// Runs beside each other; most of a run is waiting. Mistakes that burn a processor run alone
+    #[arg(long, value_name = "N", default_value_t = 3,
+        value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+    /// A node with defects that is built already; without it, it is built
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// Where the nodes live
     #[arg(long, value_enum, default_value_t = Network::Lab)]
     network: Network,
@@ -53,11 +66,32 @@ pub(crate) fn selftest(arguments: &SelftestArguments) -> Result<ExitCode> {
         eprintln!("error: {wrong}");
         return Ok(ExitCode::Usage);
     }
+    let bench = bench(arguments)?;
+    println!("seed {}, runs in {}\n", bench.seed, bench.output.display());
+    let began = Instant::now();
+    let code = match arguments.healthy {
+        Some(times) => {
+            let wanted = |name: &&str| is_wanted(&arguments.scenarios, name);
+            let scenarios: Vec<&str> = SCENARIOS.into_iter().filter(wanted).collect();
+            healthy::healthy(&bench, &scenarios, times)?
+        }
+        None => matrix(&bench, arguments)?,
+    };
+    println!("in {}", format_duration(began.elapsed()));
+    Ok(code)
+}
+
+/// What the runs are made with, the node built.
+fn bench(arguments: &SelftestArguments) -> Result<Bench> {
     let root = repository::root()?;
-    let program = build(&root, DEFECTS_BINARY, Some(DEFECTS_FEATURE), !cfg!(debug_assertions));
-    let program = program.context("failed to build the node with defects")?;
-    inspect(&program, true).context("failed to take the program just built")?;
-    let bench = Bench {
+    let program = match &arguments.binary {
+        Some(program) => program.clone(),
+        None => build(&root, DEFECTS_BINARY, Some(DEFECTS_FEATURE), !cfg!(debug_assertions))
+            .context("failed to build the node with defects")?,
+    };
+    inspect(&program, arguments.binary.is_none())
+        .context("failed to take the node with defects")?;
+    Ok(Bench {
         program,
         scenarios: root.join("scenarios/health"),
         output: arguments.output.clone(),
@@ -66,30 +100,76 @@ pub(crate) fn selftest(arguments: &SelftestArguments) -> Result<ExitCode> {
             Network::Host => "host",
         },
         seed: arguments.seed.map_or_else(draw_seed, Ok)?,
-    };
-    println!("seed {}, runs in {}\n\n{}", bench.seed, bench.output.display(), told::head());
-    let began = Instant::now();
-    let mut rows = Vec::new();
-    for case in CASES {
-        if !arguments.defects.is_empty() && !arguments.defects.iter().any(|name| name == case.name)
-        {
-            continue;
-        }
-        let mut scenarios = case.scenarios(arguments.quick && arguments.scenarios.is_empty());
-        if !arguments.scenarios.is_empty() {
-            scenarios.retain(|name| arguments.scenarios.iter().any(|wanted| wanted == name));
-        }
-        let row = Row { case, seen: bench.look(&case, &scenarios)? };
-        println!("{}", row.text());
-        let interrupted = row.seen.iter().any(|one| one.code == ExitCode::Interrupted as i32);
-        rows.push(row);
-        if interrupted {
+        jobs: arguments.jobs.into(),
+    })
+}
+
+/// Runs that are made one after the other.
+struct Turn {
+    case: Case,
+    scenarios: Vec<&'static str>,
+    /// The last of its case.
+    last: bool,
+}
+
+/// Each case against its scenarios.
+fn matrix(bench: &Bench, arguments: &SelftestArguments) -> Result<ExitCode> {
+    println!("{}", told::head());
+    let mut rows: Vec<Row> = Vec::new();
+    let interrupted = |seen: &[Seen]| seen.iter().any(Seen::is_interrupted);
+    for phase in Phase::ALL {
+        if rows.iter().any(|row| interrupted(&row.seen)) {
             break;
         }
+        let mut turns = turns(arguments);
+        turns.retain(|turn| turn.case.phase() == phase);
+        let jobs = if phase == Phase::Busy { 1 } else { bench.jobs };
+        let look = |turn: &Turn| bench.look(&turn.case, &turn.scenarios);
+        each(
+            jobs,
+            &turns,
+            look,
+            |seen| interrupted(seen),
+            |turn, seen| {
+                match rows.last_mut().filter(|row| row.case.name == turn.case.name) {
+                    Some(row) => row.seen.extend(seen),
+                    None => rows.push(Row { case: turn.case, seen }),
+                }
+                if let (true, Some(row)) = (turn.last, rows.last()) {
+                    println!("{}", row.text());
+                }
+            },
+        )?;
     }
     let (text, code) = told::summary(&rows);
-    println!("\n{text}, in {}", format_duration(began.elapsed()));
+    println!("\n{text}");
     Ok(code)
+}
+
+/// What is run, and what of it beside each other: a mistake that was found is looked for no more,
+/// so its scenarios wait for each other.
+fn turns(arguments: &SelftestArguments) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    for case in CASES.into_iter().filter(|case| is_wanted(&arguments.defects, case.name)) {
+        let mut scenarios = case.scenarios(arguments.quick && arguments.scenarios.is_empty());
+        scenarios.retain(|name| is_wanted(&arguments.scenarios, name));
+        if case.kind == Kind::Sound {
+            let alone =
+                scenarios.iter().map(|name| Turn { case, scenarios: vec![*name], last: false });
+            turns.extend(alone);
+        } else {
+            turns.push(Turn { case, scenarios, last: false });
+        }
+        if let Some(turn) = turns.last_mut() {
+            turn.last = true;
+        }
+    }
+    turns
+}
+
+/// Everything is wanted where nothing is named.
+fn is_wanted(named: &[String], name: &str) -> bool {
+    named.is_empty() || named.iter().any(|one| one == name)
 }
 
 /// What was asked for and is not there.
@@ -119,6 +199,24 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: SelftestArguments,
+    }
+
+    #[test]
+    fn runs_of_a_sound_node_do_not_wait_for_each_other() {
+        let told = |line: &[&str]| {
+            let turns = turns(&Line::parse_from([&["selftest"], line].concat()).arguments);
+            let turn = |turn: &Turn| (turn.case.name, turn.scenarios.join(" "), turn.last);
+            turns.iter().map(turn).collect::<Vec<_>>()
+        };
+        let sound = |scenario: &str, last| ("lookalike-steps", scenario.to_owned(), last);
+        let steps = ["--quick", "--defect", "lookalike-steps"];
+        assert_eq!(told(&steps), [sound("idle", false), sound("churn", true)]);
+        let restart = ["--defect", "ghost-connections", "--quick"];
+        assert_eq!(told(&restart), [("ghost-connections", "restart churn".to_owned(), true)]);
+        let one = told(&["--scenario", "volume", "--quick"]);
+        assert_eq!(one.len(), CASES.len());
+        assert!(one.iter().all(|(name, on, last)| *last
+            && (on == "volume" || on.is_empty() && *name == "stale-binary")));
     }
 
     #[test]

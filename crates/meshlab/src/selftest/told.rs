@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Letters of a red claim that are told in the table; the report has all of it.
-const NAMED_MAX: usize = 160;
+const NAMED_MAX: usize = 240;
 
 /// How one case came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +33,10 @@ impl Row {
     pub(super) fn came(&self) -> Came {
         let silent = self.seen.iter().any(|one| !one.is_red() && !one.is_green());
         match self.case.kind {
-            Kind::Stale => match self
-                .seen
-                .iter()
-                .any(|one| one.code == ExitCode::HarnessFailed as i32 && !one.red.is_empty())
-            {
-                true => Came::Right,
-                false => Came::Wrong,
-            },
             // Red without a word that names it has found nothing.
-            Kind::Mistake if self.finding().is_some() => Came::Right,
+            Kind::Mistake | Kind::Stale if self.finding().is_some() => Came::Right,
+            Kind::Stale => Came::Wrong,
+            Kind::Mistake if self.unnamed().is_some() => Came::Wrong,
             Kind::Mistake if silent || self.seen.is_empty() => Came::Unknown,
             Kind::Mistake => Came::Wrong,
             Kind::Sound if self.seen.iter().any(Seen::is_red) => Came::Wrong,
@@ -51,12 +45,14 @@ impl Row {
         }
     }
 
-    /// The run that was red, and by a claim.
-    fn finding(&self) -> Option<&Seen> {
-        match self.case.kind {
-            Kind::Stale => self.seen.iter().find(|one| !one.red.is_empty()),
-            _ => self.seen.iter().find(|one| one.is_red() && !one.red.is_empty()),
-        }
+    /// The run that was red by a claim that names the culprit, and what that says.
+    fn finding(&self) -> Option<(&Seen, &String)> {
+        self.seen.iter().find_map(|one| Some((one, one.named(&self.case)?)))
+    }
+
+    /// A run that was red over something else.
+    fn unnamed(&self) -> Option<&Seen> {
+        self.seen.iter().find(|one| one.is_red())
     }
 
     /// The row's lines.
@@ -64,16 +60,23 @@ impl Row {
         let looked: Vec<&str> = self.seen.iter().map(|one| one.scenario.as_str()).collect();
         let looked = looked.join(", ");
         let name = self.case.name;
-        let (by, after, named) = match (self.case.kind, self.came(), self.finding()) {
-            (Kind::Sound, Came::Right, _) => ("green".to_owned(), None, looked),
-            (Kind::Sound, Came::Wrong, Some(one)) => {
-                (format!("ALARM in {}", one.scenario), one.after, shortened(&one.red))
+        let (by, after, named) = match (self.came(), self.finding(), self.unnamed()) {
+            (Came::Right, Some((one, said)), _) => {
+                let mut named = shortened(said, one.red.len() - 1);
+                if one.tries > 1 {
+                    named.push_str(&format!(" (run {} times, the others said nothing)", one.tries));
+                }
+                (one.scenario.clone(), one.after, named)
             }
-            (_, Came::Right, Some(one)) => (one.scenario.clone(), one.after, shortened(&one.red)),
-            (Kind::Mistake | Kind::Stale, Came::Wrong, _) => {
-                ("NOT FOUND".to_owned(), None, format!("looked: {looked}"))
+            (Came::Right, None, _) => ("green".to_owned(), None, looked),
+            (Came::Wrong, _, Some(one)) => {
+                let what = if self.case.kind == Kind::Sound { "ALARM in" } else { "NOT NAMED in" };
+                let first = one.red.first().map(String::as_str).unwrap_or_default();
+                let more = one.red.len().saturating_sub(1);
+                (format!("{what} {}", one.scenario), one.after, shortened(first, more))
             }
-            _ => ("UNKNOWN".to_owned(), None, self.silent()),
+            (Came::Wrong, ..) => ("NOT FOUND".to_owned(), None, format!("looked: {looked}")),
+            (Came::Unknown, ..) => ("UNKNOWN".to_owned(), None, self.silent()),
         };
         let after = after.map_or_else(|| "-".to_owned(), rounded);
         format!("{name:<22} {by:<18} {after:>7}  {named}")
@@ -93,16 +96,15 @@ fn rounded(after: Duration) -> String {
     format_duration(Duration::from_secs(after.as_secs().max(1)))
 }
 
-/// The first red claim, on one line.
-fn shortened(red: &[String]) -> String {
-    let first = red.first().map(String::as_str).unwrap_or_default();
-    let line = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+/// A red claim on one line, and how many there are besides.
+fn shortened(claim: &str, more: usize) -> String {
+    let line = claim.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let mut text: String = line.chars().take(NAMED_MAX).collect();
     if text.len() < line.len() {
         text.push_str(" ...");
     }
-    if red.len() > 1 {
-        text.push_str(&format!(" (and {} more)", red.len() - 1));
+    if more > 0 {
+        text.push_str(&format!(" (and {more} more)"));
     }
     text
 }
@@ -149,6 +151,7 @@ mod tests {
         let seen = runs.iter().map(|(scenario, code, red)| Seen {
             scenario: (*scenario).to_owned(),
             code: *code,
+            tries: if *scenario == "restart" { 2 } else { 1 },
             after: (*code == 1).then_some(Duration::from_millis(17_400)),
             red: red.iter().map(|text| (*text).to_owned()).collect(),
         });
@@ -159,8 +162,13 @@ mod tests {
     fn what_was_found_and_what_was_not_is_told_and_decides() {
         let storm = "check.at_most: connections.opened a second of node-2: 9.5 is more than 0.4";
         let found = row("join-storm", &[("idle", 1, &[storm, "another"])]);
+        let other = row("join-not-select", &[("churn", 1, &["a fault: it did not act"])]);
         let later = row("mdns-full-mesh", &[("idle", 0, &[]), ("volume", 1, &[storm])]);
-        let stale = row("stale-binary", &[("before the run", 5, &["use x: it is older"])]);
+        let again = row("joined-set-grows", &[("restart", 1, &["node-1 is missed by node-2"])]);
+        let stale = row(
+            "stale-binary",
+            &[("before the run", 5, &["use x: it is older than its source y"])],
+        );
         let blind = row("span-forever", &[("idle", 0, &[]), ("volume", 0, &[])]);
         let mute = row("address-cache", &[("churn", 1, &[])]);
         let accepted = row("stale-binary", &[("before the run", 0, &[])]);
@@ -169,8 +177,9 @@ mod tests {
         let alarm = row("lookalike-steps", &[("idle", 0, &[]), ("churn", 1, &[storm])]);
         let undecided = row("lookalike-cache", &[("churn", 4, &[])]);
         let mut text = vec![head()];
-        let all = [&found, &later, &stale, &blind, &mute, &accepted, &broken, &green, &alarm];
-        text.extend(all.into_iter().chain([&undecided]).map(Row::text));
+        let all =
+            [&found, &later, &again, &stale, &blind, &mute, &other, &accepted, &broken, &green];
+        text.extend(all.into_iter().chain([&alarm, &undecided]).map(Row::text));
         let code = |rows: Vec<Row>| {
             let (text, code) = summary(&rows);
             format!("{text}: exit code {}", code as i32)
@@ -178,6 +187,7 @@ mod tests {
         text.push(code(vec![found, later, stale, green]));
         text.push(code(vec![blind]));
         text.push(code(vec![mute]));
+        text.push(code(vec![other]));
         text.push(code(vec![accepted]));
         text.push(code(vec![alarm]));
         text.push(code(vec![broken, undecided]));

@@ -80,15 +80,16 @@ impl Network {
         self.dead.insert(peer);
     }
 
-    /// Begins a handshake with each dead peer, and keeps what was begun.
-    pub(super) fn dial_the_dead(&self) {
+    /// Begins a handshake with each dead peer, and keeps what was begun, or drops it at once: then
+    /// QUIC gives it up by itself.
+    pub(super) fn dial_the_dead(&self, keep: bool) {
         for peer in self.dead.iter().copied() {
             let (endpoint, attempts) =
                 (self.entry.dialer.endpoint.clone(), Arc::clone(&self.attempts));
             tokio::spawn(async move {
                 let begun =
                     endpoint.connect_with_opts(peer, data::ALPN, ConnectOptions::new()).await;
-                if let Ok(attempt) = begun {
+                if let (Ok(attempt), true) = (begun, keep) {
                     lock(&attempts).push(attempt);
                 }
             });

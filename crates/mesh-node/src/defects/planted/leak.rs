@@ -1,18 +1,16 @@
-//! A kilobyte that is kept for each connection and never given back: a planted leak, for the heap
-//! profile to name. `MESH_NODE_LEAK=on` plants it; it is in no program without the feature.
+//! A kilobyte that is kept for each connection and never given back, for the heap profile to name.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Defect, has};
 
 /// What is kept for a connection.
 const BYTES: usize = 1024;
 
-static PLANTED: LazyLock<bool> =
-    LazyLock::new(|| std::env::var_os("MESH_NODE_LEAK").is_some_and(|value| value == "on"));
-
 static KEPT: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
 pub(crate) fn connection_opened() {
-    if *PLANTED {
+    if has(Defect::KilobytePerConnection) {
         keep_a_kilobyte();
     }
 }
