@@ -14,10 +14,10 @@ pub(crate) fn record(shared: &Shared, at: RunTime) {
     let samples: Vec<CounterSample> =
         changed.into_iter().map(|(node, values)| CounterSample { at, node, values }).collect();
     shared.recorder.counters(&samples);
-    lock(&shared.gates).count(&samples);
     if let Some(watcher) = shared.watcher.get() {
         watcher.counters(&samples);
     }
+    lock(&shared.gates).count(&samples);
     for sample in &samples {
         if shared.store.problems(&sample.node).metrics_refused > 0 {
             warn_once(shared, &sample.node);

@@ -21,5 +21,5 @@ mod steering;
 
 pub use live::Live;
 pub use runs::Ceilings;
-pub use server::{House, Server};
+pub use server::{House, Rehearse, Server};
 pub use steering::{Act, Steering};

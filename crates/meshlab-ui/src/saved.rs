@@ -70,7 +70,7 @@ fn written(
             made.gated
         );
     }
-    for (name, _) in meshes {
+    for name in meshes.keys() {
         let _ = writeln!(text, "  expect.formed(meshes[{}], {{ within = \"60s\" }})", quoted(name));
     }
     if let (Some(name), 1) = (meshes.keys().next(), meshes.len()) {
@@ -118,7 +118,7 @@ fn is_statement(line: &str) -> bool {
 fn unit(length: Duration) -> String {
     let millis = length.as_millis();
     match millis {
-        _ if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
         _ => format!("{millis}ms"),
     }
 }

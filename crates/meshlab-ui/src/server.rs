@@ -43,6 +43,9 @@ const END_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes that a page may send at once: it says little.
 const PAGE_SAYS_MAX: usize = 4096;
 
+/// Says what is wrong with a scenario, given as its text.
+pub type Rehearse = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
 /// What a server shows.
 pub struct House {
     /// The folder `results/`, whose runs are listed.
@@ -58,7 +61,7 @@ pub struct House {
     /// The most that a node of the run in that folder may use.
     pub ceilings: Box<dyn Fn(&Path) -> Ceilings + Send + Sync>,
     /// What is wrong with a scenario, given as its text.
-    pub rehearse: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub rehearse: Box<Rehearse>,
 }
 
 /// A server that listens, until [`Server::finish`].

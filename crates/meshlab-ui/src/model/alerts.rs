@@ -68,7 +68,8 @@ impl Model {
                 }
             }
             RunEventKind::NodeExited { node, .. } => {
-                for resource in Resource::ALL {
+                let limited: Vec<Resource> = self.ceilings.keys().copied().collect();
+                for resource in limited {
                     self.withdraw(&about_ceiling(node, resource));
                 }
             }
@@ -84,8 +85,10 @@ impl Model {
                 Resource::Rss => sample.rss_bytes as f64,
                 Resource::OpenFiles => f64::from(sample.open_files),
                 Resource::Threads => f64::from(sample.threads),
-                // A sample of the kernel's says nothing of what a node counts.
-                Resource::Counter(_) => continue,
+                Resource::Counter(name) => {
+                    let counted = self.nodes.get(node).map(|live| &live.counted);
+                    counted.and_then(|by| by.get(name.as_str())).copied().unwrap_or(0.0)
+                }
             };
             let about = about_ceiling(node, resource);
             if limit > 0.0 && value >= limit * NEAR {

@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 /// How long a page on a busy host may take for what has to come.
 const WITHIN: Duration = Duration::from_secs(120);
 
-pub struct Browser {
+pub(crate) struct Browser {
     child: Child,
     to: File,
     from: BufReader<File>,
     last: u64,
     session: Option<String>,
     /// What went wrong on the page.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
@@ -36,7 +36,7 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 
 impl Browser {
     /// Starts one with an empty profile and a page of this size.
-    pub fn start(wide: u32, high: u32) -> Self {
+    pub(crate) fn start(wide: u32, high: u32) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let ((their_in, to), (from, their_out)) = (pipe(), pipe());
         let mut command = Command::new("chromium");
@@ -121,14 +121,14 @@ impl Browser {
         }
     }
 
-    pub fn open(&mut self, link: &str) {
+    pub(crate) fn open(&mut self, link: &str) {
         // A page that differs by its `#` alone would only be scrolled.
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.call("Page.navigate", json!({ "url": link }));
     }
 
     /// What an expression on the page comes to.
-    pub fn ask(&mut self, expression: &str) -> Value {
+    pub(crate) fn ask(&mut self, expression: &str) -> Value {
         let parameters =
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", parameters);
@@ -137,7 +137,7 @@ impl Browser {
     }
 
     /// Waits until an expression is true on the page.
-    pub fn until(&mut self, expression: &str) {
+    pub(crate) fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + WITHIN;
         let safe = format!(
             "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
@@ -148,7 +148,7 @@ impl Browser {
         }
     }
 
-    pub fn look(&mut self, wide: u32, high: u32, dark: bool) {
+    pub(crate) fn look(&mut self, wide: u32, high: u32, dark: bool) {
         let size = json!({ "width": wide, "height": high, "deviceScaleFactor": 1,
             "mobile": wide < 600 });
         self.call("Emulation.setDeviceMetricsOverride", size);
@@ -158,7 +158,7 @@ impl Browser {
     }
 
     /// Keeps a picture of the page.
-    pub fn picture(&mut self, file: &Path) {
+    pub(crate) fn picture(&mut self, file: &Path) {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));
         let bytes = data_encoding::BASE64.decode(answer["data"].as_str().unwrap().as_bytes());
         std::fs::write(file, bytes.unwrap()).unwrap();
