@@ -61,9 +61,9 @@ pub(super) static CAUGHT: &[Caught] = &[
     caught(Mutant::PValueHalved, "compare-of-near-sides", Ends(1)),
     caught(Mutant::ShufflesUnmade, "history-of-one-program", Lacks("no change")),
     // Claims.
-    caught(Mutant::ClaimUnasked, "claims", Lacks("2 of 6 pairs have heard each other")),
-    caught(Mutant::FormedByOne, "claims", Lacks("2 of 6 pairs have heard each other")),
-    caught(Mutant::BooksUnread, "claims", Lacks("node-1 does not know node-3")),
+    caught(Mutant::ClaimUnasked, "claims", Lacks("2 of 6 pairs have heard each other after")),
+    caught(Mutant::FormedByOne, "claims", Lacks("2 of 6 pairs have heard each other after")),
+    caught(Mutant::BooksUnread, "claims", Lacks("nodes do not agree after")),
     caught(Mutant::SpanTwice, "claims", Lacks("3 of 4 after")),
     caught(Mutant::SenderUnseen, "claims", Lacks("1 of 2 after")),
     caught(Mutant::ConditionUnseen, "claims", Lacks("`gossip_started` came, none as asked")),

@@ -245,8 +245,8 @@ pub(super) static CHECKS: &[Check] = &[
 ];
 
 const CLAIMS: &[&str] = &[
-    "2 of 6 pairs have heard each other",
-    "node-1 does not know node-3",
+    "2 of 6 pairs have heard each other after",
+    "nodes do not agree after",
     "3 of 4 after",
     "1 of 2 after",
     "`gossip_started` came, none as asked",
