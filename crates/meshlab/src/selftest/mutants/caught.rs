@@ -95,7 +95,7 @@ pub(super) static CAUGHT: &[Caught] = &[
     caught(Mutant::ProberBelieves, "slow-without-effect", Ends(0)),
     // Chaos and replay.
     caught(Mutant::BudgetEndless, "storm", Lacks("cannot be met any more")),
-    caught(Mutant::SeedIgnored, "storm", Lacks("\"at_micros\":")),
+    caught(Mutant::SeedIgnored, "storm", Lacks("\"at_micros\":779918,")),
     caught(Mutant::SkipsDetected, "skips", Lacks("3 of 3 of the drawn faults")),
     caught(Mutant::SkippedPasses, "skipped", Ends(0)),
     caught(
