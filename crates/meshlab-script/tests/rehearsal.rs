@@ -46,6 +46,10 @@ fn inside(body: &str) -> String {
 fn shipped(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // What scenarios share is no scenario.
+        if path.is_dir() && path.ends_with("lib") {
+            continue;
+        }
         if path.is_dir() {
             shipped(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "lua") {
