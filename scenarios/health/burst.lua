@@ -25,7 +25,9 @@ test("a burst is over when it is over", function()
     parallel(leaving)
   end
   check.agreed(swarm, { within = "60s" })
-  sleep "5s" -- the overlay fills the places of those who went; rest begins after that
+  -- The overlay fills the places of those who went, and that they went is known for 24 s, so that no
+  -- late word of theirs brings them back. Rest begins after that.
+  sleep "20s"
 
   local before = health.now(swarm)
   sleep "8s"
