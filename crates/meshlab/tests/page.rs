@@ -158,6 +158,10 @@ fn a_run_is_followed_live_steered_by_hand_and_shown_again_as_its_record_says() {
             for tab in ["overview", "timeline", "claims", "charts", "boot"] {
                 browser.open(&format!("{link}&tab={tab}"));
                 browser.until("document.querySelector('#main').children.length > 0");
+                // A picture is taken of what is drawn, which is a frame later.
+                browser.until(
+                    "[...document.querySelectorAll('svg.topo')].every((topo) => topo.firstChild)",
+                );
                 browser.until(
                     "!location.hash.includes('charts') || \
                     window.meshlab.view.charts.every((chart) => chart.data)",
