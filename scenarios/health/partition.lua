@@ -17,7 +17,7 @@ test("both halves agree again", function()
     for _, gone in ipairs(left) do
       expect.state(gone, "Dead", { seen_by = right, via = "inference", within = "15s" })
     end
-    sleep "4s"
+    sleep "35s" -- longer than the transport keeps a silent connection, 30 s
   end)
   expect.agreed(swarm, { within = "60s" })
   health.balanced(swarm)

@@ -89,6 +89,10 @@ impl Bench {
         if defect != HEALTHY {
             arguments.extend(["--node-env".to_owned(), format!("*:MESH_NODE_DEFECT={defect}")]);
         }
+        // What a digest may cost is said of an optimised build; another needs several times as much.
+        if cfg!(debug_assertions) && scenario == "idle" {
+            arguments.extend(["--set".to_owned(), "digest_ms=9".to_owned()]);
+        }
         let (code, _) = self.meshlab(folder, scenario, &path, &self.program, &arguments)?;
         let record = read_run(&folder.join("results").join(scenario).join("latest"));
         let (after, red) = match record {
