@@ -108,7 +108,7 @@ pub(super) static CAUGHT: &[Caught] = &[
     caught(Mutant::CeilingUnheld, "greedy", Lacks("at most 0.00 % is allowed")),
     caught(Mutant::SamplerSelf, "files", Ends(0)),
     caught(Mutant::CeilingBlind, "unsampled", Lacks("no sample of cpu was taken")),
-    caught(Mutant::TrendBlind, "unsampled", Lacks("too little data")),
+    caught(Mutant::TrendBlind, "unsampled", Lacks("3 are the fewest that show")),
     caught(Mutant::ExitAskedFor, "ends", Lacks("exited by itself with signal 9")),
     caught(Mutant::AuditAsksNothing, "leaves", Ends(0)),
 ];
