@@ -10,7 +10,7 @@ test("whoever boots first waits for its seed", function()
   local swarm = mesh { nodes = 2, digest_every = "1s", digest_gated = false }
   expect.formed(swarm, { within = "60s" })
   local seed = swarm:node(1)
-  local early
+  local early ---@type meshlab.Node
   fault.kill_node(seed, {}, function()
     expect.state(seed, "Dead", { via = "inference", within = "15s" })
     early = swarm:add { id = "early", seeds = seed }

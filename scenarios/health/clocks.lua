@@ -25,7 +25,7 @@ test("a node that is behind is not held for dead", function()
 end)
 
 test("a node that is ahead is missed when it dies", function()
-  local swarm, victim = start()
+  local _, victim = start()
   fault.clock_skew(victim, { by = "45s" }, function()
     sleep "2s"
     local hit = fault.kill_node(victim)

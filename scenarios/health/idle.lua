@@ -22,7 +22,7 @@ test("nothing happens, and little is done", function()
   sleep(run.duration)
   local seconds = run.duration:seconds()
   health.quiet(swarm, before, seconds, { ["telemetry.spans_ended"] = 4 })
-  local busiest = 0
+  local busiest = 0.0
   for _, node in ipairs(swarm:live()) do
     local usage = node:usage { since = run.duration }
     check.at_most(usage.cpu, "4%", "CPU of " .. node.id .. " at rest")

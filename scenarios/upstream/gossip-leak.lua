@@ -15,17 +15,29 @@ local run = scenario {
   tags = { "upstream" },
 }
 
+---@class Held
+---@field id string
+---@field connections integer
+---@field neighbors integer
+---@field limit number
+
+--- How far a node is beyond what its neighbours need.
+---@param one Held
+local function beyond(one) return one.connections - one.limit end
+
 --- Connections and neighbours of all nodes together, and the node with most beyond its neighbours.
+---@return integer, integer, Held
 local function now(swarm)
-  local connections, neighbors, worst = 0, 0, nil
+  local connections, neighbors = 0, 0
+  local worst = { id = "no node", connections = 0, neighbors = 0, limit = math.huge }
   for _, node in ipairs(swarm:live()) do
     local view = node:view()
     connections, neighbors = connections + view.connections, neighbors + view.neighbors
-    local one = { id = node.id, connections = view.connections, neighbors = view.neighbors }
-    one.limit = 2 * one.neighbors + 8
-    if worst == nil or one.connections - one.limit > worst.connections - worst.limit then
-      worst = one
-    end
+    local one = {
+      id = node.id, connections = view.connections, neighbors = view.neighbors,
+      limit = 2 * view.neighbors + 8,
+    }
+    if beyond(one) > beyond(worst) then worst = one end
   end
   return connections, neighbors, worst
 end
@@ -39,13 +51,11 @@ test("live connections stay below 2 x neighbours and a constant", function()
   local first = now(swarm)
 
   local rounds = math.max(1, math.floor(run.duration:seconds() / 10))
-  local most = nil
+  local _, _, most = now(swarm)
   for _ = 1, rounds do
     sleep "10s"
     local _, _, worst = now(swarm)
-    if most == nil or worst.connections - worst.limit > most.connections - most.limit then
-      most = worst
-    end
+    if beyond(worst) > beyond(most) then most = worst end
   end
   local connections, neighbors = now(swarm)
   record.metric("live connections at first, all nodes", first)

@@ -13,16 +13,16 @@ local run = scenario {
 
 --- How long until messages from `a` to `b` go through the relay once the direct path is cut.
 local function until_relayed(a, b, within)
-  local met
+  local took
   fault.partition_pair(a, b, {}, function()
-    met = check.eventually(within, "messages go through the relay", function()
+    took = check.eventually(within, "messages go through the relay", function()
       return a:deliver(b, "relayed").via == "relay"
-    end)
+    end).took
   end)
   expect.eventually("60s", "messages go direct again", function()
     return a:deliver(b, "direct").via == "direct"
   end)
-  return met.took
+  return took --[[@as meshlab.DurationValue]]
 end
 
 test("messages go through a relay that stood still", function()
