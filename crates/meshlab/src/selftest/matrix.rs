@@ -89,7 +89,7 @@ impl Bench {
         if defect != HEALTHY {
             arguments.extend(["--node-env".to_owned(), format!("*:MESH_NODE_DEFECT={defect}")]);
         }
-        // What a digest may cost is said of an optimised build; another needs several times as much.
+        // What a digest may cost is said of an optimised build; another needs several times it.
         if cfg!(debug_assertions) && scenario == "idle" {
             arguments.extend(["--set".to_owned(), "digest_ms=9".to_owned()]);
         }

@@ -209,7 +209,12 @@ pub(super) static CHECKS: &[Check] = &[
         1,
         &["at most 900 is allowed"],
     ),
-    nodes("unsampled", canary!("unsampled"), 4, &["no sample of cpu was taken", "3 are the fewest that show"]),
+    nodes(
+        "unsampled",
+        canary!("unsampled"),
+        4,
+        &["no sample of cpu was taken", "3 are the fewest that show"],
+    ),
     nodes(
         "ends",
         Run { program: Some(ENDS_ITSELF), ..canary!("ends") },
