@@ -123,6 +123,11 @@ fn value(sample: &Sample, counted: &Counted, resource: Resource) -> Option<f64> 
     }
 }
 
+/// Whether a book of the heap that a program keeps takes some of this itself.
+fn distorts(resource: Resource) -> bool {
+    matches!(resource, Resource::Cpu | Resource::Rss)
+}
+
 impl Engine {
     /// Begins to hold the nodes of a mesh, which are about to be started, to their limits.
     pub(crate) fn open_limits(&self, mesh: &MeshId, at: &SourceLine) -> Result<(), HostError> {
@@ -163,8 +168,7 @@ impl Engine {
     /// Why this run says nothing of a resource: the nodes keep book of their heap, and the book
     /// takes CPU time and memory of its own.
     fn distorted(&self, resource: Resource) -> Option<String> {
-        let takes = matches!(resource, Resource::Cpu | Resource::Rss);
-        (takes && self.shared.config.profile.heap).then(|| {
+        (distorts(resource) && self.shared.config.profile.heap).then(|| {
             format!(
                 "{resource} is not judged where the heap is recorded: the recording itself takes \
                  CPU time and memory; run without `--profile heap`"
@@ -175,7 +179,6 @@ impl Engine {
     /// Ends the limits that a node would be held to and that it distorts: its program keeps book of
     /// its heap, though the run did not ask for that.
     pub(crate) fn spare_limits(&self, node: &NodeId) {
-        let distorts = |resource| matches!(resource, Resource::Cpu | Resource::Rss);
         let (ceilings, trends) = {
             let state = self.shared.state();
             let Some(own) = limited(&state, node) else { return };

@@ -178,15 +178,16 @@ pub(super) fn excess(
     trend: Trend,
     series: &BTreeMap<NodeId, Series>,
 ) -> Option<f64> {
-    let (settling, warm) = warm_up(resource, trend, series);
-    if !settling.settled && !trend.per_peer {
-        return None;
-    }
-    let slope = |node: &Series| match trend.per_peer {
-        true => node.per_peer(resource).0,
-        false => Slope::of(&node.steady(resource, warm)),
+    let slopes: Vec<Option<Slope>> = if trend.per_peer {
+        series.values().map(|node| node.per_peer(resource).0).collect()
+    } else {
+        let (settling, warm) = warm_up(resource, trend, series);
+        if !settling.settled {
+            return None;
+        }
+        series.values().map(|node| Slope::of(&node.steady(resource, warm))).collect()
     };
     let slopes: Vec<f64> =
-        series.values().filter_map(|node| Some(slope(node)?.value - trend.max_growth)).collect();
+        slopes.into_iter().flatten().map(|slope| slope.value - trend.max_growth).collect();
     Growth::of(&slopes).map(|growth| growth.p_value)
 }
