@@ -21,6 +21,7 @@ mod paired;
 mod prediction;
 mod proportion;
 mod sequential;
+mod sign;
 mod signed_rank;
 mod slope;
 mod steps;
@@ -38,6 +39,7 @@ pub use paired::{
 pub use prediction::{PREDICTION_MIN, Prediction, spread};
 pub use proportion::Proportion;
 pub use sequential::{Decision, SequentialTest};
+pub use sign::{sign_test, signs_min};
 pub use slope::{MinuteMedians, Slope};
 pub use steps::without_steps;
 pub use stream::Stream;
