@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "meshlab",
         &[
             "meshlab-script",
+            "meshlab-clock",
             "meshlab-report",
             "meshlab-query",
             "meshlab-ui",
@@ -72,6 +73,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("meshlab-mutants", &[]),
     ("meshlab-wire", &[]),
     ("meshlab-agent", &["meshlab-wire"]),
+    ("meshlab-clock", &["meshlab-wire"]),
     ("mesh-node", &["meshlab-agent", "meshlab-wire"]),
     ("xtask", &[]),
 ];
