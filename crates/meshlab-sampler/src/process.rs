@@ -52,19 +52,46 @@ pub enum SampleError {
 /// # Errors
 /// The process is gone, or one of its files cannot be read.
 pub fn read_process(pid: u32) -> Result<ProcessReading, SampleError> {
+    read_family(pid).map(|family| family.own)
+}
+
+/// A process, and what is known of its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Family {
+    pub(crate) own: ProcessReading,
+    /// CPU time of what it started, has ended and was waited for, in microseconds.
+    pub(crate) waited_micros: u64,
+    /// Who started it, or whom it was left to.
+    pub(crate) parent: u32,
+}
+
+impl Family {
+    pub(crate) fn cpu_micros(&self) -> u64 {
+        self.own.cpu_micros_total + self.waited_micros
+    }
+}
+
+pub(crate) fn read_family(pid: u32) -> Result<Family, SampleError> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).map_err(|error| told(pid, &path, error))?;
     let stat = parse_stat(&text)
         .ok_or_else(|| SampleError::Malformed { path: path.clone(), text: text.clone() })?;
     let path = format!("/proc/{pid}/fd");
     let open_files = fs::read_dir(&path).map_err(|error| told(pid, &path, error))?.count();
-    Ok(ProcessReading {
+    let own = ProcessReading {
         cpu_micros_total: cpu_clock_micros(pid).unwrap_or(stat.cpu_ticks * micros_per_tick()),
         rss_bytes: stat.rss_pages * page_bytes(),
         open_files: u32::try_from(open_files).unwrap_or(u32::MAX),
         threads: stat.threads,
         start_ticks: stat.start_ticks,
-    })
+    };
+    let waited_micros = stat.waited_ticks * micros_per_tick();
+    Ok(Family { own, waited_micros, parent: stat.parent })
+}
+
+/// Who started a process, or whom it was left to; `None` if it is gone.
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|stat| stat.parent)
 }
 
 fn told(pid: u32, path: &str, error: io::Error) -> SampleError {
@@ -74,7 +101,9 @@ fn told(pid: u32, path: &str, error: io::Error) -> SampleError {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    parent: u32,
     cpu_ticks: u64,
+    waited_ticks: u64,
     threads: u32,
     start_ticks: u64,
     rss_pages: u64,
@@ -86,7 +115,9 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
     Some(Stat {
+        parent: u32::try_from(number(1)?).ok()?,
         cpu_ticks: number(11)? + number(12)?,
+        waited_ticks: number(13)? + number(14)?,
         threads: u32::try_from(number(17)?).ok()?,
         start_ticks: number(19)?,
         rss_pages: number(21)?,
@@ -155,7 +186,14 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_is_no_trap() {
         let text = "42 (a) R (b) S 1 42 42 0 -1 4194560 1 0 0 0 7 5 0 0 20 0 3 0 999 1000 250 1";
-        let stat = Stat { cpu_ticks: 12, threads: 3, start_ticks: 999, rss_pages: 250 };
+        let stat = Stat {
+            parent: 1,
+            cpu_ticks: 12,
+            waited_ticks: 0,
+            threads: 3,
+            start_ticks: 999,
+            rss_pages: 250,
+        };
         assert_eq!(parse_stat(text), Some(stat));
         assert_eq!(parse_stat("42 (x) S 1 2"), None);
     }

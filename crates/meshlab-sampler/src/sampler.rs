@@ -1,11 +1,14 @@
 //! Samples of many processes, and the share of a core between two of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshlab_model::{RunTime, Sample, SampleSource};
 use meshlab_mutants::{Mutant, on};
 
-use crate::{ProcessReading, SampleError, read_process};
+use crate::{
+    ProcessReading, SampleError, read_process,
+    tree::{Census, Tree},
+};
 
 /// Processes that are sampled together.
 #[derive(Debug, Default)]
@@ -17,6 +20,31 @@ pub struct Sampler {
 struct Tracked {
     pid: u32,
     last: Option<(RunTime, ProcessReading)>,
+    /// Where it is to be sampled with what it started.
+    tree: Option<Rooted>,
+}
+
+#[derive(Debug, Default)]
+struct Rooted {
+    network: Option<u64>,
+    last: Tree,
+}
+
+impl Tracked {
+    /// What it uses; of a tree, also the tree as it is now.
+    fn read(
+        &self,
+        pid: u32,
+        census: &Census,
+    ) -> Result<(ProcessReading, Option<Tree>), SampleError> {
+        match &self.tree {
+            None => Ok((read_process(pid)?, None)),
+            Some(rooted) => {
+                let (reading, now) = rooted.last.read(pid, rooted.network, census)?;
+                Ok((reading, Some(now)))
+            }
+        }
+    }
 }
 
 /// One round over all tracked processes.
@@ -36,7 +64,22 @@ impl Sampler {
 
     /// Samples this process from now on; replaces a former process of the same source.
     pub fn track(&mut self, of: SampleSource, pid: u32) {
-        self.tracked.insert(of, Tracked { pid, last: None });
+        self.tracked.insert(of, Tracked { pid, last: None, tree: None });
+    }
+
+    /// Samples this process together with everything that it started, and, if it has a network
+    /// namespace of its own, by the inode of that.
+    pub fn track_tree(&mut self, of: SampleSource, pid: u32, network: Option<u64>) {
+        let tree = Some(Rooted { network, last: Tree::default() });
+        self.tracked.insert(of, Tracked { pid, last: None, tree });
+    }
+
+    /// What there is to know to find the members of trees.
+    fn census<'a>(tracked: impl Iterator<Item = &'a Tracked> + Clone) -> Census {
+        let trees = tracked.filter_map(|one| one.tree.as_ref());
+        let without = trees.clone().any(|tree| tree.network.is_none());
+        let networks: BTreeSet<u64> = trees.filter_map(|tree| tree.network).collect();
+        Census::read(&networks, without)
     }
 
     /// Samples it no longer.
@@ -48,29 +91,47 @@ impl Sampler {
     /// none. `None` if it is not tracked.
     pub fn peek(&self, of: &SampleSource, at: RunTime) -> Option<Result<Sample, SampleError>> {
         let tracked = self.tracked.get(of)?;
-        Some(read_process(tracked.pid).map(|reading| sample(of, tracked.pid, at, reading, None)))
+        let census = Self::census(std::iter::once(tracked));
+        Some(Self::peeked(of, tracked, &census, at))
+    }
+
+    fn peeked(
+        of: &SampleSource,
+        tracked: &Tracked,
+        census: &Census,
+        at: RunTime,
+    ) -> Result<Sample, SampleError> {
+        let (reading, _) = tracked.read(tracked.pid, census)?;
+        Ok(sample(of, tracked.pid, at, reading, None))
     }
 
     /// Reads every tracked process and leaves the shares of the next round alone; what cannot be
     /// read is left out.
     pub fn peek_all(&self, at: RunTime) -> Vec<Sample> {
-        self.tracked.keys().filter_map(|of| self.peek(of, at)?.ok()).collect()
+        let census = Self::census(self.tracked.values());
+        let all = self.tracked.iter();
+        all.filter_map(|(of, one)| Self::peeked(of, one, &census, at).ok()).collect()
     }
 
     /// Reads every tracked process; `at` is the time of the round.
     pub fn sample(&mut self, at: RunTime) -> SampleRound {
         let mut round = SampleRound::default();
+        let census = Self::census(self.tracked.values());
         for (of, tracked) in &mut self.tracked {
             let pid = if on(Mutant::SamplerSelf) { std::process::id() } else { tracked.pid };
-            let reading = read_process(pid).and_then(|reading| match tracked.last {
-                Some((_, last)) if on(Mutant::SamplerRepeats) => Ok(last),
-                Some((_, last)) if last.start_ticks != reading.start_ticks => {
-                    Err(SampleError::Reused(tracked.pid))
-                }
-                _ => Ok(reading),
-            });
+            let reading =
+                tracked.read(pid, &census).and_then(|(reading, now)| match tracked.last {
+                    Some((_, last)) if on(Mutant::SamplerRepeats) => Ok((last, now)),
+                    Some((_, last)) if last.start_ticks != reading.start_ticks => {
+                        Err(SampleError::Reused(tracked.pid))
+                    }
+                    _ => Ok((reading, now)),
+                });
             match reading {
-                Ok(reading) => {
+                Ok((reading, now)) => {
+                    if let (Some(rooted), Some(now)) = (&mut tracked.tree, now) {
+                        rooted.last = now;
+                    }
                     let cpu = tracked.last.and_then(|last| share(last, (at, reading)));
                     tracked.last = Some((at, reading));
                     round.samples.push(sample(of, tracked.pid, at, reading, cpu));
