@@ -1,10 +1,11 @@
 //! Writes a stretch of a simulated soak, 18 nodes with 500 spans, 19 samples and 36 numbers of the
 //! nodes themselves a second, and asks it: what it costs in bytes, CPU and memory, and how long answers take.
 //!
-//!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER [SPANS]]
+//!     cargo run --release -p meshlab-query --example soak -- 2h [FOLDER [SPANS [EVERY]]]
 //!
-//! `4d` is a whole soak: 173 million spans, 9 GB, half an hour or so. What it leaves in FOLDER is a run
-//! like any other: `meshlab report FOLDER` draws it, `cargo run --release -p meshlab-report --example
+//! SPANS is how many a second there are, EVERY the seconds between two samples: 1 where it is absent,
+//! 15 in `scenarios/soak-4day.lua`. `4d` is a whole soak: 173 million spans, 9 GB, half an hour or so.
+//! What it leaves in FOLDER is a run like any other: `meshlab report FOLDER` draws it, `cargo run --release -p meshlab-report --example
 //! draw -- FOLDER` says how long that takes. Ids, times and values are
 //! drawn, so they compress no better than real ones; names, nodes and attributes are as the nodes
 //! of `scenarios/chaos-soak.lua` send them, in those shares.
@@ -22,8 +23,9 @@ use std::{
 };
 
 use meshlab_model::{
-    CounterSample, EndReason, Manifest, NodeId, RunEventKind, RunTime, Sample, SampleSource,
-    SpanRecord, TestId, TestOutcome, format_duration, parse_duration,
+    CounterSample, EndReason, FaultId, FaultStage, HostSample, Manifest, NodeId, RunEventKind,
+    RunTime, Sample, SampleSource, SpanRecord, TestId, TestOutcome, Verdict, format_duration,
+    parse_duration,
 };
 use meshlab_query::{Format, query, write_answer};
 use meshlab_results::{OpenMinutes, Recorder, Reopened, file, read_run};
@@ -129,8 +131,8 @@ impl Simulation {
 }
 
 /// Of a node's numbers these change each second, the others each minute.
-const LIVELY: [&str; 2] = ["gossip.received", "tasks"];
-const CALM: [&str; 4] = ["book.size", "connections", "gossip.connections", "handshakes"];
+const LIVELY: [&str; 2] = ["gossip.received", "tasks.spawned"];
+const CALM: [&str; 4] = ["book.size", "connections.opened", "gossip.connections", "handshakes"];
 
 impl Simulation {
     fn counters(&mut self, second: u64) -> Vec<CounterSample> {
@@ -158,27 +160,30 @@ fn main() {
     let seconds = length.as_secs();
     println!("simulated {} in {}", format_duration(length), folder.display());
     let spans = arguments.next().map_or(SPANS_A_SECOND, |spans| spans.parse().unwrap());
+    let every = arguments.next().map_or(1, |every| every.parse().unwrap());
     // One that is there already is only asked.
     if !folder.join(file::MANIFEST).exists() {
-        let drawing = cost_of_drawing(spans);
-        write(&folder, seconds, spans, drawing);
+        write(&folder, seconds, spans, every);
     }
     ask(&folder, seconds);
     println!("memory at its highest: {} KiB", status("VmHWM"));
 }
 
 /// CPU seconds that drawing a second's records takes, without writing them.
-fn cost_of_drawing(spans: u64) -> f64 {
+fn cost_of_drawing(spans: u64, every: u64) -> f64 {
     let (mut simulation, before) = (Simulation::new(spans), cpu());
     for second in 0..200 {
         (0..spans).for_each(|place| drop(simulation.span(second, place)));
-        simulation.samples(second);
-        simulation.counters(second);
+        if second.is_multiple_of(every) {
+            simulation.samples(second);
+            simulation.counters(second);
+        }
     }
     (cpu() - before) / 200.0
 }
 
-fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
+fn write(folder: &Path, seconds: u64, spans_a_second: u64, every: u64) {
+    let drawing = cost_of_drawing(spans_a_second, every);
     let manifest: Manifest = serde_json::from_value(serde_json::json!({
         "schema": meshlab_model::MANIFEST_SCHEMA, "meshlab": "0", "run": "soak/simulated",
         "scenario": "soak", "script_path": "soak.lua", "script_sha256": "", "arguments": [],
@@ -193,18 +198,22 @@ fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
     let (began, spent) = (Instant::now(), cpu());
     for second in 0..seconds {
         (0..spans_a_second).for_each(|place| recorder.span(&simulation.span(second, place)));
-        recorder.samples(&simulation.samples(second));
-        recorder.counters(&simulation.counters(second));
-        recorder.flush();
+        if second.is_multiple_of(every) {
+            recorder.samples(&simulation.samples(second));
+            recorder.counters(&simulation.counters(second));
+            recorder.flush();
+        }
         if (second + 1) % (seconds / 4).max(1) == 0 {
             println!("memory after {} s: {} KiB", second + 1, status("VmRSS"));
         }
     }
     assert_eq!((recorder.failure(), recorder.lost()), (None, 0));
     drop(recorder);
+    faults(folder, &simulation.ids, seconds);
     end(folder, seconds);
     let wall = began.elapsed();
-    let (spans, samples) = (seconds * spans_a_second, seconds * (NODES + 1));
+    let rounds = seconds.div_ceil(every);
+    let (spans, samples) = (seconds * spans_a_second, rounds * (NODES + 1));
     let all = cpu() - spent;
     let writing = all - drawing * seconds as f64;
     println!(
@@ -214,10 +223,10 @@ fn write(folder: &Path, seconds: u64, spans_a_second: u64, drawing: f64) {
     println!("CPU: {:.2} us a record", writing * 1e6 / (spans + samples) as f64);
     for (kind, records, a_day) in [
         (file::SPANS, spans, spans_a_second * 86_400),
-        (file::SAMPLES, samples, (NODES + 1) * 86_400),
-        (file::MINUTES, samples, (NODES + 1) * 86_400),
-        (file::COUNTERS, seconds * NODES, NODES * 86_400),
-        (file::COUNTER_MINUTES, seconds * NODES, NODES * 86_400),
+        (file::SAMPLES, samples, (NODES + 1) * 86_400 / every),
+        (file::MINUTES, samples, (NODES + 1) * 86_400 / every),
+        (file::COUNTERS, rounds * NODES, NODES * 86_400 / every),
+        (file::COUNTER_MINUTES, rounds * NODES, NODES * 86_400 / every),
     ] {
         let bytes: u64 = size(&folder.join(kind));
         let each = bytes as f64 / records as f64;
@@ -246,6 +255,65 @@ fn begin(recorder: &Recorder, simulation: &Simulation) {
         let (node, public_key) = (node.clone(), key.clone());
         let name = format!("mesh1.worker.{}", &key[..6]);
         recorder.event(RunEventKind::NodeReady { node, name, public_key, took_micros: 1 }, None);
+    }
+}
+
+/// Six faults an hour, that everybody else notices and heals from, and the host's noise by the
+/// minute: 28,000 events in four days. An hour has them at once.
+fn faults(folder: &Path, ids: &[NodeId], seconds: u64) {
+    let mut number = 0;
+    for hour in 1..seconds.div_ceil(3600) {
+        let reopened = Reopened::open(folder).unwrap();
+        let last = read_run(folder).unwrap().events.last().map_or(0, |last| last.seq);
+        let started = Instant::now().checked_sub(Duration::from_secs(hour * 3600)).unwrap();
+        let none = OpenMinutes::default();
+        let recorder = Recorder::go_on(reopened, last, none, started, None).unwrap();
+        for _ in 0..60 {
+            recorder.event(RunEventKind::HostSampled(quiet()), None);
+        }
+        for _ in 0..6 {
+            number += 1;
+            let (fault, target) = (FaultId(number), &ids[number as usize % ids.len()]);
+            let reach = |stage| recorder.event(RunEventKind::FaultReached { fault, stage }, None);
+            let others = || ids.iter().filter(|id| *id != target).cloned();
+            recorder.event(planned(fault, target), None);
+            reach(FaultStage::Acted { witness: "the kernel".into(), unnoticed: None });
+            for by in others() {
+                reach(FaultStage::Noticed { by, evidence: "node.state_inferred".into() });
+            }
+            reach(FaultStage::Undone { how: "started again".into() });
+            for by in others() {
+                reach(FaultStage::Healed { by });
+            }
+            recorder.event(RunEventKind::FaultFinished { fault, verdict: Verdict::Passed }, None);
+        }
+    }
+}
+
+fn planned(fault: FaultId, target: &NodeId) -> RunEventKind {
+    RunEventKind::FaultPlanned {
+        fault,
+        test: TestId(0),
+        name: "restart_node".into(),
+        targets: vec![target.clone()],
+        against: 0,
+        told: String::new(),
+        chaos: None,
+    }
+}
+
+/// A minute in which nobody disturbs the run.
+fn quiet() -> HostSample {
+    HostSample {
+        length_micros: 60_000_000,
+        cores: 2,
+        steal: 0.0,
+        own: 0.1,
+        foreign: 0.05,
+        waiting: Some(0.01),
+        wakes: 60,
+        late_p99_micros: 200,
+        late_max_micros: 400,
     }
 }
 

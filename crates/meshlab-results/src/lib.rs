@@ -67,6 +67,7 @@
 mod checked;
 pub mod disk;
 mod folder;
+mod follow;
 mod frame;
 mod fuzz;
 mod index;
@@ -79,6 +80,7 @@ mod stream;
 mod writer;
 
 pub use folder::{RunFolder, point_latest};
+pub use follow::{Following, is_written};
 pub use frame::Counts;
 #[doc(hidden)]
 pub use fuzz::fuzz_segment;

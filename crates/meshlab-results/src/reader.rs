@@ -219,7 +219,8 @@ fn read_events(folder: &Path, schema: u32, damage: &mut Vec<String>) -> Vec<RunE
     }
 }
 
-fn event(line: &[u8], schema: u32) -> Result<RunEvent, String> {
+/// An event as it is written in a line.
+pub(crate) fn event(line: &[u8], schema: u32) -> Result<RunEvent, String> {
     if schema > 1 && checked::open(line).is_none() && !on(Mutant::ChecksumUnseen) {
         return Err("its checksum does not hold, so the line is not what was written".to_owned());
     }

@@ -236,6 +236,16 @@ impl Recorder {
 
     /// Records that something happened now.
     pub fn event(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
+        self.event_by(kind, source, false)
+    }
+
+    /// The same; `by_hand` marks it as manual while the rest is the scenario's.
+    pub fn event_by(
+        &self,
+        kind: RunEventKind,
+        source: Option<SourceLine>,
+        by_hand: bool,
+    ) -> RunTime {
         let mut events = self.lock_events();
         let failed =
             matches!(kind, RunEventKind::ClaimFinished { verdict: Verdict::Failed(_), .. });
@@ -249,7 +259,7 @@ impl Recorder {
             RunEventKind::ByHand { .. } => true,
             // It is the run's own word that the rest is not.
             RunEventKind::Kept { .. } => false,
-            _ => events.manual,
+            _ => events.manual || by_hand,
         };
         let event = Arc::new(RunEvent { seq: events.last_seq, at, source, manual, kind });
         if let Err(error) = events.write(&event) {
