@@ -49,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) backbone: Option<Backbone>,
     pub(crate) view: Arc<SharedView>,
     pub(crate) commands: NodeCommands,
+    pub(crate) counters: Counters,
 }
 
 /// What the parts of a node share.
@@ -120,6 +121,7 @@ pub(crate) async fn boot(
         boot_micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     };
     let commands = commands(&common, arguments);
+    let counters = common.counters.clone();
     let view = Arc::clone(&common.view);
     let membership = Membership::new(Parts {
         topic,
@@ -142,7 +144,7 @@ pub(crate) async fn boot(
         instructions: instructed,
         counters: common.counters,
     });
-    Ok(Node { ready, router, membership, backbone, view, commands })
+    Ok(Node { ready, router, membership, backbone, view, commands, counters })
 }
 
 fn cadence(arguments: &NodeArguments) -> Cadence {

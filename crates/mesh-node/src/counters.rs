@@ -44,6 +44,8 @@ counters! {
     Dials = "dials",
     /// Dials of those that failed.
     DialsFailed = "dials.failed",
+    /// Dials of ids that nobody has.
+    DialsStrange = "dials.strange",
     /// Frames of peers that were refused.
     FramesRefused = "frames.refused",
     /// Orders carried out.

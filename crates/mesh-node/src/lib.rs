@@ -39,6 +39,7 @@ pub mod relay;
 mod seeds;
 mod signed;
 mod small_file;
+mod strangers;
 mod view;
 
 use std::{
@@ -105,9 +106,15 @@ async fn run(arguments: &NodeArguments, started: Instant) -> anyhow::Result<()> 
     agent.count(node.view.clone());
     tracing::info!(name = node.ready.name, addresses = ?node.ready.addresses, "ready");
     let backbone = node.backbone.map(|backbone| tokio::spawn(backbone.run()));
+    let endpoint = node.router.endpoint().clone();
+    let strangers = arguments.strangers().map(|dials| dials.run(endpoint, node.counters));
+    let strangers = strangers.map(tokio::spawn);
     let ended = node.membership.run(agent.stop_requested()).instrument(defects::loop_span()).await;
     if let Some(backbone) = backbone {
         backbone.abort();
+    }
+    if let Some(strangers) = strangers {
+        strangers.abort();
     }
     boot::shut_down(&node.router, arguments.close_within).await;
     agent.finish(LAST_FLUSH).await;

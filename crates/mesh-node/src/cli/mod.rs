@@ -3,14 +3,14 @@
 mod parse;
 mod tools;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use iroh::{EndpointAddr, PublicKey, RelayUrl};
 
 use self::parse::SeedList;
 pub(crate) use self::parse::seed as parse_seed;
-use crate::load::Budget;
+use crate::{load::Budget, strangers::Strangers};
 
 /// A node of an iroh mesh: joins a gossip topic, says how it is, and knows who else is there.
 #[derive(Debug, Clone, Parser)]
@@ -148,6 +148,24 @@ pub(crate) struct NodeArguments {
           action = clap::ArgAction::Set)]
     pub(crate) guard_connections: bool,
 
+    /// Dial ids that nobody has, so many a second, for example 50/s: to see what the endpoint keeps
+    /// of each. At most 1000/s; without it, none
+    #[arg(long, env = "MESH_NODE_STRANGE_DIALS", value_name = "RATE", value_parser = parse::rate)]
+    strange_dials: Option<NonZeroU32>,
+
+    /// Dial so many of them in turn; 0 is another one with each dial
+    #[arg(long, env = "MESH_NODE_STRANGE_IDS", value_name = "N", default_value_t = 0)]
+    strange_ids: u32,
+
+    /// Dial so many of them, then rest for 90s, and again; 0 is without rest
+    #[arg(long, env = "MESH_NODE_STRANGE_BURST", value_name = "N", default_value_t = 0)]
+    strange_burst: u32,
+
+    /// Dial them at this address, and drop each dial after 250ms; repeatable (environment: comma
+    /// separates). Without it, a dial ends as soon as nobody knows an address
+    #[arg(long, env = "MESH_NODE_STRANGE_AT", value_name = "ADDR", value_delimiter = ',')]
+    strange_at: Vec<SocketAddr>,
+
     /// How long the node waits for its endpoint to close when it ends, for example 500ms; at least
     /// 100ms
     #[arg(long, env = "MESH_NODE_CLOSE_WITHIN", value_name = "DURATION", default_value = "500ms",
@@ -201,6 +219,12 @@ impl NodeArguments {
     /// Every seed of the backbone that was named.
     pub(crate) fn backbone_seeds(&self) -> Vec<EndpointAddr> {
         self.backbone_seed_lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
+    }
+
+    /// Which ids that nobody has are to be dialled.
+    pub(crate) fn strangers(&self) -> Option<Strangers> {
+        let (ids, burst, at) = (self.strange_ids, self.strange_burst, self.strange_at.clone());
+        self.strange_dials.map(|rate| Strangers { rate, ids, burst, at })
     }
 
     /// What the node may use.

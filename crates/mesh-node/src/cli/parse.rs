@@ -1,6 +1,6 @@
 //! Values of flags and environment variables.
 
-use std::{str::FromStr, time::Duration};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr};
 
@@ -77,6 +77,16 @@ pub(super) fn cores(text: &str) -> Result<f64, String> {
         Ok(cores) if cores > 0.0 && cores <= 1024.0 => Ok(cores),
         _ => Err("it must be a number of cores above 0, for example 0.5".to_owned()),
     }
+}
+
+/// Most dials a second that are asked for.
+const RATE_MAX: u32 = 1000;
+
+pub(super) fn rate(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.strip_suffix("/s").and_then(|number| number.parse::<NonZeroU32>().ok());
+    number.filter(|number| number.get() <= RATE_MAX).ok_or_else(|| {
+        format!("it must be a whole number a second from 1/s to {RATE_MAX}/s, got `{text}`")
+    })
 }
 
 pub(super) fn length(text: &str) -> Result<Duration, String> {
@@ -156,6 +166,18 @@ mod tests {
         for bad in [["--tag", "a b"], ["--tag", ""], ["--budget-cpu", "0"], ["--budget-rss", "-1"]]
         {
             assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_are_dialled_only_where_that_is_asked_for() {
+        assert!(parse(&[]).unwrap().strangers().is_none());
+        let asked = ["--strange-dials", "50/s", "--strange-at", "10.0.0.9:9,[::1]:9"];
+        let strangers = parse(&asked).unwrap().strangers().unwrap();
+        assert_eq!((strangers.rate.get(), strangers.ids, strangers.at.len()), (50, 0, 2));
+        for bad in ["", "50", "0/s", "1001/s", "-1/s", "1.5/s", "5/min"] {
+            let error = rate(bad).unwrap_err();
+            assert!(error.contains("from 1/s to 1000/s"), "{error}");
         }
     }
 

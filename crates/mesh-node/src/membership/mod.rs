@@ -56,6 +56,12 @@ const PAUSE_SHARE: u32 = 4;
 /// Waits between two attempts to subscribe again; the last one repeats.
 const RESUBSCRIBE_MS: [u64; 4] = [0, 100, 1000, 5000];
 
+/// By how much the loop woke too late. What was due before it woke the last time became due just
+/// then: who is dead needs no connection any more, and the time to close that one may be long past.
+fn lateness(due: Instant, woken_before: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(due.max(woken_before))
+}
+
 /// The node's part in its mesh.
 pub(crate) struct Membership {
     topic: TopicId,
@@ -160,6 +166,7 @@ impl Membership {
         stop: impl Future<Output = StopReason>,
     ) -> anyhow::Result<()> {
         tokio::pin!(stop);
+        let mut woken_before = Instant::now();
         loop {
             let due = self.next_wake();
             let connections = self.connections.clone();
@@ -174,7 +181,9 @@ impl Membership {
             self.defects.woke();
             // Whatever woke it: after a pause several of these are ready at once, and what an event
             // changes may hide how late it is.
-            self.notice_pause(Instant::now().saturating_duration_since(due));
+            let now = Instant::now();
+            self.notice_pause(lateness(due, woken_before, now));
+            woken_before = now;
             self.try_disk();
             if matches!(self.on_woken(woken).await?, Next::End) {
                 self.leave().await;
@@ -383,4 +392,22 @@ async fn command(sent: impl Future<Output = Result<(), ApiError>>) -> anyhow::Re
     let sent = tokio::time::timeout(COMMAND, sent).await;
     sent.map_err(|_| anyhow::anyhow!("gossip did not take a command within {COMMAND:?}"))?
         .map_err(|error| anyhow::anyhow!("gossip is gone: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_due_by_what_just_happened_is_no_pause() {
+        let woken = Instant::now();
+        let after = |seconds| woken + Duration::from_secs(seconds);
+        let before = woken.checked_sub(Duration::from_secs(2)).expect("the host is up for longer");
+        // Due 2 s before the loop last woke, and served in the next turn.
+        assert_eq!(lateness(before, woken, woken), Duration::ZERO);
+        assert_eq!(lateness(after(3), woken, after(3)), Duration::ZERO, "in time");
+        assert_eq!(lateness(after(3), woken, after(1)), Duration::ZERO, "woken by something else");
+        assert_eq!(lateness(after(3), woken, after(50)), Duration::from_secs(47), "frozen");
+        assert_eq!(lateness(before, woken, after(50)), Duration::from_secs(50), "frozen at work");
+    }
 }
