@@ -18,7 +18,7 @@ use std::{
 
 use meshlab_engine::{
     Engine, Host, Limits, MeshOptions, NodeKind, NodeOptions, Profiling, Readiness, RunConfig,
-    Template, Words, fingerprint,
+    Template, Words, clock_library, fingerprint,
 };
 use meshlab_model::{EndReason, NetworkMode, NoiseLimits, SourceLine, TestId, TestOutcome};
 
@@ -98,21 +98,13 @@ fn options() -> MeshOptions {
         answers: None,
         words: Words::None,
         dead_after: Duration::from_secs(10),
+        preloads_clock: false,
+        shell: None,
+        capture: None,
+        ends: false,
     };
-    MeshOptions {
-        name: "mesh1".into(),
-        roles: vec!["broker".to_owned()],
-        digest_every: Duration::from_secs(1),
-        digest_gated: false,
-        env: BTreeMap::new(),
-        backbone: false,
-        operator: false,
-        relay: false,
-        disk: None,
-        binary: None,
-        kind: Some(Arc::new(kind)),
-        ceilings: None,
-    }
+    let plain = MeshOptions::plain("mesh1", vec!["broker".to_owned()]);
+    MeshOptions { kind: Some(Arc::new(kind)), ..plain }
 }
 
 fn config(folder: &Path) -> RunConfig {
@@ -141,6 +133,7 @@ fn config(folder: &Path) -> RunConfig {
         replay: None,
         resume: None,
         noise: NoiseLimits::NONE,
+        clock_library: clock_library(),
         profile: Profiling::default(),
         commit: None,
         listener: None,

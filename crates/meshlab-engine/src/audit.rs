@@ -143,6 +143,7 @@ mod tests {
             log: folder.path().join("log"),
             namespaces: Vec::new(),
             stranger: None,
+            clock: None,
         };
         fleet.spawn(spec).await.unwrap().exited().await;
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshlab_model::{
-    ChaosTally, ClaimEvidence, ClaimId, ComparisonId, FaultId, HeapSnapshot, MeshId, NodeId, Round,
-    RunEventKind, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId, TestOutcome, Verdict,
+    ChaosTally, ClaimEvidence, ClaimId, ComparisonId, FaultId, HeapSnapshot, MeshId, MeshMade,
+    NodeId, Round, RunEventKind, RunTime, Severity, SourceLine, SpanRecord, StepId, TestId,
+    TestOutcome, Verdict,
 };
 
 use tokio::sync::watch;
@@ -104,6 +105,7 @@ impl Host for Engine {
                 nodes: u32::try_from(options.roles.len()).unwrap_or(u32::MAX),
                 digest_every_micros,
                 digest_gated: options.digest_gated,
+                made: Some(made(&options)),
             },
             at.clone(),
         );
@@ -291,5 +293,19 @@ impl Host for Engine {
 
     fn cancelled(&self) -> Option<String> {
         self.shared.cancel.reason().as_ref().map(describe)
+    }
+}
+
+/// What a mesh is like, for its record.
+fn made(options: &MeshOptions) -> MeshMade {
+    MeshMade {
+        roles: options.roles.clone(),
+        operator: options.operator,
+        relay: options.relay,
+        backbone: options.backbone,
+        disk_bytes: options.disk.map(|disk| disk.0),
+        env: options.env.clone(),
+        binary: options.binary.clone(),
+        kind: options.kind.as_ref().map(|kind| kind.name.clone()),
     }
 }

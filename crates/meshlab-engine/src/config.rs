@@ -67,6 +67,8 @@ pub struct RunConfig {
     pub resume: Option<Resume>,
     /// What of the host is too noisy for a verdict on CPU or time.
     pub noise: NoiseLimits,
+    /// The library that sets the clock of programs without an agent, or why there is none.
+    pub clock_library: Result<PathBuf, String>,
     /// What is profiled of every node.
     pub profile: Profiling,
     /// Commit of the working tree.

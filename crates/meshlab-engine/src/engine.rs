@@ -23,6 +23,7 @@ use crate::{
     EngineError, NODE_BINARY, Resume, RunConfig, Watcher, built_with,
     cancel::{Cancel, describe},
     captures::Captures,
+    hands::Hands,
     kept::Keeping,
     kinds::{Peers, Said},
     limits::Gates,
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     pub(crate) cancel: Cancel,
     pub(crate) kept: watch::Sender<Keeping>,
+    /// What was begun by hand.
+    pub(crate) hands: Hands,
     pub(crate) clock: RunClock,
     /// When this part of the run began: its start, or where it was gone on with.
     pub(crate) began: RunTime,
@@ -105,7 +108,7 @@ impl Shared {
 
     fn tell(&self, kind: RunEventKind, source: Option<SourceLine>) -> RunTime {
         let copy = kind.clone();
-        let at = self.recorder.event(kind, source);
+        let at = self.recorder.event_by(kind, source, self.hands.hold(&copy));
         self.live.event(self, at, &copy);
         at
     }
@@ -171,6 +174,7 @@ impl Engine {
             watcher: OnceLock::new(),
             cancel: Cancel::new(),
             kept: watch::Sender::new(Keeping::Not),
+            hands: Hands::default(),
             clock,
             began: clock.now(),
             carried,

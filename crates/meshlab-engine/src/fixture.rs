@@ -54,20 +54,7 @@ pub(crate) fn here() -> SourceLine {
 
 /// A mesh of so many nodes with nothing special about it.
 pub(crate) fn mesh_of(name: &str, nodes: usize) -> MeshOptions {
-    MeshOptions {
-        name: name.into(),
-        roles: vec!["broker".to_owned(); nodes],
-        digest_every: Duration::from_secs(1),
-        digest_gated: false,
-        env: BTreeMap::new(),
-        backbone: false,
-        operator: false,
-        relay: false,
-        disk: None,
-        binary: None,
-        kind: None,
-        ceilings: None,
-    }
+    MeshOptions::plain(name, vec!["broker".to_owned(); nodes])
 }
 
 impl Bench {
@@ -133,6 +120,7 @@ impl Bench {
             resume: None,
             // What a test of the engine says does not depend on who else uses this host.
             noise: NoiseLimits::NONE,
+            clock_library: crate::clock_library(),
             profile: crate::Profiling::default(),
             commit: None,
             listener: Some(listener),

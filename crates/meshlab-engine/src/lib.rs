@@ -8,7 +8,7 @@
 //! in `replay.rs`; `resume.rs` is what is left of a run whose harness was killed; `rounds.rs`
 //! compares two programs, `limits/` holds nodes to what they may use;
 //! `captures.rs` keeps the packets around a fault that was missed, `kept.rs` a mesh for whoever
-//! attaches.
+//! attaches, `hands.rs` tells what somebody does by hand from what the test does.
 //!
 //! It knows no Lua and no terminal, and it formats nothing for people: events out, nothing else.
 
@@ -29,6 +29,7 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 mod forward;
+mod hands;
 mod host;
 mod keep;
 mod kept;
@@ -48,6 +49,7 @@ mod relay;
 mod replay;
 mod resume;
 mod rounds;
+mod same_script;
 mod state;
 mod subject;
 mod usage;
@@ -62,6 +64,7 @@ pub use config::{EngineError, Limits, NODE_BINARY, Profiling, RELAY_BINARY, RunC
 pub use engine::Engine;
 pub use faults::fault_names;
 pub use forward::forward_record;
+pub use hands::by_hand;
 pub use host::{
     Aim, Answered, Changed, ChaosKind, ChaosOptions, Claim, ClaimOutcome, ComparisonOptions,
     Conserved, Counted, CpuProfile, Draw, FaultCall, FaultStarted, Gain, Grant, Group, Host,
@@ -70,7 +73,7 @@ pub use host::{
 };
 pub use kinds::{
     Answers, NodeKind, PLACEHOLDERS, Readiness, SIGNALS, SharedKind, Template, Transport, Word,
-    Words,
+    Words, clock_library,
 };
 pub use meshlab_faults::{
     Direction as FaultDirection, Flap as FaultFlap, Settings as FaultSettings,
@@ -82,6 +85,7 @@ pub use meshlab_spans::{Collector, Condition, ForwardError};
 pub use probing::{PROBE_PORT, ProbeSettings, Probed, is_outside, probe_program};
 pub use replay::{Replay, ReplayError};
 pub use resume::{Resume, ResumeError};
+pub use same_script::{ScriptChanged, same_script};
 pub use watcher::Watcher;
 
 /// Whether the fault of that name is done to links, in a network that the harness makes.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use meshlab_mutants::{Mutant, on};
 use meshlab_wire::{Ready, Reply, Request};
 
 use crate::{
-    Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions,
+    Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions, SharedKind,
     engine::{Shared, lock},
     places::Program,
     state::{Kind, Life},
@@ -117,6 +118,9 @@ impl Engine {
             took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         });
         crate::profiles::ready(shared, id, process.pid());
+        if process.has_family() {
+            crate::profiles::begin(shared, id, &process.family());
+        }
         if process.control().records_heap() {
             self.spare_limits(id);
         }
@@ -162,7 +166,11 @@ impl Engine {
             ))
         })?;
         if node.stranger.is_some() {
-            return crate::kinds::command(&state, id, &binary.path, &given);
+            let mut spec = crate::kinds::command(&state, id, &binary.path, &given)?;
+            let kind = node.stranger.as_ref().map(|stranger| Arc::clone(&stranger.kind));
+            drop(state);
+            self.set_up_clock(kind, Path::new(&binary.path), &mut spec);
+            return Ok(spec);
         }
         let mut environment = match node.kind {
             Kind::Node => subject::node_environment(&state, id, &given)?,
@@ -178,16 +186,32 @@ impl Engine {
             log: node.log.clone(),
             namespaces: node.place.namespaces.clone(),
             stranger: None,
+            clock: None,
         })
+    }
+
+    fn set_up_clock(&self, kind: Option<SharedKind>, program: &Path, spec: &mut SpawnSpec) {
+        let id = spec.node.clone();
+        let library = &self.shared.config.clock_library;
+        let loads = |kind: SharedKind| crate::kinds::preload(&kind, program, library, spec);
+        if let Err(why) = kind.map_or(Ok(()), loads) {
+            self.say_once(&format!("of {id}: {why}"));
+        }
     }
 
     fn begin_life(&self, id: &NodeId, process: Process) -> Result<Life, HostError> {
         let shared = &self.shared;
-        lock(&shared.sampler).track(SampleSource::Node(id.clone()), process.pid());
+        let of = SampleSource::Node(id.clone());
+        match process.has_family() {
+            true => lock(&shared.sampler).track_tree(of, process.pid(), process.network()),
+            false => lock(&shared.sampler).track(of, process.pid()),
+        }
         // The first of its samples is now: what it used is known from the start, however short it
         // lives.
         self.sample_now(std::slice::from_ref(id));
-        crate::profiles::begin(shared, id, process.pid());
+        if !process.has_family() {
+            crate::profiles::begin(shared, id, &[process.pid()]);
+        }
         let life = Life {
             process: process.clone(),
             ready: None,
@@ -391,7 +415,9 @@ async fn spawn(fleet: &Fleet, spec: SpawnSpec) -> Result<Process, HostError> {
 async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let exit = life.process.exited().await;
     lock(&shared.profiles).one_ended();
-    let asked_for = life.end_asked_for.load(Ordering::SeqCst) || on(Mutant::ExitAskedFor);
+    let is_done = exit.code == Some(0) && shared.state().ends_by_itself(&id);
+    let ended = life.end_asked_for.load(Ordering::SeqCst) || is_done;
+    let asked_for = ended || on(Mutant::ExitAskedFor);
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
     shared.state().red |= !asked_for;

@@ -92,7 +92,7 @@ impl Engine {
             })?,
         };
         let keys = KeyPair::of(self.shared.config.seed, id);
-        Ok(Stranger { keys, kind, port, changing: Arc::default() })
+        Ok(Stranger { keys, kind, port, captured: Arc::default(), changing: Arc::default() })
     }
 
     /// Learns the names that programs may have for a node, and has its spans translated.

@@ -190,6 +190,7 @@ fn spec(
         log: settings.folder.join("log"),
         namespaces,
         stranger: Some(data.to_owned()),
+        clock: None,
     }
 }
 

@@ -1,20 +1,14 @@
 //! What the schedules of a run came to be, out of its record, so that another run can carry them
 //! out again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshlab_model::{
     ChaosFault, ChaosId, ChaosPlace, FaultId, FaultStage, Manifest, Realised, RunEvent,
     RunEventKind, RunTime,
 };
 
-use crate::{
-    binaries::sha256_hex,
-    results::{RunRecord, file},
-};
+use crate::results::{RunRecord, file};
 
 /// The schedules of a run, with what became of each of their faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,21 +23,6 @@ pub struct Replay {
 /// Why a run cannot be replayed. Completes "failed to replay ...".
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The scenario is not the one that was run.
-    #[error("{run}: its scenario changed since: {} had SHA-256 {recorded} and has {found}; what \
-        was run lies in {}: name it with `--scenario PATH`", .path.display(), .copy.display())]
-    Changed {
-        /// The run.
-        run: String,
-        /// The scenario.
-        path: PathBuf,
-        /// Its hash then.
-        recorded: String,
-        /// Its hash now.
-        found: String,
-        /// The copy in the record.
-        copy: PathBuf,
-    },
     /// The record does not tell what became of every fault.
     #[error(
         "{run}: its record is incomplete: {what}; `meshlab run` with its seed draws the same \
@@ -109,24 +88,6 @@ impl Replay {
         }
         Ok(Self { run, schedules })
     }
-
-    /// Makes sure that `text`, which lies at `path`, is the scenario that was run.
-    ///
-    /// # Errors
-    /// It is another.
-    pub fn check_script(record: &RunRecord, path: PathBuf, text: &str) -> Result<(), ReplayError> {
-        let (found, recorded) = (sha256_hex(text.as_bytes()), &record.manifest.script_sha256);
-        if found == *recorded {
-            return Ok(());
-        }
-        Err(ReplayError::Changed {
-            run: record.manifest.run.clone(),
-            path,
-            recorded: recorded.clone(),
-            found,
-            copy: record.folder.join(file::SCRIPT),
-        })
-    }
 }
 
 fn schedules(record: &RunRecord) -> Result<BTreeMap<ChaosId, Vec<ChaosFault>>, String> {
@@ -134,7 +95,8 @@ fn schedules(record: &RunRecord) -> Result<BTreeMap<ChaosId, Vec<ChaosFault>>, S
     let mut schedules: BTreeMap<ChaosId, Schedule> = BTreeMap::new();
     let mut places: BTreeMap<FaultId, ChaosPlace> = BTreeMap::new();
     let mut unjudged: BTreeSet<FaultId> = BTreeSet::new();
-    for event in &record.events {
+    // What was drawn by hand no scenario asks for again.
+    for event in record.events.iter().filter(|event| !event.manual) {
         match &event.kind {
             K::ChaosPlanned { chaos, plan, .. } => {
                 let (began, plan) = (event.at, plan.clone());

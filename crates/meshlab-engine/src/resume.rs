@@ -18,7 +18,6 @@ use meshlab_model::{
 use meshlab_spans::RunClock;
 
 use crate::{
-    binaries::sha256_hex,
     results::{Filter, OpenMinutes, Reopened, ResultsError, RunFolder, RunRecord, file, read_run},
     state::State,
 };
@@ -112,21 +111,6 @@ pub enum ResumeError {
         script: String,
         /// Its seed.
         seed: u64,
-    },
-    /// The scenario is not the one that was run.
-    #[error("{run}: its scenario changed since: {} had SHA-256 {recorded} and has {found}; what \
-        was run lies in {}", .path.display(), .copy.display())]
-    Changed {
-        /// The run.
-        run: String,
-        /// The scenario.
-        path: PathBuf,
-        /// Its hash then.
-        recorded: String,
-        /// Its hash now.
-        found: String,
-        /// The copy in the record.
-        copy: PathBuf,
     },
     /// It says too little of itself.
     #[error("{run}: {why}; `meshlab run {script} --seed {seed}` runs it again from its start")]
@@ -226,24 +210,6 @@ impl Resume {
     /// How long the run has been running, without gaps.
     pub fn ran(&self) -> Duration {
         self.left.ran
-    }
-
-    /// Makes sure that `text`, which lies at `path`, is the scenario that was run.
-    ///
-    /// # Errors
-    /// It is another.
-    pub fn check_script(&self, path: &Path, text: &str) -> Result<(), ResumeError> {
-        let (found, recorded) = (sha256_hex(text.as_bytes()), &self.manifest().script_sha256);
-        if found == *recorded {
-            return Ok(());
-        }
-        Err(ResumeError::Changed {
-            run: self.manifest().run.clone(),
-            path: path.to_owned(),
-            recorded: recorded.clone(),
-            found,
-            copy: self.folder.results.join(file::SCRIPT),
-        })
     }
 
     /// The run's clock, which goes on over the gap, by the wall clock of the host. Where that was

@@ -250,6 +250,13 @@ impl State {
         nodes.iter().filter(|id| self.runs(id)).cloned().collect()
     }
 
+    /// Whether its program is of a kind that ends when it is done, and was ready.
+    pub(crate) fn ends_by_itself(&self, id: &NodeId) -> bool {
+        let node = self.nodes.get(id).filter(|node| node.ready().is_some());
+        let stranger = node.and_then(|node| node.stranger.as_ref());
+        stranger.is_some_and(|stranger| stranger.kind.ends)
+    }
+
     /// What the test is doing to its nodes.
     pub(crate) fn phase(&self) -> Phase {
         let acts = self.faults.values().any(|fault| fault.taken_back.is_none() || !fault.settled);

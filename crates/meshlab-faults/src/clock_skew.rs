@@ -8,11 +8,11 @@ use meshlab_model::format_duration;
 use meshlab_wire::{ClockShift, Reply, Request};
 
 use crate::{
-    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, Victim, fault::DEATH,
+    Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, Victim, clock_preload, fault::DEATH,
     limits::refused,
 };
 
-const NAME: &str = "clock_skew";
+pub(crate) const NAME: &str = "clock_skew";
 
 /// A node answers on its control channel in milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -52,6 +52,9 @@ impl Fault for ClockSkew {
         };
         if shift == ClockShift::default() {
             return Err(FaultError::NotSet { fault: NAME, setting: "by" });
+        }
+        if let Some(clock) = victim.process.clock().cloned() {
+            return clock_preload::apply(target, victim, clock, shift).await;
         }
         let set = match ask(&victim, Some(shift)).await {
             Ok(set) => set,
@@ -100,8 +103,8 @@ fn unix_micros() -> i64 {
 
 async fn ask(victim: &Victim, shift: Option<ClockShift>) -> Result<Reading, FaultError> {
     if victim.process.control().is_none() {
-        let why = "its program links no agent, and nothing else here shifts the clock of one \
-                   process; libfaketime in the kind's `env` would, by a file";
+        let why = "its program links no agent; `clock = \"preload\"` of its kind sets the clock of \
+                   programs that load the C library, and says so where it cannot";
         return Err(FaultError::Unavailable { fault: NAME, why: why.to_owned() });
     }
     let (before_micros, asked) = (unix_micros(), StdInstant::now());
@@ -117,11 +120,11 @@ async fn ask(victim: &Victim, shift: Option<ClockShift>) -> Result<Reading, Faul
 }
 
 /// How far a clock that was set so is ahead after this long.
-fn expected(shift: ClockShift, elapsed: Duration) -> i64 {
+pub(crate) fn expected(shift: ClockShift, elapsed: Duration) -> i64 {
     shift.offset_micros + gained(shift, elapsed)
 }
 
-fn gained(shift: ClockShift, elapsed: Duration) -> i64 {
+pub(crate) fn gained(shift: ClockShift, elapsed: Duration) -> i64 {
     (elapsed.as_micros() as f64 * shift.drift_ppm as f64 / 1e6) as i64
 }
 
@@ -177,7 +180,7 @@ async fn shows(
 }
 
 /// How far the node's clock is from the harness's, in words.
-fn apart(ahead_micros: i64) -> String {
+pub(crate) fn apart(ahead_micros: i64) -> String {
     let side = if ahead_micros < 0 { "behind" } else { "ahead" };
     format!("{} {side}", format_duration(Duration::from_micros(ahead_micros.unsigned_abs())))
 }

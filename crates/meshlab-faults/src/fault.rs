@@ -170,6 +170,8 @@ pub struct Target {
     pub settings: Settings,
     /// Starts a node again, with the same identity and address, and waits until it is ready.
     pub revive: Revive,
+    /// Gives a node something to do, where the harness can.
+    pub stir: Stir,
 }
 
 /// A node that a fault hurts.
@@ -219,6 +221,10 @@ pub struct Revived {
 pub type Revive = Arc<
     dyn Fn(NodeId) -> Pin<Box<dyn Future<Output = Result<Revived, String>> + Send>> + Send + Sync,
 >;
+
+/// Asks a node something that it answers to anybody, if it does, and waits for the answer for at
+/// most a second.
+pub type Stir = Arc<dyn Fn(NodeId) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A fault that acts.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use meshlab_fleet::{Fleet, SpawnSpec};
+use meshlab_fleet::{Clock, Fleet, SpawnSpec};
 use meshlab_lab::{DiskSettings, Lab, NodeNet};
 use meshlab_model::NodeId;
 use tokio::runtime::Handle;
@@ -30,6 +30,15 @@ pub(crate) struct Sleeper {
 }
 
 pub(crate) async fn sleeper(script: &str) -> Sleeper {
+    spawned(script, None).await
+}
+
+/// The same, as a program without an agent whose clock can be set.
+pub(crate) async fn sleeper_with_clock(script: &str) -> Sleeper {
+    spawned(script, Some(Arc::new(Clock::new().unwrap()))).await
+}
+
+async fn spawned(script: &str, clock: Option<Arc<Clock>>) -> Sleeper {
     let folder = tempfile::tempdir().unwrap();
     let fleet = Fleet::new(Handle::current()).unwrap();
     let spec = SpawnSpec {
@@ -39,7 +48,8 @@ pub(crate) async fn sleeper(script: &str) -> Sleeper {
         environment: BTreeMap::new(),
         log: folder.path().join("node-1.log"),
         namespaces: Vec::new(),
-        stranger: None,
+        stranger: clock.is_some().then(|| folder.path().to_owned()),
+        clock,
     };
     let process = fleet.spawn(spec).await.unwrap();
     let victim = Victim { node: "node-1".into(), process, key: Some("k".to_owned()), disk: None };
@@ -73,6 +83,7 @@ impl Sleeper {
                 let answer = answer.clone();
                 Box::pin(async move { answer })
             }),
+            stir: Arc::new(|_| Box::pin(async {})),
         }
     }
 }
@@ -142,6 +153,7 @@ impl Talkers {
             lab: Some(Arc::clone(&self.lab)),
             settings,
             revive: Arc::new(|_| Box::pin(async { Err("nothing starts here".to_owned()) })),
+            stir: Arc::new(|_| Box::pin(async {})),
         }
     }
 

@@ -8,6 +8,7 @@
 //! It does not know when a fault is due, who asks, or how the evidence is judged.
 
 mod burst_kill;
+mod clock_preload;
 mod clock_skew;
 mod cpu_limit;
 mod cut;
@@ -46,8 +47,8 @@ pub use clock_skew::ClockSkew;
 pub use cpu_limit::CpuLimit;
 pub use disk_full::DiskFull;
 pub use fault::{
-    Applied, AtMost, DEATH, Evidence, Fault, FaultError, Hurts, Revive, Revived, Sign, Target,
-    Victim,
+    Applied, AtMost, DEATH, Evidence, Fault, FaultError, Hurts, Revive, Revived, Sign, Stir,
+    Target, Victim,
 };
 pub use fd_limit::FdLimit;
 pub use firewall_inbound::FirewallInbound;

@@ -1,6 +1,6 @@
 //! Witnesses of processes: what the kernel says of one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use meshlab_fleet::Process;
 use tokio::time::Instant;
@@ -42,15 +42,28 @@ pub(crate) struct Scheduled {
 
 impl Scheduled {
     /// `None` if there is no such process.
-    pub(crate) fn of(process: &Process) -> Option<Self> {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Of a process and of everything that it started; `None` if it has ended.
+    pub(crate) fn of_family(process: &Process) -> Option<BTreeMap<u32, Self>> {
         if process.exit().is_some() {
             return None;
         }
-        parse(&std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).ok()?)
+        let family = process.family().into_iter();
+        let all: BTreeMap<u32, Self> =
+            family.filter_map(|pid| Some((pid, Self::of(pid)?))).collect();
+        all.contains_key(&process.pid()).then_some(all)
     }
 
     pub(crate) fn is_stopped(self) -> bool {
         self.state == 'T'
+    }
+
+    /// Whether it only waits for its end to be noticed.
+    pub(crate) fn has_ended(self) -> bool {
+        matches!(self.state, 'Z' | 'X')
     }
 }
 
@@ -64,15 +77,16 @@ fn parse(stat: &str) -> Option<Scheduled> {
     Some(Scheduled { state, ticks: user + system })
 }
 
-/// Looks at a process until `seen` has an answer; `None` if it never does within `within`.
+/// Looks at a process and at what it started until `seen` has an answer; `None` if it never does
+/// within `within`.
 pub(crate) async fn look_until<T>(
     process: &Process,
     within: Duration,
-    mut seen: impl FnMut(Option<Scheduled>) -> Option<T>,
+    mut seen: impl FnMut(Option<BTreeMap<u32, Scheduled>>) -> Option<T>,
 ) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {
-        if let Some(answer) = seen(Scheduled::of(process)) {
+        if let Some(answer) = seen(Scheduled::of_family(process)) {
             return Some(answer);
         }
         if Instant::now() >= deadline {

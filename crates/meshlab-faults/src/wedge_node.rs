@@ -1,9 +1,11 @@
 //! `wedge_node`: stops a node's process in its tracks, by SIGSTOP, and lets it go on.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
+use meshlab_fleet::{FleetError, Process};
 use meshlab_mutants::{Mutant, on};
+use tokio::time::Instant;
 
 use crate::{
     Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, Victim,
@@ -16,6 +18,8 @@ const NAME: &str = "wedge_node";
 
 /// A signal stops every thread as soon as it is next in the kernel: milliseconds on a busy host.
 const STOPPED_WITHIN: Duration = Duration::from_secs(2);
+/// A signal is delivered in less, unless the host is busy.
+const STOP_AGAIN: Duration = Duration::from_millis(5);
 /// A process that something else lets go on at once, a debugger or a shell, is seen in this.
 const HELD_FOR: Duration = Duration::from_millis(200);
 /// As for stopping.
@@ -51,13 +55,13 @@ impl Fault for WedgeNode {
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {
         let victim = target.one(NAME)?;
-        if !on(Mutant::FaultWithoutEffect) {
-            victim.process.signal(libc::SIGSTOP)?;
-        }
         let rollback = Rollback::new(|| {
             // What failed before is the reason that is told.
-            let _ = victim.process.signal(libc::SIGCONT);
+            let _ = victim.process.signal_family(libc::SIGCONT);
         });
+        if !on(Mutant::FaultWithoutEffect) {
+            stop_all(&victim.process).await?;
+        }
         let witness = stays_stopped(victim, STOPPED_WITHIN, HELD_FOR).await?;
         rollback.keep();
         let victim = victim.clone();
@@ -66,8 +70,22 @@ impl Fault for WedgeNode {
     }
 }
 
-/// The witness: the kernel holds the process to be stopped, for all of `held`, and it uses no CPU
-/// time in that.
+/// Stops a process and everything that it started. What one of them starts before it is stopped
+/// itself is found by another look.
+async fn stop_all(process: &Process) -> Result<(), FleetError> {
+    let deadline = Instant::now() + STOPPED_WITHIN;
+    loop {
+        process.signal_family(libc::SIGSTOP)?;
+        let seen = Scheduled::of_family(process);
+        if seen.is_none_or(|seen| running(&seen).is_none()) || Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(STOP_AGAIN).await;
+    }
+}
+
+/// The witness: the kernel holds the process, and everything that it started, to be stopped, for
+/// all of `held`, and none of them uses CPU time in that.
 async fn stays_stopped(
     victim: &Victim,
     within: Duration,
@@ -84,39 +102,66 @@ async fn stays_stopped(
         missing,
         within,
     };
-    let state =
-        |seen: Option<Scheduled>| seen.map_or_else(|| "gone".into(), |s| s.state.to_string());
     let mut last = None;
     let stopped = look_until(process, within, |seen| {
-        last = seen;
-        seen.filter(|seen| seen.is_stopped())
+        last = seen
+            .as_ref()
+            .map_or(Some((pid, None)), |seen| running(seen).map(|(pid, one)| (pid, Some(one))));
+        let root = |seen: &BTreeMap<u32, Scheduled>| seen[&pid].is_stopped();
+        seen.filter(|seen| root(seen) && running(seen).is_none())
     });
     let Some(stopped) = stopped.await else {
-        return Err(not_seen(format!("pid {pid} was not stopped (state {})", state(last)), within));
+        let (pid, state) = told(last, pid);
+        return Err(not_seen(format!("pid {pid} was not stopped (state {state})"), within));
     };
-    let broken = look_until(process, held, |seen| (seen != Some(stopped)).then_some(seen)).await;
-    match broken {
-        None => Ok(format!(
-            "pid {pid} is stopped (state T) and used no CPU time for {}",
-            meshlab_model::format_duration(held)
-        )),
-        Some(seen) => Err(not_seen(
-            format!("pid {pid} did not stay stopped (state {} after T)", state(seen)),
-            held,
-        )),
-    }
+    let broken =
+        look_until(process, held, |seen| (seen.as_ref() != Some(&stopped)).then_some(seen));
+    let Some(seen) = broken.await else {
+        let all = match stopped.len() {
+            1 => format!("pid {pid} is"),
+            2 => format!("pid {pid} and 1 process that it started are"),
+            count => format!("pid {pid} and {} processes that it started are", count - 1),
+        };
+        let held = meshlab_model::format_duration(held);
+        return Ok(format!("{all} stopped (state T) and used no CPU time for {held}"));
+    };
+    let other = seen.map(|seen| {
+        let changed = seen.iter().find(|(pid, one)| stopped.get(pid) != Some(one));
+        changed.map_or((pid, None), |(pid, one)| (*pid, Some(*one)))
+    });
+    let (pid, state) = told(Some(other.unwrap_or((pid, None))), pid);
+    Err(not_seen(format!("pid {pid} did not stay stopped (state {state} after T)"), held))
+}
+
+/// One that is not stopped, and has not ended either.
+fn running(seen: &BTreeMap<u32, Scheduled>) -> Option<(u32, Scheduled)> {
+    let mut all = seen.iter().filter(|(_, one)| !one.is_stopped() && !one.has_ended());
+    all.next().map(|(pid, one)| (*pid, *one))
+}
+
+fn told(last: Option<(u32, Option<Scheduled>)>, root: u32) -> (u32, String) {
+    let (pid, one) = last.unwrap_or((root, None));
+    (pid, one.map_or_else(|| "gone".to_owned(), |one| one.state.to_string()))
 }
 
 async fn go_on(victim: Victim, within: Duration) -> Result<(), FaultError> {
-    victim.process.signal(libc::SIGCONT)?;
+    victim.process.signal_family(libc::SIGCONT)?;
     // A process that has ended meanwhile is wedged no more.
-    let runs = |seen: Option<Scheduled>| seen.is_none_or(|seen| !seen.is_stopped()).then_some(());
-    look_until(&victim.process, within, runs).await.ok_or_else(|| FaultError::Undo {
+    let stopped = |seen: &BTreeMap<u32, Scheduled>| {
+        seen.iter().find(|(_, one)| one.is_stopped()).map(|(pid, _)| *pid)
+    };
+    let mut last = victim.process.pid();
+    let runs = look_until(&victim.process, within, |seen| {
+        let stopped = seen.as_ref().and_then(stopped);
+        last = stopped.unwrap_or(last);
+        stopped.is_none().then_some(())
+    });
+    let runs = runs.await;
+    runs.ok_or_else(|| FaultError::Undo {
         fault: NAME,
         on: victim.node.to_string(),
         why: format!(
-            "pid {} is still stopped {} after SIGCONT",
-            victim.process.pid(),
+            "pid {last} is still stopped {} after SIGCONT",
             meshlab_model::format_duration(within)
         ),
     })
@@ -125,9 +170,18 @@ async fn go_on(victim: Victim, within: Duration) -> Result<(), FaultError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Revived, fixture::sleeper};
+    use crate::{
+        Revived,
+        fixture::{sleeper, sleeper_with_clock},
+    };
 
     const SOON: Duration = Duration::from_millis(50);
+
+    type Seen = BTreeMap<u32, Scheduled>;
+
+    fn all_stopped(seen: &Seen) -> bool {
+        running(seen).is_none()
+    }
 
     fn nobody() -> Result<Revived, String> {
         Err("a wedge starts nothing".to_owned())
@@ -139,13 +193,13 @@ mod tests {
         let applied = WedgeNode.apply(&one.target(nobody())).await.unwrap();
         assert!(applied.witness.contains("is stopped (state T) and used no CPU"), "{applied:?}");
         let process = &one.victim.process;
-        assert!(Scheduled::of(process).unwrap().is_stopped());
+        assert!(Scheduled::of(process.pid()).unwrap().is_stopped());
         let undo = applied.undo.unwrap();
         assert!(undo.is_needed(), "a wedged node cannot be asked to leave");
         undo.carry_out().await.unwrap();
-        let before = Scheduled::of(process).unwrap().ticks;
+        let before = Scheduled::of(process.pid()).unwrap().ticks;
         let works = look_until(process, Duration::from_secs(20), |seen| {
-            seen.is_some_and(|seen| seen.ticks > before).then_some(())
+            seen.is_some_and(|seen| seen[&process.pid()].ticks > before).then_some(())
         });
         assert_eq!(works.await, Some(()), "it uses CPU time again");
     }
@@ -166,13 +220,13 @@ mod tests {
         let one = sleeper("exec sleep 600").await;
         let process = &one.victim.process;
         let target = one.target(nobody());
-        let stopped = look_until(process, STOPPED_WITHIN, |seen| seen.filter(|s| s.is_stopped()));
+        let stopped = look_until(process, STOPPED_WITHIN, |seen| seen.filter(all_stopped));
         tokio::select! {
             biased;
             applied = WedgeNode.apply(&target) => panic!("it took no time: {applied:?}"),
             stopped = stopped => assert!(stopped.is_some()),
         }
-        let runs = |seen: Option<Scheduled>| seen.filter(|seen| !seen.is_stopped());
+        let runs = |seen: Option<Seen>| seen.filter(|seen| !all_stopped(seen));
         assert!(look_until(process, RUNS_WITHIN, runs).await.is_some());
     }
 
@@ -181,7 +235,7 @@ mod tests {
         let one = sleeper("exec sleep 600").await;
         let process = one.victim.process.clone();
         process.signal(libc::SIGSTOP).unwrap();
-        let is_stopped = |seen: Option<Scheduled>| seen.filter(|seen| seen.is_stopped());
+        let is_stopped = |seen: Option<Seen>| seen.filter(all_stopped);
         assert!(look_until(&process, STOPPED_WITHIN, is_stopped).await.is_some());
         // The witness has its first look, which sees it stopped, before the other lets it go on.
         let meddler = async {
@@ -203,5 +257,33 @@ mod tests {
         process.signal(libc::SIGKILL).unwrap();
         process.exited().await;
         go_on(one.victim.clone(), SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_program_started_is_stopped_with_it_and_a_worker_that_goes_on_is_named() {
+        // The shell waits; the worker works for as long as that is there.
+        let script = "sh -c 'while kill -0 $PPID; do :; done' & wait";
+        let one = sleeper_with_clock(script).await;
+        let process = &one.victim.process;
+        let worker = look_until(process, Duration::from_secs(20), |seen| {
+            seen.and_then(|seen| seen.keys().copied().find(|pid| *pid != process.pid()))
+        });
+        let worker = worker.await.unwrap();
+        let applied = WedgeNode.apply(&one.target(nobody())).await.unwrap();
+        assert!(
+            applied.witness.contains("and 1 process that it started are stopped"),
+            "{applied:?}"
+        );
+        assert!(Scheduled::of(worker).unwrap().is_stopped());
+        applied.undo.unwrap().carry_out().await.unwrap();
+        assert!(!Scheduled::of(worker).unwrap().is_stopped());
+        // Only the program itself is stopped, as if its worker were no concern of anybody's.
+        process.signal(libc::SIGSTOP).unwrap();
+        let seen = look_until(process, Duration::from_secs(20), |seen| {
+            seen.filter(|seen| seen[&process.pid()].is_stopped())
+        });
+        let (pid, _) = running(&seen.await.unwrap()).unwrap();
+        assert_eq!(pid, worker, "the worker is seen to go on");
+        process.signal(libc::SIGCONT).unwrap();
     }
 }

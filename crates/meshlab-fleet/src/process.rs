@@ -25,9 +25,10 @@ use tokio::{
 };
 
 use crate::{
-    Confined, Control, Controller, FleetError, Mark,
+    Clock, Confined, Control, Controller, FleetError, Mark,
     cgroup::{CgroupError, Cgroups},
     log,
+    rest::{found, inode},
 };
 
 /// How to start a process.
@@ -49,6 +50,8 @@ pub struct SpawnSpec {
     /// For a program that has no agent: the directory that it works in, as its namespaces see it.
     /// It gets no control channel.
     pub stranger: Option<PathBuf>,
+    /// What sets its wall clock, if the environment has it load the library for that.
+    pub clock: Option<Arc<Clock>>,
 }
 
 /// One life of one node. Cheap to clone.
@@ -60,6 +63,16 @@ pub struct Process {
     control: Control,
     exit: watch::Receiver<Option<NodeExit>>,
     cgroups: Arc<Cgroups>,
+    clock: Option<Arc<Clock>>,
+    family: Option<Family>,
+}
+
+/// By what the processes of a program that has no agent are known.
+#[derive(Debug, Clone, Copy)]
+struct Family {
+    mark: Mark,
+    /// Inode of its network namespace, if it has one of its own.
+    network: Option<u64>,
 }
 
 impl Process {
@@ -71,6 +84,46 @@ impl Process {
     /// Its control channel.
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// What sets its wall clock, where it links no agent.
+    pub fn clock(&self) -> Option<&Arc<Clock>> {
+        self.clock.as_ref()
+    }
+
+    /// Whether it stands for a program that may start others, which then count as one with it.
+    pub fn has_family(&self) -> bool {
+        self.family.is_some()
+    }
+
+    /// Inode of its network namespace, if it has a family, and one of its own.
+    pub fn network(&self) -> Option<u64> {
+        self.family.and_then(|family| family.network)
+    }
+
+    /// Its process id and those of everything that it started, by mark and network; of a program
+    /// with an agent its own only.
+    pub fn family(&self) -> Vec<u32> {
+        let started = self.family.map(|family| found(&self.node, family.mark, family.network));
+        let mut all = started.unwrap_or_default();
+        if !all.contains(&self.pid) {
+            all.push(self.pid);
+        }
+        all
+    }
+
+    /// Sends a signal to it and to everything that it started; who has ended meanwhile is no error.
+    ///
+    /// # Errors
+    /// The kernel refuses the signal.
+    pub fn signal_family(&self, signal: i32) -> Result<(), FleetError> {
+        // Itself first: what it would start next is not started.
+        self.signal(signal)?;
+        let others = self.family().into_iter().filter(|pid| *pid != self.pid);
+        for pidfd in others.filter_map(|pid| pidfd_open(pid).ok()) {
+            self.send(&pidfd, signal)?;
+        }
+        Ok(())
     }
 
     /// How it ended; `None` while it runs.
@@ -104,10 +157,13 @@ impl Process {
     /// # Errors
     /// The kernel refuses the signal.
     pub fn signal(&self, signal: i32) -> Result<(), FleetError> {
-        // SAFETY: a system call on a descriptor that `self` owns, without pointers.
-        let sent = unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, 0, 0)
-        };
+        self.send(&self.pidfd, signal)
+    }
+
+    fn send(&self, pidfd: &OwnedFd, signal: i32) -> Result<(), FleetError> {
+        // SAFETY: a system call on a descriptor that is open, without pointers.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0, 0) };
         let error = io::Error::last_os_error();
         if sent == 0 || error.raw_os_error() == Some(libc::ESRCH) {
             Ok(())
@@ -141,6 +197,8 @@ pub(crate) struct Ours {
     control: Option<StdUnixStream>,
     output: OwnedFd,
     log: File,
+    clock: Option<Arc<Clock>>,
+    family: Option<Family>,
 }
 
 pub(crate) fn prepare(spec: SpawnSpec, mark: Mark) -> Result<Prepared, FleetError> {
@@ -178,12 +236,14 @@ pub(crate) fn prepare(spec: SpawnSpec, mark: Mark) -> Result<Prepared, FleetErro
         command.env(env::CONTROL_FD, inherited.to_string());
     }
     let harness = std::process::id();
+    let network = spec.namespaces.first().and_then(|network| inode(network));
+    let family = spec.stranger.is_some().then_some(Family { mark, network });
     let entering = Entering { namespaces: spec.namespaces, inherited, directory, harness };
     Ok(Prepared {
         program: spec.program,
         command,
         entering,
-        ours: Ours { control, output: output.into(), log },
+        ours: Ours { control, output: output.into(), log, clock: spec.clock, family },
         theirs,
     })
 }
@@ -232,6 +292,7 @@ pub(crate) fn adopt(
     cgroups: Arc<Cgroups>,
 ) -> Result<Process, FleetError> {
     let pid = child.id();
+    let (clock, family) = (ours.clock.clone(), ours.family);
     match watch_process(runtime, &node, pid, ours) {
         Ok((pidfd, watched, control)) => {
             let (sender, exit) = watch::channel(None);
@@ -244,7 +305,7 @@ pub(crate) fn adopt(
                     signal: status.and_then(|status| status.signal()),
                 }));
             });
-            Ok(Process { node, pid, pidfd, control, exit, cgroups })
+            Ok(Process { node, pid, pidfd, control, exit, cgroups, clock, family })
         }
         Err(error) => {
             let _ = child.kill();
@@ -310,6 +371,7 @@ mod tests {
             log: folder.join("logs/node-1.log"),
             namespaces: Vec::new(),
             stranger: None,
+            clock: None,
         }
     }
 

@@ -54,7 +54,7 @@ pub fn end_rest(node: &NodeId, mark: Mark, network: Option<&OwnedFd>) -> Vec<Res
 }
 
 /// Its processes that run. One that has ended and waits to be collected is none.
-fn found(node: &NodeId, mark: Mark, network: Option<u64>) -> Vec<u32> {
+pub(crate) fn found(node: &NodeId, mark: Mark, network: Option<u64>) -> Vec<u32> {
     let marked = marked_processes().into_iter();
     let marked = marked.filter(|one| one.node == *node && one.mark == mark && one.state != 'Z');
     let mut pids: Vec<u32> = marked.map(|one| one.pid).collect();
@@ -71,7 +71,7 @@ fn found(node: &NodeId, mark: Mark, network: Option<u64>) -> Vec<u32> {
     pids
 }
 
-fn inode(network: &OwnedFd) -> Option<u64> {
+pub(crate) fn inode(network: &OwnedFd) -> Option<u64> {
     let held = fs::metadata(format!("/proc/self/fd/{}", network.as_raw_fd()));
     held.ok().map(|held| held.ino())
 }
@@ -94,6 +94,7 @@ mod tests {
             log: folder.join("log"),
             namespaces: Vec::new(),
             stranger: Some(folder.to_owned()),
+            clock: None,
         }
     }
 

@@ -20,13 +20,41 @@ pub struct RunEvent {
     /// The line of the scenario that caused it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceLine>,
-    /// Whether it happened while the mesh was in somebody's hands, not the scenario's. The verdict
-    /// does not rest on it.
+    /// Whether it happened in somebody's hands, not the scenario's. The verdict does not rest on
+    /// it, but a test during which there was such an event cannot pass.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
     /// What happened.
     #[serde(flatten)]
     pub kind: RunEventKind,
+}
+
+/// What a mesh is like, beside its size and its digests: enough to make one like it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MeshMade {
+    /// The role of each node, in the order they are started.
+    pub roles: Vec<String>,
+    /// Whether its nodes take orders that root in the run's operator.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub operator: bool,
+    /// Whether it has a relay.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relay: bool,
+    /// Whether its nodes take part in the topic that all meshes share.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub backbone: bool,
+    /// What fits on the disk of each node, in bytes, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// Environment of each node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Name of the program of its nodes, if it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<String>,
+    /// Name of the kind of its nodes, if their program has no agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// A place in a scenario file. Line and column count from 1; column 0 means "not known".
@@ -112,6 +140,9 @@ pub enum RunEventKind {
         digest_every_micros: u64,
         /// Whether a digest is sent only on change (with a slow refresh).
         digest_gated: bool,
+        /// What else it is like; absent in older records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made: Option<MeshMade>,
     },
     /// Every node of the mesh is ready.
     MeshReady {

@@ -21,9 +21,9 @@ mod verdict;
 pub use baseline::{BASELINE_SCHEMA, Baseline, BaselineFigure, Conditions, FigureKey};
 pub use comparison::{Measure, Round};
 pub use event::{
-    ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, NodeExit,
-    Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally, TestOutcome,
-    TrafficMeasure,
+    ChaosFault, ChaosPlace, ChaosTally, ClaimEvidence, EndReason, FaultStage, LinkCount, MeshMade,
+    NodeExit, Realised, RunEvent, RunEventKind, Severity, SourceLine, StrayCount, Tally,
+    TestOutcome, TrafficMeasure,
 };
 pub use host::{Disturbance, HostSample, Noise, NoiseLimits};
 pub use ids::{ChaosId, ClaimId, ComparisonId, FaultId, MeshId, NodeId, StepId, TestId};

@@ -68,15 +68,17 @@ pub fn is_available() -> Result<(), PerfError> {
     run("record", Command::new("perf").args(how)).map(drop)
 }
 
-/// Begins to record what a process and its threads do, at `hz` samples a CPU second (1 to 10,000),
-/// into the file `data`.
+/// Begins to record what these processes and their threads do, and what they start from now on, at
+/// `hz` samples a CPU second (1 to 10,000), into the file `data`.
 ///
 /// # Errors
 /// `perf` cannot be started.
-pub fn record(pid: u32, hz: u32, data: &Path) -> Result<Recording, PerfError> {
+pub fn record(pids: &[u32], hz: u32, data: &Path) -> Result<Recording, PerfError> {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    let pids = pids.join(",");
     let child = Command::new("perf")
         .args(["record", "-e", "cpu-clock", "-g", "--no-buildid-cache"])
-        .args(["-F", &hz.clamp(1, HZ_MAX).to_string(), "-p", &pid.to_string(), "-o"])
+        .args(["-F", &hz.clamp(1, HZ_MAX).to_string(), "-p", &pids, "-o"])
         .arg(data)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -234,7 +236,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         // Above the largest pid that Linux gives out.
-        let mut recording = record(5_000_000, 99, &folder.path().join("perf.data")).unwrap();
+        let mut recording = record(&[5_000_000], 99, &folder.path().join("perf.data")).unwrap();
         while !recording.has_ended() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -251,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("perf.data");
         let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
-        let recording = record(busy.id(), 999, &data).unwrap();
+        let recording = record(&[busy.id()], 999, &data).unwrap();
         // Until it has used CPU time for a while, however busy the machine is.
         let ticks = || {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", busy.id())).unwrap();

@@ -7,6 +7,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use crate::{
+    hands::Hands,
     measured::Measured,
     text::{clean, tallies, took},
     view::{
@@ -34,9 +35,14 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         .claims
         .iter()
         .map(|(id, claim)| {
-            json!({ "claim": id, "test": claim.test, "call": claim.call, "text": claim.text,
-            "source": claim.source, "started": claim.started, "took_micros": claim.took_micros,
-            "verdict": claim.judged(), "evidence": claim.evidence })
+            let mut told = json!({ "claim": id, "test": claim.test, "call": claim.call,
+                "text": claim.text, "source": claim.source, "started": claim.started,
+                "took_micros": claim.took_micros, "verdict": claim.judged(),
+                "evidence": claim.evidence });
+            if claim.after_hand {
+                told["after_hand"] = true.into();
+            }
+            told
         })
         .collect();
     let chaos = view.chaos.iter().map(|(id, chaos)| {
@@ -96,6 +102,9 @@ pub(crate) fn summary(record: &RunRecord, view: &RunView, measured: &Measured) -
         "traffic": traffic,
         "host_noise": view.noise().map(|noise| {
             json!({ "noisy": noise.is_noisy(), "line": noise.line(), "why": noise.why })
+        }),
+        "hands": Hands::of(view).map(|hands| {
+            json!({ "during": hands.during, "after": hands.after, "line": hands.line() })
         }),
         "by_hand": view.by_hand.iter().map(|(at, test, line)| {
             json!({ "at": at, "test": test, "line": line })

@@ -15,6 +15,7 @@ mod figures;
 #[doc(hidden)]
 pub mod fixture;
 mod gate;
+mod hands;
 mod history;
 mod html;
 mod measured;
@@ -27,7 +28,9 @@ mod verdict;
 mod view;
 
 pub use built::built_sides;
-pub use compare::{CompareLatency, CompareOptions, CompareReport, CompareRow, Replicate, compare};
+pub use compare::{
+    ClaimsWord, CompareLatency, CompareOptions, CompareReport, CompareRow, Replicate, compare,
+};
 pub use ending::unfinished;
 pub use figures::{Figure, NodeFigures, RunFigures};
 pub use gate::{

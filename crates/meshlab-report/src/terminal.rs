@@ -244,7 +244,8 @@ impl<W: Write> Terminal<W> {
         if verdict.is_passed() {
             let word = self.word(&verdict);
             let (text, took) = (clean(&claim.text), took(claim.took_micros));
-            return writeln!(self.out, "{}  {word} {} {text} ({took})", event.at, claim.call);
+            let hand = if claim.after_hand { ", after an act by hand" } else { "" };
+            return writeln!(self.out, "{}  {word} {} {text} ({took}{hand})", event.at, claim.call);
         }
         let test = self.view.tests.get(&claim.test).map(|test| clean(&test.title));
         let title = if event.manual { "by hand".to_owned() } else { test.unwrap_or_default() };
@@ -309,6 +310,9 @@ impl<W: Write> Terminal<W> {
         }
         for gap in &self.view.gaps {
             writeln!(self.out, "\ngap    {}", gap.told())?;
+        }
+        if let Some(hands) = self.view.hands_line() {
+            writeln!(self.out, "\nby hand {hands}")?;
         }
         let passed = self.view.claims.values().filter(|claim| claim.judged().is_passed()).count();
         let (claims, nodes) = (self.view.claims.len(), self.view.nodes.len());

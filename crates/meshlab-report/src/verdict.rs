@@ -1,6 +1,6 @@
 //! The rules of the verdict: a pure function of the record, which never calls silence a success.
 
-use meshlab_model::{EndReason, ExitCode, TestId, TestOutcome, Verdict};
+use meshlab_model::{EndReason, ExitCode, RunTime, TestId, TestOutcome, Verdict};
 use meshlab_mutants::{Mutant, on};
 
 use crate::view::{ClaimView, FaultView, RunView, interrupted};
@@ -35,17 +35,25 @@ impl RunView {
     /// somebody did by hand while it ran spoils it: who looks for the cause must know.
     pub fn test_verdict(&self, test: TestId) -> Verdict {
         let own = self.undisturbed_verdict(test);
-        let Some((at, _, line)) = self.by_hand.iter().find(|(_, of, _)| *of == Some(test)) else {
-            return own;
-        };
-        let line = crate::text::first_line(line);
-        let hand = format!("somebody interfered by hand at {at}: `{line}`");
-        match own {
-            Verdict::Passed | Verdict::Skipped(_) => Verdict::Inconclusive(hand),
-            Verdict::Inconclusive(why) => Verdict::Inconclusive(format!("{why}; {hand}")),
-            Verdict::Failed(why) => Verdict::Failed(format!("{why}; {hand}")),
-            Verdict::Broken(why) => Verdict::Broken(format!("{why}; {hand}")),
+        match self.interference(Some(test)) {
+            Some(hand) => spoilt(own, hand),
+            None => own,
         }
+    }
+
+    /// What somebody did by hand in that test, or outside of any before the mesh was kept: in a
+    /// sentence, if anything.
+    fn interference(&self, test: Option<TestId>) -> Option<String> {
+        let kept = self.kept.filter(|_| test.is_none());
+        let counts = |at: RunTime, of: Option<TestId>| of == test && kept.is_none_or(|k| at < k);
+        let mut acts = self.by_hand.iter().filter(|(at, of, _)| counts(*at, *of));
+        let (at, _, line) = acts.next()?;
+        let line = crate::text::first_line(line);
+        let acts = match acts.count() {
+            0 => format!("1 act by hand, at {at}"),
+            more => format!("{} acts by hand, the first at {at}", more + 1),
+        };
+        Some(format!("{acts}: `{line}`; this proves nothing about the program alone"))
     }
 
     fn undisturbed_verdict(&self, test: TestId) -> Verdict {
@@ -143,6 +151,9 @@ impl RunView {
             verdict = verdict.worse(problem.verdict());
         }
         verdict = verdict.worse(self.unasked_exits(None));
+        if let Some(hand) = self.interference(None) {
+            verdict = verdict.worse(Verdict::Inconclusive(hand));
+        }
         let end = self.end_verdict();
         // A reason why the run as a whole stopped explains more than a test it cut short.
         if end.rank() >= verdict.rank() && !end.is_passed() { end } else { verdict }
@@ -193,6 +204,16 @@ impl RunView {
             return ExitCode::ScriptError;
         }
         ExitCode::from(&verdict)
+    }
+}
+
+/// A verdict on what somebody had a hand in: never green, and what is red stays so.
+fn spoilt(own: Verdict, hand: String) -> Verdict {
+    match own {
+        Verdict::Passed | Verdict::Skipped(_) => Verdict::Inconclusive(hand),
+        Verdict::Inconclusive(why) => Verdict::Inconclusive(format!("{why}; {hand}")),
+        Verdict::Failed(why) => Verdict::Failed(format!("{why}; {hand}")),
+        Verdict::Broken(why) => Verdict::Broken(format!("{why}; {hand}")),
     }
 }
 

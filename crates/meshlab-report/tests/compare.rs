@@ -226,3 +226,27 @@ fn where_more_is_better_less_is_worse() {
     let told = compare(&before, &after, &options).unwrap();
     assert_eq!(word(&told, "requests a second"), Word::Worse);
 }
+
+#[test]
+fn claims_that_turn_are_judged_by_themselves() {
+    let red = Steady { failing: 1, ..fast() };
+    let claims = |count: u64, before: &Steady, after: &Steady| {
+        let report = compared(&rounds(count, before, after));
+        let claims = report.claims.clone();
+        (report, claims.map_or("none".to_owned(), |claims| claims.line()))
+    };
+    let (mended, eight) = claims(8, &red, &fast());
+    // What is not known of the figures is told, and that the runs before were red is no reason.
+    let why = mended.verdict.reason().unwrap_or_default();
+    assert!(!why.contains("claims") && !why.contains("is failed"), "{why}");
+    assert!(mended.terminal().contains(&eight), "{}", mended.terminal());
+    let (one, first) = claims(1, &red, &fast());
+    assert_eq!(one.exit_code(), ExitCode::Inconclusive);
+    let (broke, worse) = claims(8, &fast(), &red);
+    assert_eq!(broke.exit_code(), ExitCode::ClaimFailed);
+    assert!(broke.verdict.reason().unwrap_or_default().starts_with("worse: claims"));
+    let (still, both) = claims(8, &red, &red);
+    assert_eq!(still.exit_code(), ExitCode::Inconclusive);
+    assert_eq!(claims(8, &fast(), &fast()).1, "none");
+    insta::assert_snapshot!("compare_claims", [first, eight, worse, both].join("\n"));
+}

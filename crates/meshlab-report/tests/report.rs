@@ -252,11 +252,59 @@ fn who_interferes_while_a_test_runs_spoils_its_verdict() {
     let view = judged(hand("fault.kill_node(swarm:pick())"), Verdict::Passed);
     assert_eq!(
         view.verdict().to_string(),
-        "inconclusive: somebody interfered by hand at 00:00.004: `fault.kill_node(swarm:pick())`"
+        "inconclusive: 1 act by hand, at 00:00.004: `fault.kill_node(swarm:pick())`; this proves \
+         nothing about the program alone"
     );
     assert_eq!(view.exit_code(), ExitCode::Inconclusive);
     let view = judged(hand("x"), Verdict::Failed("0 of 1".into()));
     let told = view.verdict().to_string();
-    assert!(told.starts_with("failed: ") && told.contains("interfered by hand"), "{told}");
+    assert!(told.starts_with("failed: ") && told.contains("1 act by hand"), "{told}");
+    let two = [hand("first"), hand("second")].concat();
+    let told = judged(two, Verdict::Passed).verdict().to_string();
+    assert!(told.contains("2 acts by hand, the first at 00:00.004: `first`"), "{told}");
     assert_eq!(judged(vec![], Verdict::Passed).verdict(), Verdict::Passed);
+}
+
+/// A test in whose middle somebody gives a fault that nobody notices, restarts a node, and a claim
+/// is judged before and after it.
+fn disturbed() -> Vec<meshlab_model::RunEvent> {
+    let mut all = vec![(1, K::TestStarted { test: TestId(0), title: "t".into() })];
+    all.extend(fixture::claim(8, 2, 3, Verdict::Passed));
+    all.push((4, K::ByHand { text: "fault.wedge_node(swarm:node(3))".into() }));
+    all.extend(fixture::claim(10, 5, 6, Verdict::Failed("by hand".into())));
+    all.push((6, fixture::spawned(3)));
+    let (from, to) = (1, all.len());
+    all.extend(fixture::claim(9, 7, 8, Verdict::Passed));
+    all.push((9, K::TestFinished { test: TestId(0), outcome: TestOutcome::Completed }));
+    all.push((10, K::RunFinished { reason: EndReason::Completed }));
+    let mut events = fixture::events(all);
+    // The first claim is the test's own.
+    let by_hand = |event: &mut meshlab_model::RunEvent| event.manual = event.at.micros >= 4000;
+    events[from..to].iter_mut().for_each(by_hand);
+    events
+}
+
+#[test]
+fn what_comes_of_an_act_is_nobodys_verdict_and_what_is_judged_after_it_is_marked() {
+    let events = disturbed();
+    let view = folded(&events);
+    assert_eq!(view.exit_code(), ExitCode::Inconclusive, "{}", view.verdict());
+    let marks: Vec<bool> = view.claims.values().map(|claim| claim.after_hand).collect();
+    assert_eq!(marks, [false, true], "the claim by hand is not among them");
+    assert_eq!(view.hands_line().unwrap(), "1 act while tests ran, so this run cannot pass");
+    // A crash is one, whoever started the node.
+    let mut crashed = events.clone();
+    let exit = fixture::events(vec![(8, fixture::exited(3, false))]).remove(0);
+    crashed.insert(events.len() - 2, exit);
+    let told = folded(&crashed).verdict().to_string();
+    assert!(told.starts_with("failed: ") && told.contains("exited by itself"), "{told}");
+    assert!(told.contains("by hand"), "{told}");
+    // An act that no test claims as its own spoils the run all the same.
+    let mut outside = events.clone();
+    outside.retain(|event| !matches!(event.kind, K::TestStarted { .. }));
+    assert_ne!(folded(&outside).exit_code(), ExitCode::Passed);
+    let mut early = fixture::events(vec![(0, K::ByHand { text: "x".into() })]);
+    early[0].manual = true;
+    early.extend(events.into_iter().filter(|event| !event.manual));
+    assert_eq!(folded(&early).exit_code(), ExitCode::Inconclusive);
 }

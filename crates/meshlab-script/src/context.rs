@@ -75,6 +75,8 @@ pub(crate) struct Declared {
     pub(crate) tests: Vec<(DeclaredTest, Function)>,
     /// Programs of kinds, by the kind's name.
     pub(crate) programs: BTreeMap<String, String>,
+    /// How to get them, where that is said.
+    pub(crate) installs: BTreeMap<String, String>,
 }
 
 impl Context {

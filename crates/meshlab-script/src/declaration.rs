@@ -51,6 +51,8 @@ pub struct Declaration {
     /// Programs of its kinds of nodes, by the kind's name: a path, or a name on PATH. `--binary`
     /// replaces one.
     pub programs: BTreeMap<String, String>,
+    /// How to get such a program, by the kind's name, where it says so.
+    pub installs: BTreeMap<String, String>,
     /// The most that a node may use at any sample.
     pub ceilings: Limits<Ceilings>,
     /// Limits for some nodes or some of the time, and what is needed at least.
@@ -72,6 +74,7 @@ impl Default for Declaration {
             params: BTreeMap::new(),
             binaries: Vec::new(),
             programs: BTreeMap::new(),
+            installs: BTreeMap::new(),
             ceilings: Limits::default(),
             bounds: Limits::default(),
             trends: Limits::default(),

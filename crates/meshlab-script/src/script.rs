@@ -12,10 +12,11 @@ use meshlab_engine::Host;
 use meshlab_model::{RunTime, TestId, TestOutcome};
 use meshlab_mutants::{Mutant, on};
 use mlua::{Error, Function, Lua, Table};
+use tokio::sync::mpsc;
 
 use crate::{
     api,
-    console::Kept,
+    console::{Asks, At, Kept, Prompt, refusing},
     context::Context,
     declaration::{Declaration, Overrides, Program},
     error::{ErrorKind, ScriptError},
@@ -81,6 +82,7 @@ impl Script {
         let mut declared = std::mem::take(&mut *context.lock_declared());
         let mut declaration = declared.options.take().unwrap_or_default();
         declaration.programs = std::mem::take(&mut declared.programs);
+        declaration.installs = std::mem::take(&mut declared.installs);
         let (tests, bodies) = declared.tests.into_iter().unzip();
         declaration.tests = tests;
         let name = name.into_owned();
@@ -134,30 +136,44 @@ impl Script {
     /// Runs the tests in order and blocks until they are done; to be called on a thread of its
     /// own, because a script may compute. `on_error` hears of each error before its test ends.
     pub fn run(self, host: Arc<dyn Host>, on_error: &dyn Fn(&ScriptError)) -> RunOutcome {
-        self.run_keeping(host, on_error).0
+        let (_, mut nobody) = mpsc::channel(1);
+        self.run_keeping(host, on_error, &mut nobody).0
     }
 
-    /// The same; where the host keeps the mesh of the last test, it can be gone on with by hand.
+    /// The same. What is asked while a test runs is done beside it; where the host keeps the mesh
+    /// of the last test, it can be gone on with by hand.
     pub fn run_keeping(
         self,
         host: Arc<dyn Host>,
         on_error: &dyn Fn(&ScriptError),
+        asks: &mut mpsc::Receiver<Asks>,
     ) -> (RunOutcome, Option<Kept>) {
         let mut outcome = RunOutcome::default();
+        let mut broken = |what: &str, error: &dyn std::error::Error| {
+            let message = format!("failed to start the script's {what}: {error}");
+            let mut error = self.context.mistake("", Line::default(), message);
+            error.kind = ErrorKind::Harness;
+            on_error(&error);
+            outcome.errors.push(error);
+        };
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                let message = format!("failed to start the script's runtime: {error}");
-                let mut error = self.context.mistake("", Line::default(), message);
-                error.kind = ErrorKind::Harness;
-                on_error(&error);
-                outcome.errors.push(error);
+                broken("runtime", &error);
+                return (outcome, None);
+            }
+        };
+        let mut prompt = match Prompt::new(&self) {
+            Ok(prompt) => prompt,
+            Err(error) => {
+                broken("prompt", &error);
                 return (outcome, None);
             }
         };
         self.context.set_host(Arc::clone(&host));
-        let kept = runtime.block_on(self.run_tests(&host, on_error, &mut outcome));
-        let kept = kept.map(|since| Kept::new(self, runtime, host, since));
+        let ran = self.run_tests(&host, on_error, &mut outcome, (&mut prompt, asks));
+        let kept = runtime.block_on(ran);
+        let kept = kept.map(|since| Kept::new(self, runtime, host, since, prompt));
         (outcome, kept)
     }
 
@@ -167,6 +183,7 @@ impl Script {
         host: &Arc<dyn Host>,
         on_error: &dyn Fn(&ScriptError),
         outcome: &mut RunOutcome,
+        (prompt, asks): (&mut Prompt, &mut mpsc::Receiver<Asks>),
     ) -> Option<RunTime> {
         let root = Task::root();
         for ((number, test), body) in (0..).zip(&self.declaration.tests).zip(&self.bodies) {
@@ -179,19 +196,22 @@ impl Script {
             }
             let id = TestId(number);
             let declared = Line::of_scenario(test.source.line);
-            let began = host.begin_test(id, &test.title, test.source.clone()).await;
+            let begins = host.begin_test(id, &test.title, test.source.clone());
+            let began = refusing(asks, begins).await;
             self.context.set_in_test(true);
             let since = host.now();
             let wrong = match began {
                 Ok(()) => {
-                    let place = Place { task: Arc::clone(&root), since };
-                    self.run_body(body, place).await
+                    let (task, at) = (Arc::clone(&root), At { script: self, host, since });
+                    let body = Self::body(body, Place { task, since });
+                    let result = prompt.beside(&at, asks, body).await;
+                    self.left_by(result).await
                 }
                 Err(error) => vec![self.context.host_error("test", declared, &error)],
             };
             let how = ended(wrong, on_error, outcome);
             self.context.set_in_test(false);
-            if let Err(error) = host.end_test(id, how).await {
+            if let Err(error) = refusing(asks, host.end_test(id, how)).await {
                 outcome.errors.push(self.context.host_error("test", declared, &error));
             }
             if host.kept() {
@@ -204,7 +224,16 @@ impl Script {
 
     /// Runs the body of a test and ends what it leaves running. What went wrong, the cause first.
     pub(crate) async fn run_body(&self, body: &Function, place: Place) -> Vec<ScriptError> {
-        let result = place.run(body.call_async::<()>(())).await;
+        let result = Self::body(body, place).await;
+        self.left_by(result).await
+    }
+
+    async fn body(body: &Function, place: Place) -> Result<(), Error> {
+        place.run(body.call_async::<()>(())).await
+    }
+
+    /// Ends what the body of a test left running. What went wrong, the cause first.
+    async fn left_by(&self, result: Result<(), Error>) -> Vec<ScriptError> {
         let mut wrong: Vec<_> =
             result.err().map(|error| unwind(&self.context, &error)).into_iter().collect();
         let (running, untold) = self.context.tasks.finish().await;

@@ -44,12 +44,18 @@ impl Place {
 
     /// Does the work here.
     pub(crate) async fn run<T>(self, work: impl Future<Output = T>) -> T {
-        PLACE.scope(self, work).await
+        match self.task.is_by_hand() {
+            true => meshlab_engine::by_hand(PLACE.scope(self, work)).await,
+            false => PLACE.scope(self, work).await,
+        }
     }
 }
 
 /// How a task ended: what its body returned, or why it did not.
 pub(crate) type Ended = Result<MultiValue, Box<ScriptError>>;
+
+/// The first part of the paths of what is done by hand: a test counts its tasks from 1.
+const BY_HAND: u32 = 0;
 
 /// Who waits for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,16 @@ impl Task {
     /// The task of the bodies of tests.
     pub(crate) fn root() -> Arc<Self> {
         Self::new(Vec::new(), Line::default(), Waited::ByCall)
+    }
+
+    /// The task of what is done by hand, beside the bodies of tests.
+    pub(crate) fn by_hand() -> Arc<Self> {
+        Self::new(vec![BY_HAND], Line::default(), Waited::ByCall)
+    }
+
+    /// Whether somebody's hands started it, not a test.
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.path.first() == Some(&BY_HAND)
     }
 
     fn new(path: Vec<u32>, line: Line, waited: Waited) -> Arc<Self> {
@@ -177,9 +193,9 @@ impl Tasks {
         task
     }
 
-    /// Whether any task still runs beside the body of the test.
+    /// Whether any task of the test still runs beside its body.
     pub(crate) fn any_runs(&self) -> bool {
-        self.lock().iter().any(|task| !task.has_ended())
+        self.lock().iter().any(|task| !task.has_ended() && !task.is_by_hand())
     }
 
     fn below(&self, task: &Task) -> Vec<Arc<Task>> {
@@ -221,16 +237,18 @@ impl Tasks {
         ended
     }
 
-    /// What went wrong in tasks that have ended, which nobody has been told; told once.
-    pub(crate) fn take_untold(&self) -> Vec<ScriptError> {
+    /// What went wrong in tasks by hand that have ended, which nobody has been told; told once.
+    pub(crate) fn take_untold_by_hand(&self) -> Vec<ScriptError> {
         let mut tasks = self.lock();
-        let untold = tasks.iter().filter_map(|task| task.untold().map(|error| *error)).collect();
-        tasks.retain(|task| !task.has_ended());
+        let over = |task: &Arc<Task>| task.is_by_hand() && task.has_ended();
+        let ended = tasks.iter().filter(|task| over(task));
+        let untold = ended.filter_map(|task| task.untold().map(|error| *error)).collect();
+        tasks.retain(|task| !over(task));
         untold
     }
 
-    /// Ends what still runs when a test does. Returns the tasks that did, and what went wrong in
-    /// those that nobody joined.
+    /// Ends what still runs when a test does, by hand too. Returns the tasks of the test that did,
+    /// and what went wrong in those that nobody joined.
     pub(crate) async fn finish(&self) -> (Vec<Arc<Task>>, Vec<Box<ScriptError>>) {
         let running: Vec<_> =
             self.lock().iter().filter(|task| !task.has_ended()).cloned().collect();
@@ -241,8 +259,10 @@ impl Tasks {
             let _ = task.ended().await;
         }
         let all = std::mem::take(&mut *self.lock());
-        let untold = all.iter().filter_map(|task| task.untold()).collect();
-        (running, untold)
+        let of_test = |task: &Arc<Task>| !task.is_by_hand();
+        let untold = all.iter().filter(|task| of_test(task)).filter_map(|task| task.untold());
+        let untold = untold.collect();
+        (running.into_iter().filter(of_test).collect(), untold)
     }
 }
 

@@ -27,11 +27,12 @@ impl Prompt {
     fn new(fake: Fake) -> Self {
         let fake = Arc::new(Fake { keeps: true, ..fake });
         let script = load(KEPT).unwrap_or_else(|error| panic!("{}", error.render(false)));
-        let (outcome, kept) = script.run_keeping(Arc::clone(&fake) as Arc<_>, &|_| {});
+        let (asks, mut asked) = mpsc::channel(4);
+        let host = Arc::clone(&fake) as Arc<_>;
+        let (outcome, kept) = script.run_keeping(host, &|_| {}, &mut asked);
         assert_eq!(outcome.errors, []);
         let kept = kept.expect("the host keeps it");
         let console = kept.console();
-        let (asks, asked) = mpsc::channel(4);
         let served = thread::spawn(move || kept.serve(asked));
         Self { fake, asks, console, served }
     }
@@ -169,7 +170,8 @@ fn a_line_that_is_cancelled_takes_its_faults_back_and_leaves_a_prompt() {
     // Told before it began it never began; else it was ended in its midst.
     assert_eq!(answer, Answer::Failed, "{text}");
     let calls = prompt.end();
-    assert!(calls.contains("undo 1") && !calls.contains("note no"), "{calls}");
+    let printed = calls.lines().any(|line| line == "note no");
+    assert!(calls.contains("undo 1") && !printed, "{calls}");
 }
 
 #[test]
@@ -218,6 +220,55 @@ fn words_are_completed() {
 #[test]
 fn a_host_that_keeps_nothing_gives_no_prompt() {
     let script = load(KEPT).unwrap_or_else(|error| panic!("{}", error.render(false)));
-    let (_, kept) = script.run_keeping(Arc::new(Fake::default()), &|_| {});
+    let (_, mut nobody) = mpsc::channel(1);
+    let (_, kept) = script.run_keeping(Arc::new(Fake::default()), &|_| {}, &mut nobody);
     assert!(kept.is_none());
+}
+
+/// Runs a scenario beside which these lines are asked; its errors, what came of the lines, and
+/// what the host was asked.
+fn beside(text: &str, lines: &[&str]) -> (Vec<String>, Vec<(String, Answer)>, String) {
+    let fake = Arc::new(Fake::default());
+    let script = load(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    let (asks, mut asked) = mpsc::channel(4);
+    let start = |text: &&str| {
+        let (line, said) = ConsoleLine::new((*text).to_owned(), false);
+        asks.try_send(Asks::Line(line)).expect("there is room");
+        said
+    };
+    let said: Vec<_> = lines.iter().map(start).collect();
+    let (outcome, _) = script.run_keeping(Arc::clone(&fake) as Arc<_>, &|_| {}, &mut asked);
+    let errors = outcome.errors.iter().map(|error| error.message().to_owned()).collect();
+    (errors, said.into_iter().map(answer).collect(), fake.said())
+}
+
+#[test]
+fn what_is_asked_while_a_test_runs_is_done_beside_it() {
+    let text = "test(\"t\", function()\n  local swarm = mesh { nodes = 3 }\n  \
+                sleep \"10s\"\n  expect.equal(1, 1)\nend)\n";
+    let lines = ["mine = swarm:node(2)", "fault.kill_node(mine)", "error(\"mine\")"];
+    let (errors, said, asked) = beside(text, &lines);
+    assert_eq!(errors, Vec::<String>::new(), "what fails by hand is no error of the test");
+    let how: Vec<Answer> = said.iter().map(|(_, answer)| *answer).collect();
+    assert_eq!(how, [Answer::Done, Answer::Done, Answer::Failed], "{said:?}");
+    let place = |what: &str| asked.find(what).unwrap_or_else(|| panic!("no {what}: {asked}"));
+    assert!(place("by hand fault.kill_node(mine)") < place("fault kill_node"), "{asked}");
+    assert!(asked.contains("note not done: ") && asked.contains("mine"), "{asked}");
+    // The test went on meanwhile, and after it.
+    assert!(place("sleep") < place("by hand mine"), "{asked}");
+}
+
+#[test]
+fn what_is_left_running_by_hand_is_no_mistake_of_the_test_and_hides_none() {
+    let text = "test(\"t\", function()\n  mesh { nodes = 3 }\n  \
+                spawn(function() sleep \"1s\" error(\"mine\") end)\n  sleep \"10s\"\nend)\n";
+    let lines = ["spawn(function() sleep \"1h\" end)", "sleep \"2s\""];
+    let (errors, said, _) = beside(text, &lines);
+    assert!(said.iter().all(|(_, answer)| *answer == Answer::Done), "{said:?}");
+    assert!(errors.len() == 1 && errors[0].contains("mine"), "{errors:?}");
+    // What a line waits for does not hold the test up: it is cancelled.
+    let text = "test(\"t\", function() mesh { nodes = 3 } sleep \"10s\" end)\n";
+    let (errors, said, _) = beside(text, &["sleep \"1h\""]);
+    assert_eq!(errors, Vec::<String>::new());
+    assert_eq!(said, [("cancelled".to_owned(), Answer::Failed)]);
 }

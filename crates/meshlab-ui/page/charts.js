@@ -1,6 +1,6 @@
 // Curves of what nodes use, from the record: the least and the greatest of each part of the stretch
 // that is looked at. A closer look asks the record again. While a run goes on, what is pushed is
-// drawn at the end.
+// drawn at the end. What holds until it changes is drawn in steps.
 
 import { bytes, color, el, natural, percent, soon } from "./dom.js";
 import { Span, axis, hurt, prepared, tell, zoomable } from "./timeline.js";
@@ -9,14 +9,17 @@ const LEFT = 82;
 const HIGH = 190;
 const FOOT = 20;
 const NOW_MAX = 600;
+/** A stretch has to stand still for so long before its slopes are asked for, in milliseconds. */
+const SLOPES_AFTER = 250;
 
+/** Name, title, how a value is written, what a node has now, whether it holds until it changes. */
 const MEASURES = [
-  ["cpu", "CPU, of a core", percent, (node) => node.cpu],
-  ["rss", "Memory, resident", bytes, (node) => node.rss],
-  ["files", "Open files", String, (node) => node.files],
-  ["connections", "Connections open", String, (node) => node.connections],
-  ["tasks", "Tasks", String, (node) => node.tasks],
-  ["threads", "Threads", String, (node) => node.threads],
+  ["cpu", "CPU, of a core", percent, (node) => node.cpu, false],
+  ["rss", "Memory, resident", bytes, (node) => node.rss, false],
+  ["files", "Open files", String, (node) => node.files, true],
+  ["connections", "Connections open", String, (node) => node.connections, true],
+  ["tasks", "Tasks", String, (node) => node.tasks, true],
+  ["threads", "Threads", String, (node) => node.threads, true],
 ];
 
 /** Colours that differ in lightness too, and dashes that tell them apart without any. */
@@ -61,6 +64,7 @@ export class Charts {
   /** Asks the record for the stretch that is looked at: once, for all charts. */
   async load() {
     const turn = (this.asked = (this.asked ?? 0) + 1);
+    clearTimeout(this.later);
     const [from, to] = this.span.get();
     const parts = Math.min(1200, Math.max(200, Math.round(this.charts[0].canvas.clientWidth || 500)));
     try {
@@ -70,6 +74,22 @@ export class Charts {
       if (turn !== this.asked) return;
       this.took = performance.now() - began;
       for (const chart of this.charts) chart.take(got[chart.measure]);
+      requestAnimationFrame(() => { this.drawn = turn; });
+      this.later = setTimeout(() => this.slopes(turn, from, to), SLOPES_AFTER);
+    } catch (error) {
+      for (const chart of this.charts) chart.note.textContent = error.message;
+    }
+  }
+
+  close() { clearTimeout(this.later); }
+
+  /** How all this grows, once a stretch is looked at for longer than it takes to zoom on. */
+  async slopes(turn, from, to) {
+    try {
+      const got = await this.app.store.ask("api/slopes", { measure: MEASURES.map(([name]) => name),
+        from: from / 1e6, to: to / 1e6 });
+      if (turn !== this.asked) return;
+      for (const chart of this.charts) chart.grows(got[chart.measure] ?? null);
     } catch (error) {
       for (const chart of this.charts) chart.note.textContent = error.message;
     }
@@ -101,9 +121,23 @@ export class Charts {
   visible(name) { return !this.hidden.has(name) && (!this.only || this.only === name); }
 }
 
+/** The corners of a line that is level until the value changes: `[at, value]`, never slanted. */
+export function corners_of({ until, points }) {
+  const corners = [];
+  let held = null;
+  for (const [at, low, high, last = high] of points) {
+    if (held !== null) corners.push([at, held]);
+    if (low !== high) corners.push([at, low], [at, high]);
+    corners.push([at, last]);
+    held = last;
+  }
+  if (held !== null && until > points.at(-1)[0]) corners.push([until, held]);
+  return corners;
+}
+
 class Chart {
-  constructor(root, charts, [measure, title, write, now]) {
-    Object.assign(this, { charts, measure, write, now, data: null, late: new Map() });
+  constructor(root, charts, [measure, title, write, now, steps]) {
+    Object.assign(this, { charts, measure, write, now, steps, data: null, slope: null, late: new Map() });
     this.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": title });
     this.note = el("span", { class: "dim" });
     this.card = el("section", { class: "card", "data-chart": measure },
@@ -116,8 +150,18 @@ class Chart {
     }, (event, share) => this.pointed(event, share));
   }
 
+  /** The slope over the nodes, with its interval. */
+  grows(slope) {
+    this.slope = slope;
+    this.note.textContent = slope ? `${slope.certain ? "▲ for sure " : "slope "}${slope.text}` : "";
+    this.note.title = slope ? "mean over the nodes after their warm-up, each node one observation; " +
+      "the statistics of expect.trends" : "";
+    this.paint();
+  }
+
   take(data) {
     this.data = data;
+    this.slope = null;
     this.late.clear();
     this.note.textContent = "";
     this.paint();
@@ -171,7 +215,11 @@ class Chart {
     pen.rect(LEFT, 0, wide - LEFT, HIGH - FOOT);
     pen.clip();
     this.bands(pen, x);
-    for (const { place, points } of curves) this.curve(pen, x, y, place, points);
+    for (const { name, place, points } of curves) {
+      if (this.steps) this.stairs(pen, x, y, place, this.lives(name, points));
+      else this.curve(pen, x, y, place, points);
+    }
+    this.trend(pen, x, y, to);
     if (limit) {
       pen.strokeStyle = color("bad");
       pen.setLineDash([5, 4]);
@@ -188,7 +236,7 @@ class Chart {
     }
     pen.restore();
     this.geometry = { x, y, from, to };
-    this.canvas.dataset.curves = curves.length;
+    Object.assign(this.canvas.dataset, { curves: curves.length, slope: this.slope ? "drawn" : "" });
     if (!curves.length && !this.note.textContent) {
       pen.fillStyle = color("dim");
       pen.textAlign = "center";
@@ -198,16 +246,17 @@ class Chart {
 
   scale(pen, y, most, wide) {
     pen.textAlign = "right";
-    for (const share of [0, 0.5, 0.93]) {
-      const value = most * share;
+    const plain = this.write === String;
+    // What is counted is whole: a line stands where its number is.
+    const values = [0, 0.5, 0.93].map((share) => (plain ? Math.floor(most * share) : most * share));
+    for (const value of new Set(values)) {
       pen.strokeStyle = color("soft");
       pen.beginPath();
       pen.moveTo(LEFT, y(value));
       pen.lineTo(wide, y(value));
       pen.stroke();
       pen.fillStyle = color("dim");
-      const plain = this.write === String;
-      pen.fillText(plain ? String(Math.round(value)) : this.write(value), LEFT - 6, y(value));
+      pen.fillText(this.write(value), LEFT - 6, y(value));
     }
   }
 
@@ -225,13 +274,77 @@ class Chart {
     for (const [start, end] of store.get("run").gaps) pen.fillRect(x(start), 0, x(end) - x(start), HIGH);
   }
 
-  curve(pen, x, y, place, points) {
+  begin(pen, place) {
     const look = looks(place);
     pen.strokeStyle = look.color;
     pen.setLineDash(look.dash);
     pen.lineWidth = 1.3;
     pen.globalAlpha = 0.9;
     pen.beginPath();
+  }
+
+  finish(pen) {
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.lineWidth = 1;
+    pen.globalAlpha = 1;
+  }
+
+  /** The points of each process of a node, and when it ended: nothing holds beyond that. */
+  lives(name, points) {
+    const store = this.charts.app.store;
+    const now = store.now() / 1e6;
+    const lives = (store.get(`node/${name}`)?.lives ?? []).map(([spawned, exited]) =>
+      ({ from: spawned / 1e6, until: exited === null ? now : exited / 1e6, points: [] }));
+    if (!lives.length) return [{ from: 0, until: now, points }];
+    const slack = this.data?.step ?? 1;
+    for (const point of points) {
+      const life = lives.findLast((one) => one.from <= point[0] + slack) ?? lives[0];
+      life.points.push(point);
+    }
+    return lives.filter((life) => life.points.length);
+  }
+
+  /** What holds until it changes: level lines, and upright ones where it does. */
+  stairs(pen, x, y, place, lives) {
+    this.begin(pen, place);
+    for (const corners of lives.map((life) => corners_of(life))) {
+      corners.forEach(([at, value], number) => {
+        if (number) pen.lineTo(x(at * 1e6), y(value)); else pen.moveTo(x(at * 1e6), y(value));
+      });
+    }
+    this.finish(pen);
+  }
+
+  /** The slope over all nodes through the middle of what it was worked out of, and its interval. */
+  trend(pen, x, y, to) {
+    if (!this.slope || this.charts.only) return;
+    const { from, at, value, mean, low, high } = this.slope;
+    const end = to / 1e6;
+    const on = (slope, when) => y(value + slope * (when - at));
+    const X = (when) => x(when * 1e6);
+    pen.fillStyle = color("ink");
+    pen.globalAlpha = 0.1;
+    pen.beginPath();
+    pen.moveTo(X(from), on(low, from));
+    pen.lineTo(X(at), y(value));
+    pen.lineTo(X(end), on(low, end));
+    pen.lineTo(X(end), on(high, end));
+    pen.lineTo(X(at), y(value));
+    pen.lineTo(X(from), on(high, from));
+    pen.fill();
+    pen.globalAlpha = 1;
+    pen.strokeStyle = color("ink");
+    pen.setLineDash([10, 3, 2, 3]);
+    pen.lineWidth = 1.6;
+    pen.beginPath();
+    pen.moveTo(X(from), on(mean, from));
+    pen.lineTo(X(end), on(mean, end));
+    this.finish(pen);
+  }
+
+  curve(pen, x, y, place, points) {
+    this.begin(pen, place);
     const step = Math.max(this.data?.step ?? 1, 1) * 1e6 * 8;
     let before = null;
     for (const [at, low, high] of points) {
@@ -243,10 +356,7 @@ class Chart {
       if (high !== low) pen.lineTo(where, y(high));
       before = micros;
     }
-    pen.stroke();
-    pen.setLineDash([]);
-    pen.lineWidth = 1;
-    pen.globalAlpha = 1;
+    this.finish(pen);
   }
 
   pointed(event, share) {
@@ -258,7 +368,8 @@ class Chart {
     for (const { name, points } of this.curves()) {
       let best = null;
       for (const point of points) {
-        if (!best || Math.abs(point[0] - at) < Math.abs(best[0] - at)) best = point;
+        if (this.steps && best && point[0] > at) break;
+        if (!best || this.steps || Math.abs(point[0] - at) < Math.abs(best[0] - at)) best = point;
       }
       if (best) near.push([Math.abs(y(best[2]) - top), name, best]);
     }

@@ -12,6 +12,8 @@ export class Controls {
     this.app = app;
     this.node = null;
     this.faults = null;
+    // Whether somebody said that they want to act while the tests run.
+    this.interferes = false;
   }
 
   open(node, at) {
@@ -40,7 +42,7 @@ export class Controls {
       this.facts.replaceChildren(...facts(this.node, node, store.get("run")).flatMap(([name, value]) =>
         [el("dt", {}, name), el("dd", { class: "num" }, value ?? "–")]));
     }
-    const mode = `${store.steer} ${store.all("hand").size > 0}`;
+    const mode = `${store.steer} ${store.all("hand").size > 0} ${Boolean(store.get("run").kept)}`;
     if (this.drawn !== mode) { this.drawn = mode; this.controls(); }
   }
 
@@ -48,7 +50,8 @@ export class Controls {
   lua(id = this.node) {
     const store = this.app.store;
     const mesh = store.get(`node/${id}`).mesh;
-    const own = [...store.all("node")].filter(([, node]) => node.mesh === mesh).map(([one]) => one).sort(natural);
+    if (store.get(`node/${id}`).role === "relay") return `meshes[${quoted(mesh)}]:relay()`;
+    const own = [...store.all("node")].filter(([, node]) => node.mesh === mesh && node.role !== "relay").map(([one]) => one).sort(natural);
     return `meshes[${quoted(mesh)}]:node(${own.indexOf(id) + 1})`;
   }
 
@@ -57,9 +60,19 @@ export class Controls {
     const run = store.get("run");
     const saved = store.all("hand").size ? el("button", { id: "save", onclick: () => this.save() }, "Save as scenario") : null;
     if (!store.steer) {
-      this.acts.replaceChildren(el("h3", {}, "By hand"), el("p", { class: "dim" }, run.live
-        ? "The scenario has the mesh. With --keep it stays up after the tests, and faults are given from here."
-        : "Nothing can be done to a run that is over."), el("div", { class: "acts" }, saved));
+      this.acts.replaceChildren(el("h3", {}, "By hand"), el("p", { class: "dim" },
+        run.elsewhere ? "Another process runs it: the page of `meshlab run --ui` there has its controls."
+          : run.live ? "The tests are over, and the mesh was not kept: --keep leaves it up after them."
+          : "Nothing can be done to a run that is over."), el("div", { class: "acts" }, saved));
+      return;
+    }
+    const tests = !run.kept;
+    if (tests && !this.interferes && !store.all("hand").size) {
+      this.acts.replaceChildren(el("h3", {}, "By hand"), el("p", { class: "dim" },
+        "The scenario has the mesh. What you do to it now is an event of the run, marked as by hand, " +
+        "and the run can no longer pass: it would prove nothing about the program alone."),
+      el("div", { class: "acts" }, el("button", { "data-act": "interfere",
+        onclick: () => { this.interferes = true; this.controls(); } }, "Act all the same")));
       return;
     }
     this.faults ??= await ask("api/faults");
@@ -71,7 +84,8 @@ export class Controls {
       el("option", { value: "" }, "inject a fault …"), ...this.faults.map((fault) =>
         el("option", { value: fault.name, title: fault.summary }, fault.name)));
     this.fields = el("form", { class: "form", onsubmit: (event) => { event.preventDefault(); this.inject(); } });
-    this.acts.replaceChildren(el("h3", {}, "By hand: marked as such in the record"),
+    this.acts.replaceChildren(el("h3", {}, tests ? "By hand, while tests run: this run cannot pass"
+      : "By hand: marked as such, decides nothing"),
       el("div", { class: "acts" }, ...polite, saved), choice, this.fields);
     this.choice = choice;
   }

@@ -124,6 +124,7 @@ class App {
       el("b", {}, run.scenario), el("span", { class: "dim" }, ` ${run.name.split("/")[1]} `),
       run.live && test ? el("span", { class: "hide-s" }, ` · ${test.title}`) : "",
       run.kept ? el("span", { class: "tag hand" }, "kept, by hand") : "",
+      run.hands ? el("span", {}, " ", el("span", { class: "tag hand", id: "hands", title: run.hands }, run.hands)) : "",
     ] : store ? [el("span", { class: "dim" }, store.run)] : []));
     $("verdict").replaceChildren(...(run ? [run.over ? word(run.verdict)
       : el("span", { class: "v open" }, run.kept ? "○ kept" : "○ running")] : []));

@@ -1,7 +1,7 @@
 // Claims with their evidence, boot, latency, spans, profiles, the report, two runs beside each other.
 
 import { looks } from "./charts.js";
-import { ask, el, moment, natural, soon, svg, took, word } from "./dom.js";
+import { ask, bytes, el, moment, natural, soon, svg, took, word } from "./dom.js";
 import { faultTable } from "./timeline.js";
 
 const RANK = { failed: 0, broken: 0, inconclusive: 1, skipped: 2, open: 3, passed: 4 };
@@ -87,6 +87,8 @@ export class Claims {
       ? el("span", { class: "num" }, `${claim.progress[0]} of ${claim.progress[1]}`) : null;
     details.append(el("summary", {}, word(claim.verdict), el("span", { class: "t" },
       el("code", {}, claim.call), ` ${claim.text}`), progress,
+      claim.after_hand ? el("span", { class: "tag hand", title: "judged after somebody acted by hand in its test" },
+        "after an act") : null,
       el("span", { class: "num dim" }, claim.verdict ? took(claim.took) : moment(claim.started))));
     const inner = el("div", { class: "in" });
     if (claim.verdict?.because) inner.append(el("p", {}, claim.verdict.because));
@@ -190,7 +192,8 @@ export class Latency {
       el("td", { class: "n" }, String(one.errors))));
     this.body.replaceChildren(el("section", { class: "card" }, el("header", {}, el("h2", {}, "Round trips"),
       el("span", { class: "dim" }, "share of round trips that took at most so long")),
-    this.curves(all)), el("section", { class: "card" }, el("div", { class: "scroll" }, el("table", {}, el("tr", {},
+    this.curves(all), el("div", { class: "key" }, ...[["──", "calm"], ["┄┄", "under fault"]].map(([sign, text]) =>
+      el("span", {}, el("b", {}, sign), ` ${text}`)))), el("section", { class: "card" }, el("div", { class: "scroll" }, el("table", {}, el("tr", {},
       ...["at", "who", "what", "", "p50", "p90", "p99", "max", "count", "errors"].map((name, place) =>
         el("th", { class: place > 3 ? "n" : null }, name))), ...rows))));
   }
@@ -272,23 +275,51 @@ export class Spans {
   }
 }
 
+/** Flamegraphs in place, and what heaps held by subsystem. */
 export class Profiles {
   constructor(root, app) {
     this.app = app;
     this.body = el("div");
+    this.held = el("div");
     this.frame = el("iframe", { title: "profile", sandbox: "allow-scripts", hidden: true });
-    root.append(el("section", { class: "card" }, el("header", {}, el("h2", {}, "Profiles")), this.body), this.frame);
+    root.append(el("section", { class: "card" }, el("header", {}, el("h2", {}, "Profiles")), this.body),
+      this.frame, this.held);
   }
 
   update(kinds) {
-    if (!kinds.has("all") && !kinds.has("profile")) return;
-    const all = [...this.app.store.all("profile").values()];
-    this.body.replaceChildren(all.length ? el("div", { class: "acts" }, ...all.map((profile) => el("button", {
-      onclick: () => {
-        this.frame.src = `file?run=${encodeURIComponent(this.app.store.run)}&path=${encodeURIComponent(profile.file)}`;
-        this.frame.hidden = false;
-      } }, `${profile.kind} of ${profile.node ?? "all nodes"}`)))
+    if (!kinds.has("all") && !kinds.has("profile") && !kinds.has("heap")) return;
+    const profiles = [...this.app.store.all("profile").values()];
+    const heaps = [...this.app.store.all("heap").values()];
+    const flames = [...profiles.map((one) => [`${one.kind} of ${one.node ?? "all nodes"}`, one.file]),
+      ...heaps.map((one) => [`heap of ${one.node}, look ${one.number}`, one.flame])];
+    this.body.replaceChildren(flames.length ? el("div", { class: "acts" }, ...flames.map(([text, file]) =>
+      el("button", { "aria-pressed": String(file === this.file), onclick: (event) => this.open(file, event.target) }, text)))
       : el("p", { class: "empty" }, "No profile was drawn: meshlab run --profile cpu,heap,spans takes them."));
+    this.held.replaceChildren(...(heaps.length ? [this.buckets(heaps)] : []));
+  }
+
+  open(file, button) {
+    this.file = file;
+    for (const one of this.body.querySelectorAll("button")) one.setAttribute("aria-pressed", String(one === button));
+    this.frame.src = `file?run=${encodeURIComponent(this.app.store.run)}&path=${encodeURIComponent(file)}`;
+    this.frame.hidden = false;
+  }
+
+  buckets(heaps) {
+    const names = [...new Set(heaps.flatMap((heap) => heap.buckets.map(([name]) => name)))];
+    const amount = (rows, name) => rows?.find(([one]) => one === name)?.[1] ?? 0;
+    const signed = (value) => `${value < 0 ? "−" : "+"}${bytes(Math.abs(value))}`;
+    const row = (heap) => [el("tr", { "data-heap": heap.node }, el("td", {}, heap.node), el("td", { class: "num" }, moment(heap.at)),
+      el("td", { class: "n" }, bytes(heap.bytes)), ...names.map((name) => el("td", { class: "n" }, bytes(amount(heap.buckets, name))))),
+    heap.gained ? el("tr", { class: "dim" }, el("td", {}, "gained since the first look"), el("td"), el("td"),
+      ...names.map((name) => el("td", { class: "n" }, signed(amount(heap.gained, name))))) : null].filter(Boolean);
+    return el("section", { class: "card" }, el("header", {}, el("h2", {}, "What heaps held"),
+      el("span", { class: "dim" }, "allocated and not freed, by subsystem")),
+    el("div", { class: "scroll" }, el("table", {}, el("tr", {}, ...["node", "at", "all", ...names].map((name, place) =>
+      el("th", { class: place > 1 ? "n" : null }, name))), ...heaps.flatMap(row))),
+    ...heaps.map((heap) => el("details", { class: "row" }, el("summary", {}, `${heap.node}, look ${heap.number}: allocation sites`),
+      el("table", {}, ...heap.sites.map(([size, part, site]) => el("tr", {}, el("td", { class: "n" }, bytes(size)),
+        el("td", {}, part), el("td", {}, el("code", {}, site ?? ""))))))));
   }
 }
 

@@ -3,7 +3,17 @@
 
 import { ask } from "./dom.js";
 
-const LAGS_MAX = 5000;
+const LAGS_MAX = 50000;
+
+/** When the newest of a thing happened, in microseconds of the run; `null` where it has no moment. */
+function moment_of(kind, value) {
+  if (kind === "claim") return value.verdict ? value.started + value.took : value.started;
+  if (kind === "note" || kind === "warning" || kind === "hand") return value.at;
+  if (kind === "mark") return value[0];
+  if (kind !== "fault") return null;
+  return Math.max(value.planned, value.acted ?? 0, value.undone ?? 0, value.over ?? 0,
+    ...value.noticed.map(([at]) => at), ...value.healed.map(([at]) => at));
+}
 
 export class Store {
   constructor(run, told) {
@@ -19,6 +29,7 @@ export class Store {
     this.wait = 250;
     this.closed = false;
     this.lags = [];
+    this.moments = new Map();
     this.messages = 0;
     this.seen = () => { if (document.hidden) this.drop("asleep"); else this.open(); };
     document.addEventListener("visibilitychange", this.seen);
@@ -69,7 +80,7 @@ export class Store {
       return;
     }
     this.messages += 1;
-    if (message.whole) { this.things.clear(); this.kinds.clear(); }
+    if (message.whole) { this.things.clear(); this.kinds.clear(); this.moments.clear(); }
     this.epoch = message.epoch;
     this.at = message.at;
     this.steer = message.steer;
@@ -87,23 +98,27 @@ export class Store {
       if (value === null) { this.things.delete(key); this.kinds.get(kind).delete(id); continue; }
       this.things.set(key, value);
       this.kinds.get(kind).set(id, value);
-      if (!message.whole) this.lag(kind, value);
+      if (!message.whole) this.lag(key, kind, value);
     }
     this.told(kinds);
   }
 
-  /** How long an event took from the run to the picture, in milliseconds. */
-  lag(kind, value) {
-    if (kind !== "claim" && kind !== "fault") return;
-    const happened = kind === "claim" ? (value.verdict ? value.started + value.took : value.started)
-      : Math.max(value.planned, value.acted ?? 0, value.undone ?? 0, value.over ?? 0,
-        ...value.noticed.map(([at]) => at), ...value.healed.map(([at]) => at));
+  /**
+   * How long something took from the run's record to the picture, in milliseconds: each moment of
+   * each thing once, until the frame after the one in which it was taken in has been drawn.
+   */
+  lag(key, kind, value) {
     const run = this.get("run");
-    if (!run?.live) return;
+    const happened = moment_of(kind, value);
+    if (happened === null || !run?.live || this.moments.get(key) === happened) return;
+    const first = !this.moments.has(key);
+    this.moments.set(key, happened);
+    // A claim that is asked again how far it is says nothing of when.
+    if (kind === "claim" && !first && !value.verdict) return;
     const at = run.started_unix_ms + happened / 1000;
-    requestAnimationFrame(() => {
-      if (this.lags.length < LAGS_MAX) this.lags.push(Date.now() - at);
-    });
+    const seen = () => { if (this.lags.length < LAGS_MAX) this.lags.push(Date.now() - at); };
+    // Some parts draw in the next frame; a task comes after all that is drawn in one.
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(seen)));
   }
 
   get(key) { return this.things.get(key); }

@@ -184,10 +184,14 @@ export class Timeline {
     const run = this.app.store.get("run");
     if (!run?.marks_left_out || this.span.from === null) { this.fetched = null; return; }
     const [from, to] = this.span.get();
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.asking = true;
     try {
       const got = await this.app.store.ask("api/marks", { since: from, until: to });
+      if (turn !== this.turn) return;
       this.fetched = { from, to, marks: got.marks, more: got.more };
     } catch (error) { this.note.textContent = error.message; }
+    if (turn === this.turn) this.asking = false;
     this.paint();
   }
 

@@ -23,9 +23,10 @@ use serde_json::{Value, json};
 
 use crate::{
     assets::asset,
-    runs, saved,
-    series::{Stretch, series},
+    memory, runs, saved,
+    series::{Minutes, Stretch, series},
     server::{Inside, text},
+    slopes::slopes,
     steering::ACT_BYTES_MAX,
 };
 
@@ -125,18 +126,27 @@ pub(crate) async fn answer(
     // A board that pages look at keeps what it has read.
     let run = question.text("run").unwrap_or_default().to_owned();
     let board = match below.as_str() {
-        "api/series" => Some(inside.board(&run).await),
+        "api/series" | "api/slopes" | "api/marks" => Some(inside.board(&run).await),
         _ => None,
     };
     let board = match board.transpose() {
         Ok(board) => board,
         Err(why) => return text(StatusCode::GONE, &why),
     };
-    let asked = tokio::task::spawn_blocking(move || match (below.as_str(), board) {
-        ("api/series", Some(board)) => {
-            record(&inside, &run, |record| curves(record, board.minutes(), &question))
-        }
-        (below, _) => ask(below, &run, &question, &inside),
+    let asked = tokio::task::spawn_blocking(move || {
+        let answer = match (below.as_str(), board) {
+            (below, Some(board)) => {
+                let minutes = board.minutes();
+                kept_record(&inside, &run, minutes, |record| match below {
+                    "api/series" => curves(record, minutes, &question),
+                    "api/slopes" => grown(record, minutes, &question),
+                    _ => marks(record, &question),
+                })
+            }
+            (below, None) => ask(below, &run, &question, &inside),
+        };
+        memory::give_back();
+        answer
     });
     asked.await.unwrap_or_else(|error| {
         text(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to answer: {error}"))
@@ -151,7 +161,6 @@ fn ask(below: &str, run: &str, question: &Question, inside: &Inside) -> Answer {
         }
         "api/faults" => answered(&inside.house.faults),
         "api/spans" => record(inside, run, |record| spans(record, question)),
-        "api/marks" => record(inside, run, |record| marks(record, question)),
         "api/log" => record(inside, run, |record| log(record, question)),
         "api/names" => record(inside, run, |record| {
             let counts = record.spans.counts();
@@ -180,28 +189,49 @@ fn ask(below: &str, run: &str, question: &Question, inside: &Inside) -> Answer {
 
 /// Reads the run of a question; one that is gone is told so.
 fn record(inside: &Inside, run: &str, then: impl FnOnce(&RunRecord) -> Answer) -> Answer {
+    kept_record(inside, run, &Minutes::default(), then)
+}
+
+/// The same, of a run that somebody looks at and that may have been read already.
+fn kept_record(
+    inside: &Inside,
+    run: &str,
+    minutes: &Minutes,
+    then: impl FnOnce(&RunRecord) -> Answer,
+) -> Answer {
     let Some(folder) = inside.folder(run) else {
         let why = format!("there is no run `{run}` any more, or there never was");
         return text(StatusCode::GONE, &why);
     };
-    match read_run(&folder) {
+    match minutes.record(&folder) {
         Ok(record) => then(&record),
         Err(error) => text(StatusCode::GONE, &format!("failed to read the run: {error}")),
     }
 }
 
-fn curves(record: &RunRecord, minutes: &crate::series::Minutes, question: &Question) -> Answer {
+/// The stretch that a question is about; the whole run where it says none.
+fn stretch(record: &RunRecord, question: &Question) -> Stretch {
     let last = record.events.last().map_or(0.0, |event| event.at.as_secs_f64());
     let last = record.samples.last().map_or(last, |(at, _)| at.as_secs_f64().max(last));
     let from = question.number("from").unwrap_or(0.0).max(0.0);
     let to = question.number("to").unwrap_or(last).clamp(from + 1e-3, from + 1e8);
     let parts =
         question.number("parts").map_or(600, |parts| parts.clamp(2.0, PARTS_MAX as f64) as usize);
+    Stretch { from, to, parts }
+}
+
+fn curves(record: &RunRecord, minutes: &Minutes, question: &Question) -> Answer {
     let measures: Vec<&str> = question.all("measure").iter().map(String::as_str).collect();
-    match series(record, minutes, &measures, Stretch { from, to, parts }) {
+    match series(record, minutes, &measures, stretch(record, question)) {
         Ok(curves) => answered(&curves),
         Err(measure) => text(StatusCode::BAD_REQUEST, &format!("there is no measure `{measure}`")),
     }
+}
+
+/// How nodes grow over the stretch; a measure that there is not has no slope.
+fn grown(record: &RunRecord, minutes: &Minutes, question: &Question) -> Answer {
+    let measures: Vec<&str> = question.all("measure").iter().map(String::as_str).collect();
+    answered(&slopes(record, minutes, &measures, stretch(record, question)))
 }
 
 /// Spans, as `meshlab spans` selects and writes them.

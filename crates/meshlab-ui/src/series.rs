@@ -3,11 +3,12 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use meshlab_engine::results::{Filter, HARNESS, RunRecord};
-use meshlab_model::{RunTime, SampleSource};
+use meshlab_engine::results::{Filter, HARNESS, ResultsError, RunRecord, read_run};
+use meshlab_model::{RunEventKind, RunTime, SampleSource, Spread};
 use serde_json::{Value, json};
 
 /// Up to this length of a stretch, in seconds, samples are read; of a longer one minutes, where
@@ -22,59 +23,107 @@ const MINUTE: f64 = 60.0;
 /// What processes use, by its name in a question.
 const USED: [&str; 4] = ["cpu", "rss", "files", "threads"];
 
-/// Numbers of nodes themselves: the name in a question, the number, and what is taken away from it.
-const COUNTED: &[(&str, &str, Option<&str>)] = &[
-    ("connections", "connections.opened", Some("connections.closed")),
-    ("tasks", "tasks.spawned", Some("tasks.finished")),
-    ("neighbors", "gossip.neighbors", None),
-    ("directory", "directory.entries", None),
+/// Numbers of nodes themselves that are drawn.
+const NUMBERS: [&str; 6] = [
+    "connections.opened",
+    "connections.closed",
+    "tasks.spawned",
+    "tasks.finished",
+    "gossip.neighbors",
+    "directory.entries",
 ];
 
-/// A value over a minute: when it began, least and greatest of each of [`USED`].
+/// Curves of them: the name in a question, the place of the number in [`NUMBERS`], and of what is
+/// taken away from it.
+const COUNTED: [(&str, usize, Option<usize>); 4] = [
+    ("connections", 0, Some(1)),
+    ("tasks", 2, Some(3)),
+    ("neighbors", 4, None),
+    ("directory", 5, None),
+];
+
+/// What one had of each thing over a minute, or at a moment.
 #[derive(Debug, Clone)]
-struct Minute {
+struct Minute<const THINGS: usize> {
+    /// When it began, in seconds.
     at: f64,
     of: String,
-    values: [Option<(f64, f64)>; 4],
+    values: [Option<Spread>; THINGS],
 }
 
-/// The minutes of a run that is over, read once.
+/// The record of a run that is over and its minutes, read once.
 #[derive(Default)]
-pub(crate) struct Minutes(Mutex<Option<Arc<Vec<Minute>>>>);
+pub(crate) struct Minutes {
+    record: Mutex<Option<Arc<RunRecord>>>,
+    used: Kept<{ USED.len() }>,
+    counted: Kept<{ NUMBERS.len() }>,
+}
+
+type Kept<const THINGS: usize> = Mutex<Option<Arc<Vec<Minute<THINGS>>>>>;
 
 impl Minutes {
-    fn of(&self, record: &RunRecord) -> Arc<Vec<Minute>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = &*kept {
-            return Arc::clone(kept);
+    /// The record in `folder`, as it is now.
+    pub(crate) fn record(&self, folder: &Path) -> Result<Arc<RunRecord>, ResultsError> {
+        let kept = || self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who deletes a run that is shown is to be told so.
+        if let Some(record) = kept().as_ref().filter(|_| folder.is_dir()) {
+            return Ok(Arc::clone(record));
         }
-        let read: Vec<Minute> = record
-            .minutes
-            .iter()
-            .map(|minute| {
-                let pair = |of: &meshlab_model::Spread| Some((of.min, of.max));
-                Minute {
-                    at: minute.at.as_secs_f64(),
-                    of: process(&minute.of).to_owned(),
-                    values: [
-                        minute.cpu.as_ref().and_then(pair),
-                        pair(&minute.rss_bytes),
-                        pair(&minute.open_files),
-                        pair(&minute.threads),
-                    ],
-                }
-            })
-            .collect();
-        let read = Arc::new(read);
-        // A run that goes on has more of them soon.
-        let over = record.events.last().is_some_and(|last| {
-            matches!(last.kind, meshlab_model::RunEventKind::RunFinished { .. })
-        });
-        if over {
-            *kept = Some(Arc::clone(&read));
+        let record = Arc::new(read_run(folder)?);
+        if is_over(&record) {
+            *kept() = Some(Arc::clone(&record));
         }
-        read
+        Ok(record)
     }
+
+    fn used(&self, record: &RunRecord) -> Arc<Vec<Minute<{ USED.len() }>>> {
+        kept(&self.used, record, || {
+            let minutes = record.minutes.iter().map(|minute| Minute {
+                at: minute.at.as_secs_f64(),
+                of: process(&minute.of).to_owned(),
+                values: [
+                    minute.cpu,
+                    Some(minute.rss_bytes),
+                    Some(minute.open_files),
+                    Some(minute.threads),
+                ],
+            });
+            minutes.collect()
+        })
+    }
+
+    fn counted(&self, record: &RunRecord) -> Arc<Vec<Minute<{ NUMBERS.len() }>>> {
+        kept(&self.counted, record, || {
+            let minutes = record.counter_minutes.iter().map(|minute| Minute {
+                at: minute.at.as_secs_f64(),
+                of: minute.node.as_str().to_owned(),
+                values: NUMBERS.map(|name| minute.values.get(name).copied()),
+            });
+            minutes.collect()
+        })
+    }
+}
+
+fn kept<const THINGS: usize>(
+    kept: &Kept<THINGS>,
+    record: &RunRecord,
+    read: impl FnOnce() -> Vec<Minute<THINGS>>,
+) -> Arc<Vec<Minute<THINGS>>> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = &*kept {
+        return Arc::clone(kept);
+    }
+    let read = Arc::new(read());
+    if is_over(record) {
+        *kept = Some(Arc::clone(&read));
+    }
+    read
+}
+
+/// Whether nothing more is written into it.
+fn is_over(record: &RunRecord) -> bool {
+    let last = record.events.last();
+    last.is_some_and(|last| matches!(last.kind, RunEventKind::RunFinished { .. }))
 }
 
 /// A stretch of a run.
@@ -102,9 +151,13 @@ impl Stretch {
     }
 }
 
-/// Least and greatest value of each part of the stretch that has one, by process.
+/// Least, greatest and last value of each part of the stretch that has one, by whose they are.
 #[derive(Debug, Default)]
-struct Curves(BTreeMap<String, BTreeMap<usize, (f64, f64)>>);
+struct Curves {
+    by: BTreeMap<String, BTreeMap<usize, [f64; 3]>>,
+    /// Whether a value holds until the next one, so that the last of each part is told.
+    holds: bool,
+}
 
 impl Curves {
     fn add(&mut self, stretch: Stretch, of: &str, at: f64, (least, most): (f64, f64)) {
@@ -112,28 +165,29 @@ impl Curves {
             return;
         }
         let part = ((at - stretch.from) / stretch.step()).floor().max(0.0) as usize;
-        if !self.0.contains_key(of) {
-            self.0.insert(of.to_owned(), BTreeMap::new());
+        if !self.by.contains_key(of) {
+            self.by.insert(of.to_owned(), BTreeMap::new());
         }
-        if let Some(curve) = self.0.get_mut(of) {
-            let both = curve.entry(part.min(stretch.parts)).or_insert((least, most));
-            *both = (both.0.min(least), both.1.max(most));
+        if let Some(curve) = self.by.get_mut(of) {
+            let all = curve.entry(part.min(stretch.parts)).or_insert([least, most, most]);
+            *all = [all[0].min(least), all[1].max(most), most];
         }
     }
 
     fn json(&self, stretch: Stretch) -> Value {
         let curves: serde_json::Map<String, Value> = self
-            .0
+            .by
             .iter()
             .map(|(of, parts)| {
-                let points: Vec<Value> = parts
-                    .iter()
-                    .map(|(part, (least, most))| {
-                        let at = stretch.from + *part as f64 * stretch.step();
-                        json!([(at * 1e3).round() / 1e3, rounded(*least), rounded(*most)])
-                    })
-                    .collect();
-                (of.clone(), Value::from(points))
+                let point = |(part, [least, most, last]): (&usize, &[f64; 3])| {
+                    let at = stretch.from + *part as f64 * stretch.step();
+                    let at = (at * 1e3).round() / 1e3;
+                    match self.holds {
+                        true => json!([at, rounded(*least), rounded(*most), rounded(*last)]),
+                        false => json!([at, rounded(*least), rounded(*most)]),
+                    }
+                };
+                (of.clone(), parts.iter().map(point).collect())
             })
             .collect();
         json!({ "from": stretch.from, "to": stretch.to, "step": stretch.step(), "curves": curves })
@@ -145,88 +199,177 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// The curves of these measures, by their names; `Err` with one that there is not. What processes
-/// use is read once for all of them.
+/// use is read once for all of them, and so are the numbers of nodes.
 pub(crate) fn series<'a>(
     record: &RunRecord,
     minutes: &Minutes,
     measures: &[&'a str],
     stretch: Stretch,
 ) -> Result<Value, &'a str> {
-    let mut used: [Option<Curves>; 4] = Default::default();
-    let mut all = serde_json::Map::new();
+    let mut curves: BTreeMap<&str, Curves> = BTreeMap::new();
     for measure in measures {
-        if let Some(place) = USED.iter().position(|used| used == measure) {
-            used[place] = Some(Curves::default());
-        } else {
-            let found = COUNTED.iter().find(|(name, ..)| name == measure);
-            let (_, more, less) = found.ok_or(*measure)?;
-            let mut curves = Curves::default();
-            counted(record, stretch, (more, *less), &mut curves);
-            all.insert((*measure).to_owned(), curves.json(stretch));
+        let counted = COUNTED.iter().any(|(name, ..)| name == measure);
+        if !counted && !USED.contains(measure) {
+            return Err(measure);
         }
+        curves.insert(measure, Curves { holds: counted, ..Curves::default() });
     }
-    if used.iter().any(Option::is_some) {
-        read_used(record, minutes, stretch, &mut used);
-    }
-    for (name, curves) in USED.iter().zip(used) {
-        if let Some(curves) = curves {
-            all.insert((*name).to_owned(), curves.json(stretch));
+    values(record, minutes, measures, stretch, |of| {
+        if let Some(curves) = curves.get_mut(of.measure) {
+            curves.add(stretch, of.whose, of.at, (of.value.min, of.value.max));
         }
+    });
+    let told = curves.iter().map(|(name, curves)| ((*name).to_owned(), curves.json(stretch)));
+    Ok(Value::from(told.collect::<serde_json::Map<_, _>>()))
+}
+
+/// A value of one measure, of one node or the harness.
+pub(crate) struct OneValue<'a> {
+    pub(crate) measure: &'a str,
+    pub(crate) whose: &'a str,
+    /// In seconds since the run started.
+    pub(crate) at: f64,
+    /// At a moment, where all are the same, or over a minute.
+    pub(crate) value: Spread,
+}
+
+/// Every value of these measures in the stretch, in order of time for each of them: of a long one
+/// by the minute.
+pub(crate) fn values(
+    record: &RunRecord,
+    minutes: &Minutes,
+    measures: &[&str],
+    stretch: Stretch,
+    mut take: impl FnMut(OneValue<'_>),
+) {
+    let used: Vec<(usize, &str)> =
+        USED.iter().copied().enumerate().filter(|(_, name)| measures.contains(name)).collect();
+    if !used.is_empty() {
+        read_used(record, minutes, stretch, |at, whose, values| {
+            for (place, measure) in &used {
+                if let Some(value) = values[*place] {
+                    take(OneValue { measure, whose, at, value });
+                }
+            }
+        });
     }
-    Ok(Value::from(all))
+    let counted: Vec<_> =
+        COUNTED.iter().filter(|(name, ..)| measures.contains(name)).copied().collect();
+    if !counted.is_empty() {
+        read_counted(record, minutes, stretch, &counted, |measure, at, whose, value| {
+            take(OneValue { measure, whose, at, value: moment(value) });
+        });
+    }
+}
+
+fn moment(value: f64) -> Spread {
+    Spread { min: value, mean: value, max: value }
+}
+
+fn is_long(stretch: Stretch, values: u64) -> bool {
+    stretch.to - stretch.from > SAMPLES_SECS && values > SAMPLES_WHOLE
 }
 
 fn read_used(
     record: &RunRecord,
     minutes: &Minutes,
     stretch: Stretch,
-    used: &mut [Option<Curves>; 4],
+    mut add: impl FnMut(f64, &str, [Option<Spread>; USED.len()]),
 ) {
-    let mut add = |of: &str, at: f64, values: [Option<(f64, f64)>; 4]| {
-        for (curves, both) in used.iter_mut().zip(values) {
-            if let (Some(curves), Some(both)) = (curves, both) {
-                curves.add(stretch, of, at, both);
+    if is_long(stretch, record.samples.len()) && !record.minutes.is_empty() {
+        let end = stretch.to + MINUTE;
+        for minute in minutes.used(record).iter() {
+            if (stretch.from - MINUTE..end).contains(&minute.at) {
+                add(minute.at + MINUTE / 2.0, &minute.of, minute.values);
             }
-        }
-    };
-    let long = stretch.to - stretch.from > SAMPLES_SECS && record.samples.len() > SAMPLES_WHOLE;
-    if long && !record.minutes.is_empty() {
-        for minute in minutes.of(record).iter() {
-            add(&minute.of, minute.at + MINUTE / 2.0, minute.values);
         }
         return;
     }
     for sample in record.samples.select(stretch.filter(stretch.step())) {
-        let twice = |value: f64| Some((value, value));
         let values = [
-            sample.cpu.and_then(twice),
-            twice(sample.rss_bytes as f64),
-            twice(f64::from(sample.open_files)),
-            twice(f64::from(sample.threads)),
+            sample.cpu.map(moment),
+            Some(moment(sample.rss_bytes as f64)),
+            Some(moment(f64::from(sample.open_files))),
+            Some(moment(f64::from(sample.threads))),
         ];
-        add(process(&sample.of), sample.at.as_secs_f64(), values);
+        add(sample.at.as_secs_f64(), process(&sample.of), values);
+    }
+}
+
+/// What each node's numbers are, as they change.
+#[derive(Default)]
+struct Numbers(BTreeMap<String, [Option<f64>; NUMBERS.len()]>);
+
+impl Numbers {
+    /// Takes in what some of a node's numbers have become.
+    fn take(&mut self, of: &str, new: [Option<f64>; NUMBERS.len()]) {
+        let numbers = match self.0.get_mut(of) {
+            Some(numbers) => numbers,
+            None => self.0.entry(of.to_owned()).or_default(),
+        };
+        for (number, new) in numbers.iter_mut().zip(new) {
+            *number = new.or(*number);
+        }
+    }
+
+    fn value(&self, of: &str, more: usize, less: Option<usize>) -> Option<f64> {
+        let numbers = self.0.get(of)?;
+        Some(numbers[more]? - less.and_then(|less| numbers[less]).unwrap_or(0.0))
     }
 }
 
 /// A number that holds until it changes: of before the stretch the last one counts.
-fn counted(record: &RunRecord, stretch: Stretch, of: (&str, Option<&str>), curves: &mut Curves) {
-    let mut last: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+fn read_counted(
+    record: &RunRecord,
+    minutes: &Minutes,
+    stretch: Stretch,
+    curves: &[(&'static str, usize, Option<usize>)],
+    mut add: impl FnMut(&'static str, f64, &str, f64),
+) {
+    let mut numbers = Numbers::default();
     let whole = record.counters.len() <= SAMPLES_WHOLE;
-    let before = if whole { stretch.from } else { 600.0 };
-    for sample in record.counters.select(stretch.filter(before)) {
-        let (more, less) = last.entry(sample.node.as_str().to_owned()).or_default();
-        let changed = [(of.0, more), (of.1.unwrap_or_default(), less)];
-        let mut any = false;
-        for (name, value) in changed {
-            if let Some(new) = sample.values.get(name) {
-                (*value, any) = (*new, true);
+    let by_minute = !whole && !record.counter_minutes.is_empty();
+    let mut begun = false;
+    // Everything is told once as it is when the stretch begins, and then as it changes.
+    let mut take = |at: f64, of: &str, new: [Option<f64>; NUMBERS.len()]| {
+        if at >= stretch.from && !begun {
+            begun = true;
+            for whose in numbers.0.keys() {
+                for (measure, more, less) in curves {
+                    let value = numbers.value(whose, *more, *less);
+                    value.into_iter().for_each(|value| add(measure, stretch.from, whose, value));
+                }
             }
         }
-        if any && let Some((more, less)) = last.get(sample.node.as_str()) {
-            let (at, value) = (sample.at.as_secs_f64().max(stretch.from), more - less);
-            curves.add(stretch, sample.node.as_str(), at, (value, value));
+        numbers.take(of, new);
+        for (measure, more, less) in curves.iter().filter(|_| at >= stretch.from) {
+            if new[*more].is_some() || less.is_some_and(|less| new[less].is_some()) {
+                let value = numbers.value(of, *more, *less);
+                value.into_iter().for_each(|value| add(measure, at, of, value));
+            }
+        }
+    };
+    let long = by_minute && is_long(stretch, record.counters.len());
+    if by_minute {
+        for minute in minutes.counted(record).iter() {
+            if minute.at >= if long { stretch.to } else { stretch.from - MINUTE } {
+                break;
+            }
+            // Its least values at its beginning and its greatest at its end: exact for what only
+            // grows, and no peak of the rest is lost.
+            take(minute.at, &minute.of, minute.values.map(|value| Some(value?.min)));
+            take(minute.at + MINUTE, &minute.of, minute.values.map(|value| Some(value?.max)));
         }
     }
+    if !long {
+        let before = if whole { stretch.from } else { 2.0 * MINUTE };
+        for sample in record.counters.select(stretch.filter(before)) {
+            let new = NUMBERS.map(|name| sample.values.get(name).copied());
+            take(sample.at.as_secs_f64(), sample.node.as_str(), new);
+        }
+    }
+    // Where nothing changes in the stretch it is as it was before.
+    take(stretch.to, "", [None; NUMBERS.len()]);
 }
 
 fn process(of: &SampleSource) -> &str {
@@ -238,6 +381,8 @@ fn process(of: &SampleSource) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use meshlab_model::CounterSample;
+
     use super::*;
 
     #[test]
@@ -254,5 +399,30 @@ mod tests {
         assert_eq!(points.len(), 11, "{points:?}");
         assert_eq!(points[5], json!([150.0, 1.0, 9.0]));
         assert_eq!(points[4], json!([140.0, 1.0, 1.0]));
+    }
+
+    #[test]
+    fn a_number_holds_from_before_the_stretch_and_its_last_value_is_told() {
+        let counted = |second: u64, name: &str, value: f64| CounterSample {
+            at: RunTime { micros: second * 1_000_000 },
+            node: "node-1".into(),
+            values: BTreeMap::from([(name.to_owned(), value)]),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = meshlab_report::fixture::run(folder.path());
+        record.counters = vec![
+            counted(1, "connections.opened", 9.0),
+            counted(2, "connections.closed", 4.0),
+            counted(130, "connections.opened", 12.0),
+            counted(131, "connections.closed", 11.0),
+            counted(190, "other", 1.0),
+        ]
+        .into();
+        let stretch = Stretch { from: 100.0, to: 200.0, parts: 2 };
+        let told = series(&record, &Minutes::default(), &["connections", "rss"], stretch).unwrap();
+        // Five at the beginning, eight for a moment, one at the end of the first half.
+        let wanted = json!([[100.0, 1.0, 8.0, 1.0]]);
+        assert_eq!(told["connections"]["curves"]["node-1"], wanted);
+        assert_eq!(series(&record, &Minutes::default(), &["cpu", "wrong"], stretch), Err("wrong"));
     }
 }

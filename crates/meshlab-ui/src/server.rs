@@ -28,7 +28,7 @@ use crate::{
     board::Board,
     guard::Guard,
     live::Live,
-    routes,
+    memory, routes,
     runs::{Ceilings, folder_of},
     session,
     steering::Steering,
@@ -89,7 +89,8 @@ impl Server {
         let guard = Guard::at(listener.local_addr()?)?;
         let link = guard.link();
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(memory::AT_ONCE).build()?;
         let (closing, closed) = watch::channel(false);
         let live = house.live.clone();
         let boards = Mutex::default();

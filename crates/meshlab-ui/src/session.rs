@@ -78,7 +78,7 @@ async fn follow<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut moved, mut stale) = (board.moved(), board.stale());
+    let (mut moved, mut stale, mut gone) = (board.moved(), board.stale(), board.gone());
     let mut closing = inside.closing();
     let mut known = if hello.epoch == board.epoch { hello.at } else { 0 };
     let mut whole = hello.epoch != board.epoch;
@@ -121,6 +121,12 @@ where
                 Err(_) => return "the run is gone",
             },
             () = is_set(&mut stale) => return "too much happened; come again",
+            why = is_told(&mut gone) => {
+                let told = json!({ "gone": why }).to_string();
+                // Who left need not hear it.
+                let _ = tokio::time::timeout(SEND_WITHIN, socket.send(Message::text(told))).await;
+                return "there is no such run any more";
+            }
             () = is_set(&mut closing) => true,
             said = socket.next() => if left(said) { return "it left" } else { false },
         };
@@ -137,6 +143,16 @@ where
 async fn is_set(flag: &mut watch::Receiver<bool>) {
     // Who would set it is gone with all that it is about.
     let _ = flag.wait_for(|set| *set).await;
+}
+
+/// Waits until there is a reason, which it returns.
+async fn is_told(why: &mut watch::Receiver<Option<String>>) -> String {
+    let told = why.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+    match told {
+        Some(why) => why,
+        // Who would say why is gone with all that it is about.
+        None => std::future::pending().await,
+    }
 }
 
 /// Whether a page is gone; what else it says after its first words is nothing.

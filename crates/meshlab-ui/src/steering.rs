@@ -1,4 +1,4 @@
-//! Acts by hand: lines of Lua for the prompt of a mesh that is kept. Who runs them is elsewhere.
+//! Acts by hand: lines of Lua for the prompt of a mesh. Who runs them is elsewhere.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,8 +42,8 @@ impl Steering {
     /// Why it cannot be done.
     pub(crate) async fn act(&self, text: String) -> Result<(bool, String), String> {
         let closed = || {
-            "nothing can be done by hand now: the mesh is in the scenario's hands until its tests \
-             are over, and `meshlab run --keep --ui` leaves it up after them"
+            "nothing can be done by hand any more: the tests are over, and there is no mesh; \
+             `meshlab run --keep --ui` leaves it up after them"
                 .to_owned()
         };
         if text.len() > ACT_BYTES_MAX {

@@ -329,3 +329,75 @@ fn an_act_goes_to_the_mesh_and_its_answer_comes_back() {
     bench.steering.close();
     assert_eq!(bench.ask("POST", &path, &headers, "{\"text\":\"x\"}").0, 409);
 }
+
+/// Takes pushes until one is as asked.
+async fn until(page: &mut Page, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let push = next(page).await;
+        if wanted(&push) {
+            return push;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_deleted_while_it_is_shown_is_told_without_being_asked() {
+    let bench = Bench::new();
+    let mut page = bench.page(&json!({ "run": "swarm/r" }), None).await.unwrap();
+    assert_eq!(next(&mut page).await["whole"], true);
+    std::fs::remove_dir_all(bench.folder.path().join("results/swarm/r")).unwrap();
+    let told = until(&mut page, |push| !push["gone"].is_null()).await;
+    assert!(told["gone"].as_str().unwrap().contains("was deleted while it was shown"), "{told}");
+    let (status, said) = bench.get("api/spans?run=swarm%2Fr");
+    assert_eq!(status, 410, "{said}");
+}
+
+#[tokio::test]
+async fn a_run_that_another_process_writes_is_followed_to_its_end() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("results/swarm/other");
+    std::fs::create_dir_all(&folder).unwrap();
+    let record = fixture::run(&folder);
+    let mut manifest = record.manifest.clone();
+    manifest.run = "swarm/other".into();
+    let recorder =
+        Recorder::create(&folder, &manifest, &record.script, Instant::now(), None).unwrap();
+    let (begin, rest) = record.events.split_at(4);
+    begin.iter().for_each(|event| {
+        recorder.event(event.kind.clone(), event.source.clone());
+    });
+    recorder.flush();
+    let mut page = bench.page(&json!({ "run": "swarm/other" }), None).await.unwrap();
+    let first = next(&mut page).await;
+    let run = &first["set"]["run"];
+    assert_eq!(
+        (&run["live"], &run["elsewhere"], &run["events"]),
+        (&json!(true), &json!(true), &json!(4))
+    );
+    for event in rest {
+        recorder.event(event.kind.clone(), event.source.clone());
+    }
+    for span in &record.spans {
+        recorder.span(&span);
+    }
+    recorder.samples(&record.samples.iter().collect::<Vec<_>>());
+    recorder.flush();
+    let events = record.events.len();
+    until(&mut page, |push| push["set"]["run"]["events"] == events).await;
+    until(&mut page, |push| {
+        push["set"].as_object().is_some_and(|set| set.keys().any(|key| key.starts_with("mark/")))
+    })
+    .await;
+    // Its writer ends, or is killed: either way it lets go.
+    drop(recorder);
+    let over = until(&mut page, |push| push["set"]["run"]["over"] == true).await;
+    assert_eq!(over["set"]["run"]["live"], false, "{over}");
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_before_anybody_looked_is_not_taken_for_one_that_goes_on() {
+    let bench = Bench::new();
+    let mut page = bench.page(&json!({ "run": "swarm/r" }), None).await.unwrap();
+    let run = next(&mut page).await["set"]["run"].clone();
+    assert_eq!((&run["live"], &run["over"]), (&json!(false), &json!(true)), "{run}");
+}

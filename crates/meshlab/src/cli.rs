@@ -78,6 +78,14 @@ pub(crate) enum Command {
     Help(HelpArguments),
 }
 
+impl Command {
+    /// Whether all it does is to print: it keeps no nodes, writes no file, and has nothing to tell
+    /// after its output.
+    pub(crate) fn only_prints(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::List(_) | Self::History(_) | Self::Help(_))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct HelpArguments {
     /// A function, method, module or type of the language, or a command; all of them if absent

@@ -53,6 +53,9 @@ fn main() {
         eprintln!("error: {wrong}");
         process::exit(ExitCode::Usage as i32);
     }
+    if cli.command.only_prints() {
+        signals::end_with_the_reader();
+    }
     let code = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Attach(arguments) => attach::attach(&arguments),

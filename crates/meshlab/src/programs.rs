@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use meshlab_engine::{NODE_BINARY, RELAY_BINARY, build, inspect};
 use meshlab_model::{BinaryRecord, format_duration};
-use meshlab_script::{Program, nearest};
+use meshlab_script::{Declaration, Program, nearest};
 
 use crate::repository;
 
@@ -58,7 +58,7 @@ pub(crate) fn wrong(
 /// Takes the programs that were given, and builds what is needed beside them; either way makes sure
 /// that each is fresh. `node` says whether a mesh takes the usual program, `heap` whether that one
 /// records its heap.
-pub(crate) fn take(
+fn take(
     given: &[(String, String)],
     kinds: &BTreeMap<String, String>,
     node: bool,
@@ -94,6 +94,34 @@ pub(crate) fn take(
         binaries.insert(name.to_owned(), record);
     }
     Ok(binaries)
+}
+
+/// Takes what a scenario declares; an error says how to get a program, where its kind does.
+pub(crate) fn take_declared(
+    given: &[(String, String)],
+    declared: &Declaration,
+    node: bool,
+    heap: bool,
+) -> Result<BTreeMap<String, BinaryRecord>> {
+    let kinds = &declared.programs;
+    let taken = take(given, kinds, node, heap);
+    taken.map_err(|error| how_to_get(error, kinds, &declared.installs))
+}
+
+/// An error of [`take`] with what the kind that it names says of how to get its program.
+fn how_to_get(
+    error: anyhow::Error,
+    kinds: &BTreeMap<String, String>,
+    installs: &BTreeMap<String, String>,
+) -> anyhow::Error {
+    let told = error.to_string();
+    let of = kinds.keys().find(|kind| told.contains(&format!("the kind `{kind}`")));
+    match of.and_then(|kind| Some((kind, installs.get(kind)?))) {
+        Some((kind, install)) => {
+            anyhow!("{error:#}\nget it by: {install}\nor name it with `--binary {kind}=PATH`")
+        }
+        None => error,
+    }
 }
 
 /// The file of a program: a path, or a name that is looked for on `PATH`.
@@ -157,5 +185,9 @@ mod tests {
         let kinds = BTreeMap::from([("web".to_owned(), "/nowhere/httpd".to_owned())]);
         let error = format!("{:#}", take(&[], &kinds, false, false).unwrap_err());
         assert!(error.contains("read the program /nowhere/httpd"), "{error}");
+        let installs = BTreeMap::from([("web".to_owned(), "apt install httpd".to_owned())]);
+        let error = how_to_get(take(&[], &kinds, false, false).unwrap_err(), &kinds, &installs);
+        let told = error.to_string();
+        assert!(told.contains("\nget it by: apt install httpd\nor name it with `--bin"), "{told}");
     }
 }

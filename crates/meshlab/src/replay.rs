@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use meshlab_engine::{
     Replay, fingerprint, inspect,
     results::{RunRecord, read_run},
+    same_script,
 };
 use meshlab_model::{BinaryRecord, ExitCode, Manifest};
 
@@ -51,7 +52,7 @@ fn prepare(
             scenario.display()
         )
     })?;
-    Replay::check_script(record, scenario.clone(), &text)?;
+    same_script(manifest, &record.folder, &scenario, &text)?;
     // Its programs are settled below.
     let again = again::arguments(manifest, scenario.clone(), arguments.output.clone())?;
     let binaries = binaries(manifest, &arguments.binary)?;

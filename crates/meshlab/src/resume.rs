@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{Resume, fingerprint};
+use meshlab_engine::{Resume, fingerprint, same_script};
 use meshlab_model::{BinaryRecord, ExitCode, Manifest};
 use meshlab_script::{Overrides, Script};
 
@@ -52,7 +52,7 @@ fn prepare(folder: &Path, arguments: &RunArguments) -> Result<(PathBuf, RunArgum
             manifest.run
         )
     })?;
-    resume.check_script(&scenario, &text)?;
+    same_script(manifest, folder, &scenario, &text)?;
     let again = again::arguments(manifest, scenario.clone(), arguments.output.clone())?;
     let binaries = binaries(manifest, &arguments.binary)?;
     println!("resumes  {}, seed {}", manifest.run, manifest.seed);

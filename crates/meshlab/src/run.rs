@@ -12,12 +12,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use meshlab_engine::{Engine, Profiling, Replay, Resume, RunConfig, results::RunFolder};
+use meshlab_engine::{
+    Engine, Profiling, Replay, Resume, RunConfig, clock_library, results::RunFolder,
+};
 use meshlab_model::{BinaryRecord, EndReason, ExitCode, NetworkMode, NoiseLimits, RunEvent};
 use meshlab_report::{Closing, Terminal, TerminalStyle, render};
-use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script};
+use meshlab_script::{Asks, Console, ErrorKind, Kept, Overrides, RunOutcome, Script, ScriptError};
 use meshlab_ui::Live;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use crate::{
     attach, check,
@@ -168,7 +173,7 @@ pub(crate) fn execute(
             }
             // What a rehearsal could not go through may need it.
             let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            programs::take(&arguments.binary, kinds, node, heap)?
+            programs::take_declared(&arguments.binary, declared, node, heap)?
         }
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
@@ -228,21 +233,11 @@ async fn drive(engine: Engine, scripts: Vec<Script>, page: Option<&Page>) {
     let signals = tokio::spawn(signals::watch(engine.clone()));
     let (done, finished) = oneshot::channel();
     let (over, script_over) = oneshot::channel::<()>();
-    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let (asks, mut asked) = mpsc::channel(ASKS_MAX);
+    let steered = page.map(|page| tokio::spawn(page.steer(asks.clone())));
     let host = engine.clone();
     let started = thread::Builder::new().name("script".into()).spawn(move || {
-        let problems = host.clone();
-        let (mut outcome, mut kept) = (RunOutcome::default(), None);
-        for script in scripts {
-            let (one, stays) = script.run_keeping(Arc::new(host.clone()), &|error| {
-                let mistake = error.kind() == ErrorKind::Mistake;
-                let text = error.render(false);
-                let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
-                problems.problem(mistake, text, error.source_line());
-            });
-            outcome.errors.extend(one.errors);
-            kept = stays;
-        }
+        let (outcome, kept) = run_all(scripts, &host, &mut asked);
         // Nobody waits any more only if the process is about to end.
         let _ = done.send((outcome, kept.as_ref().map(Kept::console)));
         if let Some(kept) = kept {
@@ -255,11 +250,13 @@ async fn drive(engine: Engine, scripts: Vec<Script>, page: Option<&Page>) {
             Ok((outcome, console)) => {
                 let mistaken = outcome.errors.iter().any(|e| e.kind() == ErrorKind::Mistake);
                 let reason = engine.stopped().filter(|reason| *reason != EndReason::Completed);
-                if let Some(console) = console {
-                    keep(&engine, asks, console, page).await;
-                    // It ends by itself, because nobody can ask any more: with an error.
-                    let _ = script_over.await;
+                match console {
+                    Some(console) => keep(&engine, asks, console).await,
+                    None => drop(asks),
                 }
+                let_go(page, steered).await;
+                // It ends by itself, because nobody can ask any more: with an error.
+                let _ = script_over.await;
                 reason.unwrap_or(if mistaken {
                     EndReason::ScriptError
                 } else {
@@ -282,18 +279,42 @@ async fn drive(engine: Engine, scripts: Vec<Script>, page: Option<&Page>) {
     signals.abort();
 }
 
+/// Runs scripts one after the other, and what is asked meanwhile beside them.
+fn run_all(
+    scripts: Vec<Script>,
+    engine: &Engine,
+    asks: &mut mpsc::Receiver<Asks>,
+) -> (RunOutcome, Option<Kept>) {
+    let (mut outcome, mut kept) = (RunOutcome::default(), None);
+    let on_error = |error: &ScriptError| {
+        let mistake = error.kind() == ErrorKind::Mistake;
+        let text = error.render(false);
+        let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
+        engine.problem(mistake, text, error.source_line());
+    };
+    for script in scripts {
+        let (one, stays) = script.run_keeping(Arc::new(engine.clone()), &on_error, asks);
+        outcome.errors.extend(one.errors);
+        kept = stays;
+    }
+    (outcome, kept)
+}
+
+/// Nobody can act by the page any more; what is being done is cancelled by the end of the rest.
+async fn let_go(page: Option<&Page>, steered: Option<JoinHandle<()>>) {
+    page.iter().for_each(|page| page.let_go());
+    if let Some(steered) = steered {
+        steered.abort();
+        // It was told to end.
+        let _ = steered.await;
+    }
+}
+
 /// Keeps the mesh for whoever attaches, until somebody ends it.
-async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console, page: Option<&Page>) {
+async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console) {
     let socket = attach::Socket::open(&engine.folder().results);
     // Whoever reads that it is kept can attach.
     engine.announce_kept();
-    let by_page = asks.clone();
-    let steered = async {
-        match page {
-            Some(page) => page.steer(by_page).await,
-            None => engine.released().await,
-        }
-    };
     let served = async {
         let served = match socket {
             Ok(socket) => attach::serve(socket, engine.clone(), asks, console).await,
@@ -306,10 +327,8 @@ async fn keep(engine: &Engine, asks: mpsc::Sender<Asks>, console: Console, page:
     };
     tokio::select! {
         () = served => {}
-        () = steered => {}
         () = engine.released() => {}
     }
-    page.iter().for_each(|page| page.let_go());
 }
 
 /// Shows events as they come, until the engine is gone.
@@ -387,6 +406,7 @@ fn config(
             true => NoiseLimits::NONE,
             false => NoiseLimits::USUAL,
         },
+        clock_library: clock_library(),
         profile: Profiling {
             cpu_hz: cpu.then_some(arguments.profile_hz),
             no_perf: match cpu {

@@ -4,6 +4,13 @@ use meshlab_engine::Engine;
 use meshlab_model::{EndReason, ExitCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Ends the process without a word where the reader of its output goes away, as `| head` does. Only
+/// for commands that keep no nodes and write no record.
+pub(crate) fn end_with_the_reader() {
+    // SAFETY: no other thread is there yet, and the default action is no handler of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Stops the run at the first signal, or ends what it keeps; ends the process at the second. Nodes
 /// die with it either way: the kernel sees to that.
 pub(crate) async fn watch(engine: Engine) {

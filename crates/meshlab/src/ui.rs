@@ -108,11 +108,14 @@ impl Page {
         open_browser(&link);
     }
 
-    /// Lets pages act on a mesh that is kept, until the future is dropped.
-    pub(crate) async fn steer(&self, asks: mpsc::Sender<Asks>) {
+    /// Lets pages act on the mesh of a test, while it runs and where it is kept, until the future
+    /// is dropped.
+    pub(crate) fn steer(&self, asks: mpsc::Sender<Asks>) -> impl Future<Output = ()> + use<> {
         let mut acts = self.steering.open();
-        while let Some(act) = acts.recv().await {
-            carry_out(act, &asks).await;
+        async move {
+            while let Some(act) = acts.recv().await {
+                carry_out(act, &asks).await;
+            }
         }
     }
 
@@ -131,7 +134,9 @@ impl Page {
 async fn carry_out(act: Act, asks: &mpsc::Sender<Asks>) {
     let (line, mut said) = ConsoleLine::new(act.text, false);
     let (mut done, mut texts) = (false, Vec::new());
-    if asks.send(Asks::Line(line)).await.is_ok() {
+    if asks.send(Asks::Line(line)).await.is_err() {
+        texts.push("the tests are over, and nothing is kept".to_owned());
+    } else {
         while let Some(one) = said.recv().await {
             match one {
                 Said::Text(text) => texts.push(text),

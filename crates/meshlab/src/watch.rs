@@ -23,7 +23,8 @@ pub(crate) struct WatchArguments {
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     metrics_addr: Option<SocketAddr>,
     /// Serve the run as a page that a browser on this host follows live, and say where; at a free
-    /// port, or with `--ui=127.0.0.1:9000` at that one. With `--keep` faults are given from it
+    /// port, or with `--ui=127.0.0.1:9000` at that one. Nodes are hurt from it by hand, which is
+    /// recorded and keeps the run from passing; with `--keep` also after the tests
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
         default_missing_value = "127.0.0.1:0", value_parser = ui::loopback)]
     ui: Option<SocketAddr>,

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
+
 use support::Bench;
 
 #[test]
@@ -97,4 +99,20 @@ fn results_that_cannot_be_written_stop_the_run_before_a_node_starts() {
     let run = bench.run("full.lua", text, &["--output", "/proc/nowhere"]);
     assert_eq!(run.code, Some(5), "{}", run.all());
     assert!(run.stderr.contains("--output"), "{}", run.all());
+}
+
+/// `meshlab help | head -1`: who reads goes away before all is said.
+#[test]
+fn a_reader_that_goes_away_ends_what_only_prints_without_a_panic() {
+    let bench = Bench::new();
+    let scenario = bench.scenario("one.lua", "test(\"t\", function() expect.equal(1, 1) end)\n");
+    let scenario = scenario.to_str().expect("a path in UTF-8");
+    for arguments in [&["help"][..], &["help", "run"], &["list", scenario], &["check", scenario]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = bench.command(arguments).stdout(writer).output().expect("it starts");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.signal(), Some(libc::SIGPIPE), "{arguments:?}: {said}");
+        assert!(said.is_empty(), "{arguments:?}: {said}");
+    }
 }

@@ -10,18 +10,16 @@
 
 #[path = "support/browser.rs"]
 mod browser;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/crowd.rs"]
+mod crowd;
 mod support;
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Stdio},
-};
-
 use browser::Browser;
+use client::serve;
 use serde_json::Value;
-use support::{Bench, finish, network};
+use support::{Bench, finish, network, pictures};
 
 const SCENARIO: &str = r#"
 scenario { timeout = "4m" }
@@ -34,28 +32,6 @@ test("the survivors notice a death", function()
   check.equal(1, 2, "one is two")
 end)
 "#;
-
-/// Starts a program and waits for the link that it prints.
-fn serve(bench: &Bench, arguments: &[&str]) -> (Child, String) {
-    let mut command = bench.command(arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("page at ") {
-        line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it printed no link");
-    }
-    // What follows is not read, and must not hold it up.
-    std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-    (child, line.trim().trim_start_matches("page at ").to_owned())
-}
-
-/// Where pictures are kept, for people.
-fn pictures() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pages");
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 fn events(bench: &Bench) -> Vec<Value> {
     let text = bench.read("shown", "events.jsonl");
@@ -114,6 +90,41 @@ fn equals_the_record(browser: &mut Browser, link: &str, events: &[Value]) {
     assert_eq!(events_shown, events.len());
 }
 
+/// Lines of a chart that are neither level nor upright, as they are drawn, and all lines of it.
+const SLANTED: &str = "((measure) => {
+    const chart = window.meshlab.view.charts.find((one) => one.measure === measure);
+    chart.slope = null;
+    const pen = chart.canvas.getContext('2d');
+    const [line, move] = [pen.lineTo, pen.moveTo];
+    let at = null, all = 0, slanted = 0;
+    pen.moveTo = (x, y) => { at = [x, y]; move.call(pen, x, y); };
+    pen.lineTo = (x, y) => {
+        all += 1;
+        if (Math.abs(x - at[0]) > 0.01 && Math.abs(y - at[1]) > 0.01) slanted += 1;
+        at = [x, y];
+        line.call(pen, x, y);
+    };
+    chart.draw();
+    delete pen.lineTo;
+    delete pen.moveTo;
+    return [slanted, all];
+})";
+
+/// A number of connections or tasks was never between two values that it had.
+fn what_holds_is_drawn_in_steps(browser: &mut Browser, link: &str) {
+    browser.open(&format!("{link}&tab=charts"));
+    browser.until("window.meshlab.view.charts.every((chart) => chart.data)");
+    let mut slanted = |measure: &str| -> (u64, u64) {
+        serde_json::from_value(browser.ask(&format!("{SLANTED}('{measure}')"))).unwrap()
+    };
+    for measure in ["connections", "tasks", "files", "threads"] {
+        let (slanted, all) = slanted(measure);
+        assert!(slanted == 0 && all > 8, "{measure}: {slanted} of {all} lines are slanted");
+    }
+    // What is sampled of something that glides is; so the count sees such lines.
+    assert!(slanted("rss").0 > 0);
+}
+
 #[test]
 #[ignore = "needs a Chromium: .ci/run installs one and runs it"]
 fn a_run_is_followed_live_steered_by_hand_and_shown_again_as_its_record_says() {
@@ -152,6 +163,7 @@ fn a_run_is_followed_live_steered_by_hand_and_shown_again_as_its_record_says() {
     assert!(hand.len() == 1 && hand[0]["manual"] == true, "{hand:?}");
     let (mut ui, link) = serve(&bench, &["ui", "shown/latest", "--no-open"]);
     equals_the_record(&mut browser, &link, &events);
+    what_holds_is_drawn_in_steps(&mut browser, &link);
     for (wide, high) in [(1280, 900), (400, 800)] {
         for dark in [false, true] {
             browser.look(wide, high, dark);
@@ -175,8 +187,214 @@ fn a_run_is_followed_live_steered_by_hand_and_shown_again_as_its_record_says() {
     }
     assert!(browser.problems.is_empty(), "{:?}", browser.problems);
     // It is told to end, as by Ctrl-C.
-    unsafe { libc::kill(ui.id() as i32, libc::SIGINT) };
+    unsafe { libc::kill(ui.id() as i32, libc::SIGTERM) };
     ui.wait().unwrap();
+}
+
+const TIGHT: &str = r#"
+scenario { timeout = "4m", ceilings = { rss = "1MiB" } }
+test("nodes take more than that", function()
+  local swarm = mesh { nodes = 2 }
+  expect.formed(swarm, { within = "60s" })
+  sleep "20s"
+end)
+"#;
+
+#[test]
+#[ignore = "needs a Chromium: .ci/run installs one and runs it"]
+fn alerts_stand_on_top_of_the_page_while_a_run_goes_on() {
+    let bench = Bench::new();
+    let path = bench.scenario("shown.lua", TIGHT);
+    let [flag, network] = network();
+    let (mut run, link) = serve(&bench, &["run", path.to_str().unwrap(), "--ui", flag, network]);
+    let mut browser = Browser::start(1280, 900);
+    browser.open(&link);
+    let alert = |text: &str| {
+        format!(
+            "document.querySelector('#alerts').textContent.includes('▲ alert') && \
+                 document.querySelector('#alerts').textContent.includes('{text}')"
+        )
+    };
+    browser.until(&alert("is above its ceiling: rss"));
+    // What takes longer than a test is told by the model's own tests; here, that it is shown.
+    browser.ask(
+        "window.meshlab.store.take({ ...window.meshlab.store, set: { 'alert/slope/rss': { at: 1, \
+         text: 'rss grows for sure: +2.1 MiB/h', passing: true } } })",
+    );
+    browser.until(&alert("rss grows for sure: +2.1 MiB/h"));
+    browser.until(&alert("is broken"));
+    run.stdout = None;
+    run.wait().unwrap();
+    assert!(browser.problems.is_empty(), "{:?}", browser.problems);
+}
+
+/// What stands in the way of reading a topology: shapes upon each other, names upon shapes of
+/// others or upon each other, shapes that are too small, and states that only a colour would tell.
+const CROWDED: &str = "(() => {
+    const box = (one) => one.getBoundingClientRect();
+    const upon = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 \
+        && b.top < a.bottom - 1;
+    const nodes = [...document.querySelectorAll('svg.topo [data-node]')].map((one) => ({
+        id: one.dataset.node, state: one.dataset.state, shape: box(one.querySelector('.shape')),
+        path: one.querySelector('.shape').getAttribute('d'),
+        glyph: one.querySelector('.glyph').textContent, name: box(one.querySelector('.name')) }));
+    const wrong = [];
+    nodes.forEach((a, place) => {
+        if (a.shape.width < 7) wrong.push(`${a.id} is ${a.shape.width} wide`);
+        if (!['Alive', 'Joining'].includes(a.state) && !a.glyph) wrong.push(`${a.id} says nothing`);
+        nodes.forEach((b, other) => {
+            if (place < other && upon(a.shape, b.shape)) wrong.push(`${a.id} upon ${b.id}`);
+            if (place < other && upon(a.name, b.name)) wrong.push(`names of ${a.id} and ${b.id}`);
+            if (place !== other && upon(a.name, b.shape)) wrong.push(`name of ${a.id}: ${b.id}`);
+        });
+    });
+    const shapes = (state) => new Set(nodes.filter((one) => one.state === state && \
+        !one.id.startsWith('relay')).map((one) => one.path));
+    for (const a of ['Degraded', 'Draining', 'Dead']) {
+        for (const path of shapes(a)) if (shapes('Alive').has(path)) wrong.push(`${a} looks alive`);
+    }
+    return wrong.slice(0, 9);
+})()";
+
+#[test]
+#[ignore = "needs a Chromium: .ci/run installs one and runs it"]
+fn two_hundred_nodes_and_a_relay_can_be_read_and_walked_by_keys() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("results/crowd/one");
+    crowd::write(&folder, 200);
+    let (mut ui, link) = serve(&bench, &["ui", "crowd/one", "--no-open"]);
+    let mut browser = Browser::start(1280, 900);
+    for (wide, high) in [(1280, 900), (400, 800)] {
+        for dark in [false, true] {
+            browser.look(wide, high, dark);
+            for tab in ["overview", "timeline", "charts"] {
+                browser.open(&format!("{link}&tab={tab}"));
+                browser.until(
+                    "window.meshlab.view.drawn || window.meshlab.view.geometry || \
+                     document.querySelector('svg.topo [data-node]')",
+                );
+                let wider = browser.ask("document.documentElement.scrollWidth - innerWidth");
+                assert!(wider.as_i64().unwrap() <= 0, "{tab} is {wider} too wide at {wide}");
+                let shade = if dark { "dark" } else { "light" };
+                browser.picture(&pictures().join(format!("crowd-{tab}-{wide}-{shade}.png")));
+            }
+        }
+        browser.open(&link);
+        browser.until("document.querySelectorAll('svg.topo [data-node]').length === 201");
+        assert_eq!(browser.ask(CROWDED), serde_json::json!([]), "at {wide}");
+    }
+    browser.look(1280, 900, false);
+    shows_relays_and_faults(&mut browser, &link);
+    browser.open(&format!("{link}&tab=profiles"));
+    browser.until("document.querySelector('[data-heap=node-1]')");
+    let row = browser.ask("document.querySelector('[data-heap=node-1]').textContent");
+    assert_eq!(row, "node-100:29.0006.0 MiB4.0 MiB2.0 MiB");
+    walks_by_keys(&mut browser, &link);
+    assert!(browser.problems.is_empty(), "{:?}", browser.problems);
+    // SAFETY: a signal to a child that this test started and has not waited for.
+    unsafe { libc::kill(ui.id() as i32, libc::SIGTERM) };
+    ui.wait().unwrap();
+}
+
+#[test]
+#[ignore = "needs a Chromium: .ci/run installs one and runs it"]
+fn a_chart_tells_the_slope_over_the_nodes_with_its_interval() {
+    let bench = Bench::new();
+    crowd::write_growing(&bench.folder.path().join("results/growing/one"));
+    let (mut ui, link) = serve(&bench, &["ui", "growing/one", "--no-open"]);
+    let mut browser = Browser::start(1280, 900);
+    browser.look(1280, 900, false);
+    browser.open(&format!("{link}&tab=charts"));
+    let told = |measure: &str| {
+        format!("window.meshlab.view.charts.find((one) => one.measure === '{measure}')")
+    };
+    browser.until(&format!("{}.slope", told("rss")));
+    let text = browser.ask(&format!("{}.note.textContent", told("rss")));
+    let text = text.as_str().unwrap();
+    assert!(
+        text.starts_with("▲ for sure +3.5 MiB/h (95 %: 3.") && text.contains(" to 3."),
+        "{text}"
+    );
+    assert!(text.ends_with("over 4 nodes)"), "{text}");
+    browser.until(&format!("{}.canvas.dataset.slope === 'drawn'", told("rss")));
+    let level = browser.ask(&format!("{}.note.textContent", told("files")));
+    assert_eq!(level, "slope 0.00/h (95 %: 0.00/h to 0.00/h over 4 nodes)");
+    browser.picture(&pictures().join("slopes-1280-light.png"));
+    assert!(browser.problems.is_empty(), "{:?}", browser.problems);
+    // SAFETY: a signal to a child that this test started and has not waited for.
+    unsafe { libc::kill(ui.id() as i32, libc::SIGTERM) };
+    ui.wait().unwrap();
+}
+
+fn shows_relays_and_faults(browser: &mut Browser, link: &str) {
+    browser.open(link);
+    browser.until("document.querySelectorAll('svg.topo [data-node]').length === 201");
+    let relay = browser.ask("document.querySelector('[data-node=relay-1] .glyph').textContent");
+    assert_eq!(relay, "R");
+    // By way of the place of the relay, once although one end or both tell of it; none to the dead.
+    let through = browser.ask(
+        "[...document.querySelectorAll('[data-relay]')].map((one) => [one.dataset.relay, \
+         one.getAttribute('d').includes('L' + document.querySelector('[data-node=relay-1]')\
+         .getAttribute('transform').slice(10, -1))])",
+    );
+    assert_eq!(through, serde_json::json!([["node-3 node-101", true], ["node-7 node-151", true]]));
+    let faults = browser.ask("document.querySelectorAll('svg.topo [data-fault]').length");
+    assert_eq!(faults, 5 + 5 + 1);
+    let cuts = browser.ask("document.querySelectorAll('svg.topo .hurt').length");
+    assert_eq!(cuts, 2 * 3);
+    // The directory against the active view: node 1 has four neighbours and lacks one node.
+    browser.ask("window.meshlab.select('node-1')");
+    browser.until("document.querySelector('svg.topo .unknown')");
+    let lacks = browser.ask(
+        "[...document.querySelectorAll('svg.topo .unknown')]\
+         .map((one) => one.parentNode.dataset.node)",
+    );
+    assert_eq!(lacks, serde_json::json!(["node-101"]));
+    let text = browser.ask("document.querySelector('#side').textContent");
+    assert!(text.as_str().unwrap().contains("does not knownode-101"), "{text}");
+    browser.picture(&pictures().join("crowd-chosen-1280-light.png"));
+}
+
+/// Every part by its key, the nodes, the stretch of time, the shade, and back to all runs.
+fn walks_by_keys(browser: &mut Browser, link: &str) {
+    browser.open(link);
+    browser.until("window.meshlab.store.get('run')");
+    let parts = browser
+        .ask("[...document.querySelectorAll('#tabs [data-tab]')].map((one) => one.dataset.tab)");
+    let parts: Vec<String> = serde_json::from_value(parts).unwrap();
+    assert_eq!(parts.len(), 10);
+    for (place, part) in (1..).zip(&parts) {
+        browser.press(&(place % 10).to_string());
+        browser.until(&format!("window.meshlab.tab === '{part}'"));
+        browser.until("document.querySelector('#main').children.length > 0");
+    }
+    browser.press("2");
+    browser.until("window.meshlab.tab === 'timeline' && window.meshlab.view.geometry");
+    browser.press("+");
+    browser.until("window.meshlab.view.span.from > 0");
+    let from = browser.ask("window.meshlab.view.span.from");
+    browser.press("ArrowRight");
+    browser.until(&format!("window.meshlab.view.span.from > {from}"));
+    browser.press("f");
+    browser.until("window.meshlab.view.span.from === null");
+    for (key, node) in [("j", "node-1"), ("j", "node-2"), ("k", "node-1"), ("k", "relay-1")] {
+        browser.press(key);
+        browser.until(&format!("window.meshlab.selected === '{node}'"));
+    }
+    browser.press("Escape");
+    browser.until("window.meshlab.selected === null && document.querySelector('#side').hidden");
+    let shade = browser.ask("document.documentElement.dataset.theme");
+    browser.press("t");
+    browser.until(&format!(
+        "document.documentElement.dataset.theme !== '{}'",
+        shade.as_str().unwrap()
+    ));
+    browser.press("?");
+    browser.until("document.querySelector('#help').open");
+    browser.press("Escape");
+    browser.ask("document.querySelector('#help').close()");
+    browser.press("g");
+    browser.until("document.querySelector('#runs')");
 }
 
 #[test]

@@ -109,6 +109,10 @@ impl Engine {
             Claim::Answers { nodes, from, within } => {
                 crate::kinds::judge_answers(self, nodes, from, within, (severity, at)).await
             }
+            Claim::File { nodes, path, holds, within } => {
+                let of = (severity, at);
+                crate::kinds::judge_file(self, nodes, &path, &holds, within, of).await
+            }
             Claim::Conserved(conserved) => self.judge_conserved(conserved, severity, at).await,
             Claim::Changed(changed) => self.judge_changed(&changed, severity, at),
             Claim::Compared { call, holds, text, found } => {
@@ -278,7 +282,8 @@ impl Engine {
             }
             _ => Ok(ClaimOutcome { passed: false, took }),
         };
-        self.shared.state().red |= !matches!(verdict, Verdict::Passed | Verdict::Skipped(_));
+        let bad = !matches!(verdict, Verdict::Passed | Verdict::Skipped(_));
+        self.shared.state().red |= bad && !self.shared.hands.asked(claim);
         let took_micros = u64::try_from(evaluated_for.as_micros()).unwrap_or(u64::MAX);
         self.shared.event(RunEventKind::ClaimFinished { claim, verdict, took_micros, evidence });
         outcome

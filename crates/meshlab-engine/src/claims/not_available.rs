@@ -38,6 +38,9 @@ pub(super) fn words(claim: &Claim) -> (&'static str, String) {
             (call, all.join(", then "))
         }
         Claim::Answers { nodes, .. } => ("expect.answers", format!("{} answers", names(nodes))),
+        Claim::File { nodes, path, .. } => {
+            ("expect.file", format!("`{path}` of {} holds what it has to", names(nodes)))
+        }
         Claim::Changed(changed) => ("expect.improved", changed.measure.clone()),
         Claim::Compared { call, text, .. } => (call, text.clone()),
     }

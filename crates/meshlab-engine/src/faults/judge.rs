@@ -8,11 +8,12 @@ use std::{
 use meshlab_faults::Sign;
 use meshlab_model::{FaultId, FaultStage, NodeId, RunEventKind, RunTime, Verdict, format_duration};
 use meshlab_mutants::{Mutant, on};
+use meshlab_sampler::RunQueue;
 use meshlab_spans::{Selector, SpanStore};
 use meshlab_wire::{State, attr};
 use tokio::{sync::watch, time::Instant};
 
-use super::plan::{can_notice, released};
+use super::plan::{can_notice, hurt_as_process, released};
 use crate::{cancel::describe, claims::names, engine::Shared};
 
 /// Who must notice what, and until when.
@@ -25,6 +26,44 @@ pub(super) struct Watch {
     pub(super) expected: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
     /// By observer: which of its lives it was in. The next one knows nothing of what was before.
     pub(super) lives: BTreeMap<NodeId, u32>,
+    /// How long they were kept waiting for a processor; `None` where the scenario says how long
+    /// they have, or the host's noise is to be ignored.
+    pub(super) starved: Option<Starved>,
+}
+
+/// Less than this is what any process waits.
+const STARVED_MIN: Duration = Duration::from_millis(100);
+
+/// How long nodes, and the harness that hears them, wait for a processor since a fault acts.
+///
+/// It is the kernel that says it. What a node says of itself (`node.paused`) would excuse one that
+/// stands still by its own fault.
+pub(super) enum Starved {
+    Since {
+        harness: RunQueue,
+        nodes: BTreeMap<NodeId, RunQueue>,
+    },
+    #[cfg(test)]
+    By(Duration),
+}
+
+impl Starved {
+    /// From now on, of nodes with these processes.
+    pub(super) fn since(nodes: impl Iterator<Item = (NodeId, u32)>) -> Self {
+        let nodes = nodes.map(|(node, pid)| (node, RunQueue::of(pid))).collect();
+        Self::Since { harness: RunQueue::of(std::process::id()), nodes }
+    }
+
+    fn waited(&self, node: &NodeId) -> Duration {
+        match self {
+            Self::Since { harness, nodes } => {
+                let node = nodes.get(node).map(RunQueue::waited).unwrap_or_default();
+                node.max(harness.waited())
+            }
+            #[cfg(test)]
+            Self::By(waited) => *waited,
+        }
+    }
 }
 
 /// What was noticed so far.
@@ -67,7 +106,11 @@ pub(super) async fn judge(
         }
     };
     watch.notice(shared, &mut noticed);
-    let missing = watch.missing(shared, &noticed);
+    let mut missing = watch.missing(shared, &noticed);
+    if matches!(ended, Some(Ended::Deadline)) {
+        let late = watch.late(shared, &missing, acted);
+        missing.retain(|pair| late.contains(pair));
+    }
     let by: BTreeSet<NodeId> = missing.iter().map(|(observer, _)| observer.clone()).collect();
     let by = names(&by.into_iter().collect::<Vec<_>>());
     match ended {
@@ -84,7 +127,7 @@ pub(super) async fn judge(
                 format_duration(watch.within)
             ))
         }
-        Some(Ended::Deadline) | None => Verdict::Failed(watch.unnoticed(&by, &missing)),
+        Some(Ended::Deadline) | None => Verdict::Failed(watch.unnoticed(shared, &by, &missing)),
     }
 }
 
@@ -102,16 +145,57 @@ impl Watch {
             .collect()
     }
 
-    /// When the next observer must have noticed: one that another fault kept from it has its time
-    /// from the moment that that fault was taken back.
+    /// When the next observer must have noticed.
     fn due(&self, shared: &Shared, noticed: &Noticed, acted: RunTime) -> RunTime {
-        let missing = self.missing(shared, noticed);
+        let dues = self.dues(shared, &self.missing(shared, noticed), acted);
+        let last = RunTime::from_duration(acted.as_duration() + self.within);
+        dues.into_iter().min().unwrap_or(last)
+    }
+
+    #[cfg(test)]
+    pub(super) fn first_due(&self, shared: &Shared, acted: RunTime) -> RunTime {
+        self.due(shared, &Noticed::default(), acted)
+    }
+
+    /// Those that had their time.
+    fn late(
+        &self,
+        shared: &Shared,
+        missing: &[(NodeId, NodeId)],
+        acted: RunTime,
+    ) -> BTreeSet<(NodeId, NodeId)> {
+        let (now, dues) = (shared.clock.now(), self.dues(shared, missing, acted));
+        let late = missing.iter().zip(dues).filter(|(_, due)| *due <= now);
+        let late: BTreeSet<_> = late.map(|(pair, _)| pair.clone()).collect();
+        // One that got more time in between is late all the same: its deadline had come.
+        if late.is_empty() { missing.iter().cloned().collect() } else { late }
+    }
+
+    /// Until when each of these must have noticed: one that another fault kept from it has its time
+    /// from the moment that that fault was taken back, and one that got no processor has as much
+    /// time more.
+    fn dues(&self, shared: &Shared, missing: &[(NodeId, NodeId)], acted: RunTime) -> Vec<RunTime> {
+        let observers: BTreeSet<&NodeId> = missing.iter().map(|(observer, _)| observer).collect();
+        let more: BTreeMap<&NodeId, Duration> =
+            observers.into_iter().map(|node| (node, self.more(shared, node))).collect();
         let state = shared.state();
-        let from = missing.iter().map(|(observer, subject)| {
-            released(&state, self.fault, observer, subject).unwrap_or(acted).max(acted)
-        });
-        let from = from.min().unwrap_or(acted);
-        RunTime::from_duration(from.as_duration() + self.within)
+        let due = |(observer, subject): &(NodeId, NodeId)| {
+            let from = released(&state, self.fault, observer, subject).unwrap_or(acted).max(acted);
+            let more = more.get(observer).copied().unwrap_or_default();
+            RunTime::from_duration(from.as_duration() + self.within + more)
+        };
+        missing.iter().map(due).collect()
+    }
+
+    /// How much longer this observer has because it, or the harness that hears it, was kept waiting
+    /// for a processor: never more than its own time again. Nothing where a fault throttles it.
+    fn more(&self, shared: &Shared, observer: &NodeId) -> Duration {
+        let Some(starved) = &self.starved else { return Duration::ZERO };
+        if hurt_as_process(&shared.state(), observer) {
+            return Duration::ZERO;
+        }
+        let waited = starved.waited(observer);
+        if waited < STARVED_MIN { Duration::ZERO } else { waited.min(self.within) }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&NodeId, &NodeId, &str)> {
@@ -144,20 +228,44 @@ impl Watch {
                     1 => String::new(),
                     _ => format!(" about {}", list(subjects.keys())),
                 };
+                let late = self.told_late(shared, observer);
                 let stage = FaultStage::Noticed {
                     by: observer.clone(),
-                    evidence: format!("{first}{about}"),
+                    evidence: format!("{first}{about}{late}"),
                 };
                 shared.event(RunEventKind::FaultReached { fault: self.fault, stage });
             }
         }
     }
 
-    fn unnoticed(&self, by: &str, missing: &[(NodeId, NodeId)]) -> String {
+    /// Why it may be later than its own time, where it is.
+    fn told_late(&self, shared: &Shared, observer: &NodeId) -> String {
+        let took = shared.clock.now().since(self.applied);
+        let more = self.more(shared, observer);
+        if took <= self.within || more.is_zero() {
+            return String::new();
+        }
+        format!(
+            "; after {}: to its {} came {}, for which it or the harness waited for a processor",
+            format_duration(took),
+            format_duration(self.within),
+            format_duration(more)
+        )
+    }
+
+    fn unnoticed(&self, shared: &Shared, by: &str, missing: &[(NodeId, NodeId)]) -> String {
         let signs: Vec<String> = self.any_of.iter().map(|sign| format!("`{sign}`")).collect();
         let about: BTreeSet<&NodeId> = missing.iter().map(|(_, subject)| subject).collect();
+        let more = missing.iter().map(|(observer, _)| self.more(shared, observer)).max();
+        let more = match more.filter(|more| !more.is_zero()) {
+            Some(more) => format!(
+                " and {} more, for which it or the harness waited for a processor",
+                format_duration(more)
+            ),
+            None => String::new(),
+        };
         format!(
-            "not noticed by {by} within {} (no span {} about {})",
+            "not noticed by {by} within {}{more} (no span {} about {})",
             format_duration(self.within),
             signs.join(" or "),
             list(about)

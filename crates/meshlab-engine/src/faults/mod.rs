@@ -16,7 +16,7 @@ mod quiet;
 use std::{sync::Arc, time::Duration};
 
 use meshlab_faults::{
-    Fault, FaultError, Hurts, Revive, Revived, Target, Undo, Victim, by_name, catalogue,
+    Fault, FaultError, Hurts, Revive, Revived, Stir, Target, Undo, Victim, by_name, catalogue,
 };
 use meshlab_model::{
     FaultId, FaultStage, NodeId, RunEventKind, SourceLine, Verdict, format_duration,
@@ -30,6 +30,7 @@ pub(crate) use self::{aim::resolve, plan::collides};
 use crate::{
     Engine, FaultCall, FaultStarted, HostError, captures,
     engine::lock,
+    kinds,
     state::{Judging, OpenFault},
 };
 
@@ -212,7 +213,26 @@ impl Engine {
         });
         let settings = call.settings;
         let everywhere = call.against.is_empty();
-        Ok(Target { nodes, far, everywhere, lab: None, settings, revive })
+        let stir = self.stir();
+        Ok(Target { nodes, far, everywhere, lab: None, settings, revive, stir })
+    }
+
+    /// What asks a node whatever its kind says that it answers.
+    fn stir(&self) -> Stir {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |node| {
+            let shared = Arc::clone(&shared);
+            Box::pin(async move {
+                let asker = {
+                    let state = shared.state();
+                    let mesh = state.nodes.get(&node).map(|node| node.mesh.clone());
+                    let others = mesh.map(|mesh| state.live(&mesh)).unwrap_or_default();
+                    others.into_iter().find(|other| *other != node)
+                };
+                // Whether it answers is for a claim to say.
+                let _ = kinds::ask(&shared, asker.as_ref().unwrap_or(&node), &node).await;
+            })
+        })
     }
 
     async fn revive(&self, node: &NodeId) -> Result<Revived, HostError> {
@@ -358,7 +378,8 @@ impl Engine {
         {
             let mut state = self.shared.state();
             let drawn = state.faults.get(&fault).is_some_and(|open| open.drawn);
-            state.red |= !drawn && matches!(verdict, Verdict::Failed(_) | Verdict::Broken(_));
+            let other = drawn || self.shared.hands.gave(fault);
+            state.red |= !other && matches!(verdict, Verdict::Failed(_) | Verdict::Broken(_));
         }
         self.shared.event(RunEventKind::FaultFinished { fault, verdict });
     }

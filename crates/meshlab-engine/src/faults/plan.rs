@@ -6,14 +6,14 @@ use std::{
 };
 
 use meshlab_faults::{DEATH, Evidence, Fault, Hurts, Undo, cut_links};
-use meshlab_model::{FaultId, NodeId, RunEventKind, RunTime, SourceLine};
+use meshlab_model::{FaultId, NodeId, NoiseLimits, RunEventKind, RunTime, SourceLine};
 use meshlab_mutants::{Mutant, on};
 
 use tokio::sync::watch;
 
 use super::{
     converge::{Converging, REPAIRED_WITHIN},
-    judge::Watch,
+    judge::{Starved, Watch},
     parted::{both_ways, parts},
     quiet::Quiet,
 };
@@ -153,7 +153,14 @@ impl Engine {
             let within = call.detect_within.unwrap_or(own);
             let life = |node: &NodeId| Some((node.clone(), state.incarnation(node)?));
             let lives = expected.keys().filter_map(life).collect();
-            Watch { fault, any_of, applied, within, expected, lives }
+            let pid = |node: &NodeId| {
+                Some((node.clone(), state.nodes.get(node)?.life.as_ref()?.process.pid()))
+            };
+            let starved = || Starved::since(expected.keys().filter_map(pid));
+            let strict =
+                call.detect_within.is_some() || self.shared.config.noise == NoiseLimits::NONE;
+            let starved = (!strict).then(starved);
+            Watch { fault, any_of, applied, within, expected, lives, starved }
         });
         let pairs = self.tellable(&state, fault, may_not);
         let quiet = (!pairs.is_empty() && (!none_of.is_empty() || at_most.is_some())).then(|| {
@@ -314,6 +321,13 @@ pub(super) fn can_notice(
 ) -> bool {
     let mut acting = state.faults.iter().filter(|(id, open)| **id != fault && open.undo.is_some());
     state.runs(observer) && !acting.any(|(_, open)| open.blinds(observer, subject))
+}
+
+/// Whether a fault that acts has the process of this node: then it may be that which keeps it from
+/// a processor.
+pub(super) fn hurt_as_process(state: &State, node: &NodeId) -> bool {
+    let mut acting = state.faults.values().filter(|open| open.undo.is_some());
+    acting.any(|open| open.hurts == Hurts::Process && open.targets.contains(node))
 }
 
 /// Whether another fault that is not over took this node's former life.

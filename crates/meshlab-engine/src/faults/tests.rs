@@ -1,12 +1,16 @@
 //! Whole faults on subjects that do what they are told: applied, noticed or not, judged.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use meshlab_faults::{Applied, Evidence, Fault, FaultError, Hurts, Target, Undo, WedgeNode};
-use meshlab_model::{NetworkMode::Host as HostNetwork, NetworkMode::Lab, NodeId, Verdict};
+use meshlab_faults::{Applied, DEATH, Evidence, Fault, FaultError, Hurts, Target, Undo, WedgeNode};
+use meshlab_model::{
+    FaultId, FaultStage, NetworkMode::Host as HostNetwork, NetworkMode::Lab, NodeId, RunEventKind,
+    RunTime, Verdict,
+};
 use meshlab_wire::span::{PEER_CONNECTED, PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
 
+use super::judge::{Starved, Watch, judge};
 use crate::{Host, fixture::Bench};
 
 /// A wedge whose undo says that it is done and does nothing.
@@ -412,4 +416,90 @@ async fn sides_without_nodes_or_with_the_same_node_are_refused() {
     assert!(error.to_string().contains("takes one node"), "{error}");
     let (verdicts, _) = bench.finish().await;
     assert_eq!(verdicts, [], "what was refused is not in the record");
+}
+
+/// node-1 has to notice that node-2 is dead, and both waited so long for a processor.
+fn watch(bench: &Bench, within: Duration, waited: Duration) -> Watch {
+    let (one, two) = (NodeId::from("node-1"), NodeId::from("node-2"));
+    let state = bench.engine.shared.state();
+    let about = BTreeMap::from([(two.clone(), state.key(&two).unwrap())]);
+    Watch {
+        fault: FaultId(1),
+        any_of: DEATH,
+        applied: RunTime::ZERO,
+        within,
+        expected: BTreeMap::from([(one.clone(), about)]),
+        lives: BTreeMap::from([(one.clone(), state.incarnation(&one).unwrap())]),
+        starved: Some(Starved::By(waited)),
+    }
+}
+
+#[tokio::test]
+async fn who_got_no_processor_has_as_much_time_more_but_never_more_than_twice_its_own() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let shared = &bench.engine.shared;
+    let own = Duration::from_millis(500);
+    let (noise, hour) = (Duration::from_millis(99), Duration::from_secs(3600));
+    let due = |waited| {
+        let due = watch(&bench, own, waited).first_due(shared, RunTime::ZERO);
+        due.as_duration()
+    };
+    assert_eq!(due(Duration::ZERO), own);
+    assert_eq!(due(noise), own, "any process waits as long");
+    assert_eq!(due(Duration::from_millis(200)), own + Duration::from_millis(200));
+    assert_eq!(due(hour), own * 2);
+    // A fault that has its process may be what throttles it, and excuses nothing.
+    let hit = bench.fault("wedge_node", &["node-1"], &[], None).await.unwrap();
+    assert_eq!(due(hour), own);
+    bench.engine.undo(hit.fault).await.unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_that_says_nothing_is_red_however_long_it_waited_for_a_processor() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let shared = &bench.engine.shared;
+    let own = Duration::from_millis(50);
+    for (waited, told) in [
+        (Duration::ZERO, "not noticed by node-1 within 50.0 ms (no span"),
+        (
+            Duration::from_secs(3600),
+            "not noticed by node-1 within 50.0 ms and 50.0 ms more, for which it or the harness \
+             waited for a processor (no span",
+        ),
+    ] {
+        let (_undo, undone) = tokio::sync::watch::channel(false);
+        let verdict = judge(shared, watch(&bench, own, waited), undone).await;
+        let Verdict::Failed(why) = &verdict else { panic!("{verdict:?}") };
+        assert!(why.starts_with(told), "{why}");
+    }
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn a_death_that_is_told_late_says_what_was_added() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let shared = &bench.engine.shared;
+    let own = Duration::from_millis(50);
+    while shared.clock.now().as_duration() <= own {
+        tokio::task::yield_now().await;
+    }
+    bench.buries("node-1", &["node-2"]);
+    let (_undo, undone) = tokio::sync::watch::channel(false);
+    let late = watch(&bench, own, Duration::from_secs(3600));
+    assert_eq!(judge(shared, late, undone).await, Verdict::Passed);
+    let (record, _folder) = bench.finish_with_record().await;
+    let told: Vec<&String> = record
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            RunEventKind::FaultReached { stage: FaultStage::Noticed { evidence, .. }, .. } => {
+                Some(evidence)
+            }
+            _ => None,
+        })
+        .collect();
+    let wanted =
+        ": to its 50.0 ms came 50.0 ms, for which it or the harness waited for a processor";
+    assert!(told.len() == 1 && told[0].ends_with(wanted), "{told:?}");
 }

@@ -3,10 +3,14 @@
 //!
 //! `template.rs` fills in placeholders, `keys.rs` makes identities, `start.rs` prepares a start,
 //! waits until a program is ready and ends it, `words.rs` says its spans in the standard names and
-//! what it has no word for, `answers.rs` asks it from outside.
+//! what it has no word for, `answers.rs` asks it from outside, `clock.rs` has its clock set,
+//! `log.rs` reads what it says, `files.rs` what it wrote.
 
 mod answers;
+mod clock;
+mod files;
 mod keys;
+mod log;
 mod start;
 mod template;
 mod words;
@@ -14,6 +18,9 @@ mod words;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub(crate) use answers::{ask, judge as judge_answers};
+pub use clock::clock_library;
+pub(crate) use clock::preload;
+pub(crate) use files::judge as judge_file;
 pub(crate) use keys::KeyPair;
 pub(crate) use start::{Stranger, command, free_port};
 pub use template::{PLACEHOLDERS, Template};
@@ -28,6 +35,8 @@ pub struct NodeKind {
     pub binary: String,
     /// Its arguments; those of a group are left out together where a placeholder in them is empty.
     pub arguments: Vec<Vec<Template>>,
+    /// A line for the shell in the place of program and arguments: it has `{program}`.
+    pub shell: Option<Template>,
     /// Its environment; a variable is left out where a placeholder in it is empty.
     pub env: BTreeMap<String, Template>,
     /// Files that are written before each start, by their path below the data directory. One that
@@ -41,18 +50,25 @@ pub struct NodeKind {
     pub seed_separator: String,
     /// What shows that it is ready.
     pub ready: Readiness,
+    /// A pattern with one `*`: what that stands for in the first line of its log that has it, up to
+    /// what follows or to a blank, is `{captured}`, and it is ready only then.
+    pub capture: Option<String>,
     /// How long that may take.
     pub ready_within: Duration,
     /// What asks it to end.
     pub stop_signal: i32,
     /// How long it may take to end before it is killed.
     pub stop_grace: Duration,
+    /// Whether it ends by itself when it is done: with code 0, that is nothing wrong.
+    pub ends: bool,
     /// How it is asked from outside whether it is there.
     pub answers: Option<Answers>,
     /// What its spans are called.
     pub words: Words,
     /// Silence after which it infers that a peer is dead.
     pub dead_after: Duration,
+    /// Whether a library is loaded before it that answers for its wall clock, for `clock_skew`.
+    pub preloads_clock: bool,
 }
 
 /// What shows that a program is ready.

@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    fs::{self, OpenOptions},
+    io::{self, Write},
     net::{Ipv4Addr, TcpListener},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Component, Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,7 +16,10 @@ use meshlab_model::{NodeId, RunTime, format_duration};
 use meshlab_spans::Selector;
 use meshlab_wire::{Ready, env};
 
-use super::{KeyPair, NodeKind, Readiness, SharedKind, Template, Transport, answers};
+use super::{
+    KeyPair, NodeKind, Readiness, SharedKind, Template, Transport, answers,
+    log::{Tail, captured, fits},
+};
 use crate::{
     Engine, HostError,
     engine::{Shared, lock},
@@ -29,12 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const ASK_EVERY: Duration = Duration::from_millis(50);
 /// How long one such command may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(5);
-/// The longest line of a log that is looked at.
-const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Seeds that a joining node is given; the second covers for a dead one.
 const SEEDS_MAX: usize = 2;
 /// The directory for temporary files, in the data directory.
 const TMP: &str = "tmp";
+/// Runs what a kind says as a line.
+const SHELL: &str = "/bin/sh";
 
 /// What is known of a node whose program has no agent.
 #[derive(Clone)]
@@ -42,6 +45,8 @@ pub(crate) struct Stranger {
     pub(crate) kind: SharedKind,
     pub(crate) keys: KeyPair,
     pub(crate) port: u16,
+    /// What its kind takes of its log, by `capture`.
+    pub(crate) captured: Arc<Mutex<String>>,
     /// Held while what a life left is ended, and from there to the start of the next one: nobody
     /// takes the next one for what is left.
     pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
@@ -96,6 +101,7 @@ pub(super) fn values(
         ("public_key_base64", stranger.keys.public_base64()),
         ("secret_key", stranger.keys.secret_hex()),
         ("secret_key_base64", stranger.keys.secret_base64()),
+        ("captured", lock(&stranger.captured).clone()),
     ])
 }
 
@@ -111,6 +117,7 @@ fn seed(id: &NodeId, node: &Node) -> Option<String> {
         ("bind", bind),
         ("public_key", stranger.keys.public_hex()),
         ("public_key_base64", stranger.keys.public_base64()),
+        ("captured", lock(&stranger.captured).clone()),
     ]);
     stranger.kind.seed.fill(&values)
 }
@@ -127,7 +134,8 @@ pub(crate) fn command(
         return Err(HostError::Harness(format!("{id} is of no kind")));
     };
     let kind = &stranger.kind;
-    let values = values(state, id, node, stranger);
+    let mut values = values(state, id, node, stranger);
+    values.insert("program", program.to_owned());
     let root = node.place.disk.as_ref().map_or_else(|| node.data.clone(), |disk| disk.path());
     write_files(&root, kind, &values).map_err(|(path, error)| {
         HostError::Harness(format!(
@@ -135,9 +143,10 @@ pub(crate) fn command(
             kind.name
         ))
     })?;
-    let groups = kind.arguments.iter();
-    let arguments = groups.filter_map(|group| group.iter().map(|one| one.fill(&values)).collect());
-    let arguments: Vec<Vec<String>> = arguments.collect();
+    let (program, arguments) = match &kind.shell {
+        Some(line) => (SHELL, vec!["-c".to_owned(), shell_line(id, kind, line, &values)?]),
+        None => (program, arguments(kind, &values)),
+    };
     let mut environment = BTreeMap::from([
         (env::OTLP_ENDPOINT.to_owned(), node.place.otlp.clone()),
         ("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned(), "http/protobuf".to_owned()),
@@ -153,11 +162,37 @@ pub(crate) fn command(
     Ok(SpawnSpec {
         node: id.clone(),
         program: program.into(),
-        arguments: arguments.into_iter().flatten().collect(),
+        arguments,
         environment,
         log: node.log.clone(),
         namespaces: node.place.namespaces.clone(),
         stranger: Some(node.data.clone()),
+        clock: None,
+    })
+}
+
+fn arguments(kind: &NodeKind, values: &BTreeMap<&'static str, String>) -> Vec<String> {
+    let groups = kind.arguments.iter();
+    let filled = groups.filter_map(|group| {
+        let filled: Option<Vec<String>> = group.iter().map(|one| one.fill(values)).collect();
+        filled
+    });
+    filled.flatten().collect()
+}
+
+/// A line for the shell, which has nothing that could be left out.
+fn shell_line(
+    id: &NodeId,
+    kind: &NodeKind,
+    line: &Template,
+    values: &BTreeMap<&'static str, String>,
+) -> Result<String, HostError> {
+    line.fill(values).ok_or_else(|| {
+        HostError::Misuse(format!(
+            "a placeholder of `shell` of the kind `{}` is empty for {id}: it has a `{{seed}}` once \
+             another node of its mesh is ready",
+            kind.name
+        ))
     })
 }
 
@@ -192,48 +227,6 @@ fn write_files(
     Ok(())
 }
 
-/// What the log of a program says from some place on.
-struct Tail {
-    path: PathBuf,
-    at: u64,
-    line: Vec<u8>,
-}
-
-impl Tail {
-    /// Whether a line that has come since the last look has these parts, in their order.
-    fn has(&mut self, pattern: &str) -> bool {
-        let Ok(mut file) = File::open(&self.path) else { return false };
-        let mut new = Vec::new();
-        if file.seek(SeekFrom::Start(self.at)).is_err() || file.read_to_end(&mut new).is_err() {
-            return false;
-        }
-        self.at += new.len() as u64;
-        let mut found = false;
-        for byte in new {
-            if byte == b'\n' {
-                found |= fits(&String::from_utf8_lossy(&self.line), pattern);
-                self.line.clear();
-            } else if self.line.len() < LINE_BYTES_MAX {
-                self.line.push(byte);
-            }
-        }
-        // A prompt may have no end of line.
-        found || fits(&String::from_utf8_lossy(&self.line), pattern)
-    }
-}
-
-/// Whether a line has the parts of a pattern, `*` between two, in their order.
-pub(super) fn fits(line: &str, pattern: &str) -> bool {
-    let mut rest = line;
-    pattern.split('*').filter(|part| !part.is_empty()).all(|part| match rest.split_once(part) {
-        Some((_, after)) => {
-            rest = after;
-            true
-        }
-        None => false,
-    }) && !line.is_empty()
-}
-
 /// Whether something in the network of that process has bound the port.
 pub(super) fn is_bound(pid: u32, transport: Transport, port: u16) -> bool {
     // Of a TCP socket, state 0A is listening; of a UDP socket, 07 is bound and not connected.
@@ -250,6 +243,46 @@ pub(super) fn is_bound(pid: u32, transport: Transport, port: u16) -> bool {
             local && fields.nth(1) == Some(wanted)
         })
     })
+}
+
+/// What the log of a program has said since its start.
+struct Said {
+    tail: Tail,
+    /// Whether it has said what shows that it is ready.
+    logged: bool,
+    captured: Option<String>,
+}
+
+impl Said {
+    fn listen(&mut self, kind: &NodeKind) {
+        let ready = match &kind.ready {
+            Readiness::Log(pattern) => Some(pattern),
+            _ => None,
+        };
+        if ready.is_none() && kind.capture.is_none() {
+            return;
+        }
+        let Self { tail, logged, captured: found } = self;
+        tail.look(|line, whole| {
+            *logged |= ready.is_some_and(|pattern| fits(line, pattern));
+            // Of a line that goes on, only a part would be taken.
+            if let Some(pattern) = kind.capture.as_ref().filter(|_| whole && found.is_none()) {
+                *found = captured(line, pattern);
+            }
+        });
+    }
+
+    fn is_whole(&self, kind: &NodeKind) -> bool {
+        kind.capture.is_none() || self.captured.is_some()
+    }
+}
+
+/// What a program that is not ready has not shown.
+fn missing(kind: &NodeKind, stranger: &Stranger) -> String {
+    let also = kind.capture.as_ref().map(|pattern| {
+        format!(", or no whole line has `{pattern}`, which `capture` takes something of")
+    });
+    format!("{}{}", kind.ready.missing(stranger), also.unwrap_or_default())
 }
 
 impl Engine {
@@ -276,10 +309,12 @@ impl Engine {
             (stranger.ok_or_else(none)?, node.log.clone(), bind)
         };
         let kind = Arc::clone(&stranger.kind);
-        let mut tail = Tail { path: log, at: log_from, line: Vec::new() };
+        let mut said = Said { tail: Tail::new(log, log_from), logged: false, captured: None };
         let shown = async {
             loop {
-                if self.shows(id, &stranger, process, &mut tail, spawned).await {
+                said.listen(&kind);
+                if self.shows(id, &stranger, process, &said, spawned).await && said.is_whole(&kind)
+                {
                     return;
                 }
                 tokio::time::sleep(match kind.ready {
@@ -292,7 +327,10 @@ impl Engine {
         let what = tokio::select! {
             biased;
             () = shown => match process.exit() {
-                None => return Ok(ready(id, &stranger, addresses)),
+                None => {
+                    *lock(&stranger.captured) = said.captured.unwrap_or_default();
+                    return Ok(ready(id, &stranger, addresses));
+                }
                 Some(exit) => format!("{id} showed that it is ready ({}), and ended with {exit}",
                     kind.ready.words(&stranger)),
             },
@@ -312,7 +350,7 @@ impl Engine {
             () = tokio::time::sleep(kind.ready_within) => format!(
                 "{id} was not ready within {}: {}",
                 format_duration(kind.ready_within),
-                kind.ready.missing(&stranger)
+                missing(&kind, &stranger)
             ),
         };
         Err(HostError::Node(format!("{what}\n{}", self.log_excerpt(id))))
@@ -323,11 +361,11 @@ impl Engine {
         id: &NodeId,
         stranger: &Stranger,
         process: &Process,
-        tail: &mut Tail,
+        said: &Said,
         spawned: RunTime,
     ) -> bool {
         match &stranger.kind.ready {
-            Readiness::Log(pattern) => tail.has(pattern),
+            Readiness::Log(_) => said.logged,
             Readiness::Span(name) => {
                 let sent = Selector::named(name).of(id).since(spawned);
                 self.shared.store.count(&sent) > 0
@@ -344,7 +382,9 @@ impl Engine {
             let state = self.shared.state();
             let Ok(node) = state.node(id) else { return false };
             let Some(stranger) = &node.stranger else { return false };
-            let values = values(&state, id, node, stranger);
+            let mut values = values(&state, id, node, stranger);
+            let program = self.shared.config.binaries.get(&node.binary);
+            values.insert("program", program.map(|one| one.path.clone()).unwrap_or_default());
             let words = command.iter().filter_map(|word| word.fill(&values));
             let mut words: Vec<String> = words.collect();
             if words.is_empty() {
@@ -359,6 +399,7 @@ impl Engine {
                 log: node.log.with_extension("ready.log"),
                 namespaces: node.place.namespaces.clone(),
                 stranger: Some(node.data.clone()),
+                clock: None,
             }
         };
         let Some(fleet) = lock(&self.shared.fleet).clone() else { return false };

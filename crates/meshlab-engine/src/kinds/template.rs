@@ -13,6 +13,8 @@ pub const PLACEHOLDERS: &[(&str, &str)] = &[
     ("ip", "the IPv4 address that it binds"),
     ("port", "the port that it binds"),
     ("bind", "both: `198.18.0.3:7777`"),
+    ("captured", "what `capture` takes of its log, once it is ready: for `seed`, what others need"),
+    ("program", "the path of its program, for `shell`"),
     ("seed", "the first live node of its mesh, as `seed` of the kind writes it"),
     ("seeds", "up to two of them"),
     ("otlp_http", "where spans go by OTLP over http: `http://127.0.0.1:4318`"),

@@ -11,10 +11,14 @@ use meshlab_wire::span;
 
 use super::*;
 use crate::{
-    Claim, Host, HostError, MeshOptions, Since, SpanQuery,
+    Claim, Host, HostError, MeshOptions, RunConfig, Since, SpanQuery,
     fixture::{Bench, here, mesh_of},
-    kinds::start::fits,
+    kinds::log::fits,
 };
+
+mod clock;
+mod shell;
+mod whole;
 
 fn text(text: &str) -> Template {
     Template::parse(text).unwrap()
@@ -26,6 +30,9 @@ fn script(ready: Readiness) -> NodeKind {
         name: "tiny".to_owned(),
         binary: "tiny".to_owned(),
         arguments: Vec::new(),
+        shell: None,
+        capture: None,
+        ends: false,
         env: BTreeMap::new(),
         files: BTreeMap::new(),
         port: 7777,
@@ -38,6 +45,7 @@ fn script(ready: Readiness) -> NodeKind {
         answers: None,
         words: Words::None,
         dead_after: Duration::from_millis(300),
+        preloads_clock: false,
     }
 }
 
@@ -47,8 +55,18 @@ fn says(line: &str) -> NodeKind {
 
 /// A run whose program `tiny` is that script, inside its first test, without a node.
 async fn bench(network: NetworkMode, body: &str) -> Bench {
-    let body = format!("#!/bin/bash\n{body}\n");
+    bench_with(network, &format!("#!/bin/bash\n{body}\n"), |_| {}).await
+}
+
+/// The same, of the whole text of a program, with something else about the run.
+async fn bench_with(
+    network: NetworkMode,
+    body: &str,
+    change: impl FnOnce(&mut RunConfig),
+) -> Bench {
+    let body = body.to_owned();
     Bench::start_with(network, 1, |config| {
+        change(config);
         let path = config.output.join("tiny");
         std::fs::write(&path, body).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -372,7 +390,7 @@ async fn what_is_asked_of_an_agent_is_refused_and_its_clock_is_skipped() {
     assert!(!bench.engine.fault(call, here()).await.unwrap().acted);
     let (verdicts, _) = bench.finish().await;
     let [Verdict::Skipped(why)] = verdicts.as_slice() else { panic!("{verdicts:?}") };
-    assert!(why.contains("libfaketime"), "{why}");
+    assert!(why.contains("`clock = \"preload\"` of its kind"), "{why}");
 }
 
 #[tokio::test]

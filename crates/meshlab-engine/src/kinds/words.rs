@@ -154,7 +154,10 @@ impl Engine {
                 Counted::Counters => without_agent(&state, &conserved.nodes, "its counters"),
                 Counted::Spans => without_agent(&state, &conserved.nodes, "its view"),
             },
-            Claim::Changed(_) | Claim::Compared { .. } | Claim::Answers { .. } => None,
+            Claim::Changed(_)
+            | Claim::Compared { .. }
+            | Claim::Answers { .. }
+            | Claim::File { .. } => None,
         }
     }
 }

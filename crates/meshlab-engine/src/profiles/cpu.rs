@@ -30,7 +30,7 @@ impl Engine {
         claim: Option<ClaimId>,
     ) -> Result<CpuProfile, HostError> {
         let shared = &self.shared;
-        let pid = self.life(node)?.process.pid();
+        let pids = self.life(node)?.process.family();
         let hz = shared.config.profile.cpu_hz.unwrap_or(HZ);
         let raw = raw(&shared.folder.profiles);
         fs::create_dir_all(&raw).map_err(|error| {
@@ -40,7 +40,7 @@ impl Engine {
         let data = raw.join(format!("{node}-{number}.data"));
         let by_perf = match &shared.config.profile.no_perf {
             Some(why) => Err(why.clone()),
-            None => self.by_perf(pid, hz, length, &data, claim).await?,
+            None => self.by_perf(&pids, hz, length, &data, claim).await?,
         };
         let (stacks, sampler, hz) = match by_perf {
             Ok(stacks) => (stacks, PERF, hz),
@@ -93,13 +93,13 @@ impl Engine {
     /// From outside; the inner error says why it cannot be.
     async fn by_perf(
         &self,
-        pid: u32,
+        pids: &[u32],
         hz: u32,
         length: Duration,
         data: &Path,
         claim: Option<ClaimId>,
     ) -> Result<Result<Folded, String>, HostError> {
-        let mut recording = match record(pid, hz, data) {
+        let mut recording = match record(pids, hz, data) {
             Ok(recording) => recording,
             Err(error) => return Ok(Err(error.to_string())),
         };

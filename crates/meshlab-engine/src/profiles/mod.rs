@@ -106,15 +106,18 @@ pub(crate) fn prepare(
     profiles.spans.push((node.clone(), path));
 }
 
-/// Begins to record a process that has just been started, if the run asks for it.
-pub(crate) fn begin(shared: &Shared, node: &NodeId, pid: u32) {
+/// Begins to record the processes of a node, if the run asks for it: as soon as it is started, or,
+/// of a program that starts others, once it is ready. Before that nobody knows whom to look at, and
+/// `perf` follows only what is started after it looks.
+pub(crate) fn begin(shared: &Shared, node: &NodeId, pids: &[u32]) {
     let profile = &shared.config.profile;
     let Some(hz) = profile.cpu_hz.filter(|_| profile.no_perf.is_none()) else { return };
     let raw = raw(&shared.folder.profiles);
+    let Some(pid) = pids.first() else { return };
     let data = raw.join(format!("{node}.{pid}.data"));
     let begun = fs::create_dir_all(&raw)
         .map_err(|error| format!("{}: {error}", raw.display()))
-        .and_then(|()| record(pid, hz, &data).map_err(|error| error.to_string()));
+        .and_then(|()| record(pids, hz, &data).map_err(|error| error.to_string()));
     match begun {
         Ok(recording) => lock(&shared.profiles).running.push((node.clone(), recording)),
         Err(why) => shared.warn(format!("{node} is not profiled: {why}")),

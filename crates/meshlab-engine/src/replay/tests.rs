@@ -5,6 +5,7 @@ use std::path::Path;
 use meshlab_model::{ChaosTally, EndReason, NetworkMode, RunEvent, TestId, Verdict};
 
 use super::*;
+use crate::{binaries::sha256_hex, same_script};
 
 fn place(place: u32) -> ChaosPlace {
     ChaosPlace { chaos: ChaosId(1), place }
@@ -143,7 +144,7 @@ fn a_run_without_a_schedule_says_how_to_run_it_again() {
 #[test]
 fn an_edited_scenario_is_refused_and_the_copy_named() {
     let record = record(kinds());
-    let check = |text| Replay::check_script(&record, "x.lua".into(), text);
+    let check = |text| same_script(&record.manifest, &record.folder, Path::new("x.lua"), text);
     assert!(check("test()").is_ok());
     let told = check("test() -- edited").unwrap_err().to_string();
     assert!(told.starts_with("x/1: its scenario changed since: x.lua had SHA-256"), "{told}");

@@ -4,6 +4,7 @@
 //! made alike are refused with what differs. What was not told apart is undecided, and undecided is
 //! never green.
 
+mod claims;
 mod page;
 mod shown;
 
@@ -16,6 +17,7 @@ use meshlab_model::{Conditions, ExitCode, FigureKey, Verdict, format_duration};
 use meshlab_mutants::{Mutant, on};
 use meshlab_stats::{Latency, Paired, PairedError, Summary, Word, holm, words};
 
+pub use self::claims::ClaimsWord;
 use crate::{
     figures::{Figure, RunFigures, host_noise},
     text::clean,
@@ -108,6 +110,8 @@ pub struct CompareReport {
     pub latencies: Vec<CompareLatency>,
     /// What a reader has to know beside them.
     pub notes: Vec<String>,
+    /// What the claims came to; `None` where no run was red.
+    pub claims: Option<ClaimsWord>,
     /// Differences of flamegraphs: a name and a file beside the page.
     pub flamegraphs: Vec<(String, PathBuf)>,
     /// Failed where something is worse, inconclusive where something is undecided.
@@ -161,12 +165,11 @@ pub fn compare(
     tell(&before, &after, &mut notes);
     let replicate = if before.len() == 1 { Replicate::Node } else { Replicate::Run };
     let rows = rows(&before, &after, replicate, options);
-    let red = before
-        .iter()
-        .chain(&after)
-        .find(|run| matches!(run.verdict, Verdict::Failed(_) | Verdict::Broken(_)));
-    let red = red.map(|run| Verdict::Inconclusive(format!("{} is {}", run.run, run.verdict)));
-    let verdict = verdict(&rows).worse(red.unwrap_or(Verdict::Passed));
+    let verdict = red(&before, &after).worse(verdict(&rows));
+    let claims = claims::claims(&before, &after);
+    if let Some(claims) = &claims {
+        notes.insert(0, claims.line());
+    }
     let names = |runs: &[RunFigures]| runs.iter().map(|run| run.run.clone()).collect();
     Ok(CompareReport {
         scenario: first.conditions.scenario,
@@ -176,9 +179,21 @@ pub fn compare(
         replicate,
         rows,
         notes,
+        claims,
         flamegraphs: Vec::new(),
         verdict,
     })
+}
+
+/// What runs that are not green make of the verdict.
+fn red(before: &[RunFigures], after: &[RunFigures]) -> Verdict {
+    let all = || before.iter().chain(after);
+    let broken = all().find(|run| matches!(run.verdict, Verdict::Broken(_)));
+    if let Some(run) = broken {
+        return Verdict::Inconclusive(format!("{} is {}", run.run, run.verdict));
+    }
+    let first = all().find(|run| matches!(run.verdict, Verdict::Failed(_)));
+    claims::claims(before, after).map_or(Verdict::Passed, |claims| claims.verdict(first))
 }
 
 /// Refuses what was not made alike, or notes it where somebody insists.

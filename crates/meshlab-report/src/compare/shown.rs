@@ -146,6 +146,11 @@ impl CompareReport {
             "replicate": replicate,
             "verdict": self.verdict,
             "exit_code": self.exit_code() as u8,
+            "claims": self.claims.as_ref().map(|claims| json!({
+                "rounds": claims.rounds, "red_before": claims.red_before,
+                "red_after": claims.red_after, "green_after": claims.green_after,
+                "p_value": claims.p_value, "word": claims.word.as_str(),
+            })),
             "figures": rows.collect::<Vec<_>>(),
             "notes": self.notes,
         })

@@ -1,6 +1,8 @@
-//! What somebody did by hand, which no verdict rests on.
+//! What somebody did by hand: no verdict rests on what came of it, and while a test ran it spoils
+//! the test's.
 
 use maud::{Markup, html};
+use meshlab_model::TestId;
 
 use crate::{
     text::{clean, whom},
@@ -21,16 +23,18 @@ pub(crate) fn section(view: &RunView) -> Markup {
     let claims = hands.iter().flat_map(|hands| hands.claims.values());
     html! {
         h2 { "By hand" }
-        @match view.kept {
-            Some(at) => p { "The mesh was kept at " (at) ", after the tests. What follows decides \
-                nothing." },
-            None => p { "Somebody interfered while a test ran." },
+        @if let Some(at) = view.kept {
+            p { "The mesh was kept at " (at) ", after the tests. What follows decides nothing." }
         }
+        @if let Some(line) = view.hands_line() { p { (line) } }
         @if view.by_hand.is_empty() { p class="dim" { "nobody gave a line" } }
         @else { table {
-            tr { th { "at" } th { "line" } }
-            @for (at, _, line) in view.by_hand.iter().take(LINES_MAX) {
-                tr { td { (at) } td { pre { @for line in line.lines() { (clean(line)) "\n" } } } }
+            tr { th { "at" } th { "test" } th { "line" } }
+            @for (at, test, line) in view.by_hand.iter().take(LINES_MAX) {
+                tr {
+                    td { (at) } td { (title(view, *test)) }
+                    td { pre { @for line in line.lines() { (clean(line)) "\n" } } }
+                }
             }
         } }
         @if left_out > 0 { p { (left_out) " more are left out" } }
@@ -45,4 +49,10 @@ pub(crate) fn section(view: &RunView) -> Markup {
             }
         }
     }
+}
+
+/// The test in which somebody acted.
+fn title(view: &RunView, test: Option<TestId>) -> String {
+    let test = test.and_then(|test| view.tests.get(&test));
+    test.map_or_else(|| "after the tests".to_owned(), |test| clean(&test.title))
 }

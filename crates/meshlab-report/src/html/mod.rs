@@ -112,6 +112,7 @@ fn header(record: &RunRecord, view: &RunView) -> Markup {
         h1 { (manifest.scenario) ": " (word(&verdict)) }
         @if let Some(why) = verdict.reason() { p { (clean(why)) } }
         @if let Some(told) = crate::ending::unfinished(record) { p { (clean(&told)) } }
+        @if let Some(hands) = view.hands_line() { p { b { "By hand" } " " (hands) } }
         @for gap in &view.gaps { p { b { "Gap" } " " (clean(&gap.told())) } }
         @let damage = record.all_damage();
         @if !damage.is_empty() {
@@ -156,7 +157,8 @@ fn claims(record: &RunRecord, view: &RunView, test: TestId, results: &str) -> Ma
             @let verdict = claim.judged();
             details open[!verdict.is_passed()] {
                 summary { (word(&verdict)) " " code { (claim.call) } " " (clean(&claim.text)) " "
-                    span class="dim" { (took(claim.took_micros)) } }
+                    span class="dim" { (took(claim.took_micros)) }
+                    @if claim.after_hand { " " span class="dim" { "after an act by hand" } } }
                 (evidence(record, view, claim, &verdict))
                 (profiles::of_claim(view, *id, results))
             }

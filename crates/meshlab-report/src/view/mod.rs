@@ -171,6 +171,8 @@ pub struct ClaimView {
     pub evidence: ClaimEvidence,
     /// When its harness was killed, if it had not been judged by then.
     pub interrupted: Option<RunTime>,
+    /// Whether somebody had acted by hand in its test before it was judged.
+    pub after_hand: bool,
 }
 
 /// An injected fault.
@@ -270,7 +272,8 @@ pub struct Life {
     pub ready_micros: Option<u64>,
     /// When and how it ended, and whether the harness made it end.
     pub exited: Option<(RunTime, NodeExit, bool)>,
-    /// Whether it ended in somebody's hands: its end says nothing of the tests.
+    /// Whether it was in somebody's hands after the tests: its end says nothing of them. A crash
+    /// during a test is one, whoever started the node.
     pub manual: bool,
 }
 
@@ -412,7 +415,7 @@ impl RunView {
                     spawned,
                     ready_micros: None,
                     exited: None,
-                    manual: event.manual,
+                    manual: event.manual && self.kept.is_some(),
                 });
             }
             K::NodeReady { node, name, public_key, took_micros } => {
@@ -430,7 +433,7 @@ impl RunView {
                 match view.lives.iter_mut().rev().find(|life| life.pid == *pid) {
                     Some(life) => {
                         life.exited = exited;
-                        life.manual |= event.manual;
+                        life.manual |= event.manual && self.kept.is_some();
                     }
                     // An exit without a start is still an exit: it must not go unseen.
                     None => view.lives.push(Life {
@@ -439,7 +442,7 @@ impl RunView {
                         spawned: event.at,
                         ready_micros: None,
                         exited,
-                        manual: event.manual,
+                        manual: event.manual && self.kept.is_some(),
                     }),
                 }
             }
@@ -475,6 +478,7 @@ impl RunView {
                     took_micros: 0,
                     evidence: ClaimEvidence::default(),
                     interrupted: None,
+                    after_hand: false,
                 };
                 self.claims.insert(*claim, view);
             }
@@ -489,6 +493,7 @@ impl RunView {
                         view.verdict = Some(verdict.clone());
                         view.took_micros = *took_micros;
                         view.evidence = evidence.clone();
+                        view.after_hand = after_hand(&self.by_hand, view.test);
                     }
                     None => self.orphan(event, format!("claim {claim} ended without a start")),
                 }
@@ -580,4 +585,9 @@ impl RunView {
             source: None,
         });
     }
+}
+
+/// Whether somebody has acted by hand in that test so far.
+fn after_hand(by_hand: &[(RunTime, Option<TestId>, String)], test: TestId) -> bool {
+    by_hand.iter().any(|(_, of, _)| *of == Some(test))
 }

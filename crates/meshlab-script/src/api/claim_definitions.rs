@@ -19,6 +19,7 @@ pub(super) const FAMILY: Family = Family {
         &FORMED,
         &AGREED,
         &super::kind_definitions::ANSWERS,
+        &super::kind_definitions::FILE,
         &CONSERVED,
         &STATE,
         &STATE_LIST,

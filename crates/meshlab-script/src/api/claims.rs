@@ -51,6 +51,7 @@ const ENTRIES: &[(&Definition, &str, Ask)] = &[
     (&define::COUNTS, "check.counts", temporal::counts),
     (&define::FORMED, "check.formed", formed),
     (&super::kind_definitions::ANSWERS, "check.answers", super::kinds::answers),
+    (&super::kind_definitions::FILE, "check.file", super::kinds::file),
     (&define::AGREED, "check.agreed", agreed),
     (&define::CONSERVED, "check.conserved", conserved),
     (&define::STATE, "check.state", state),

@@ -172,6 +172,7 @@ fn scenario(call: Call) -> Outcome<Table> {
         params,
         binaries: names.clone(),
         programs: BTreeMap::new(),
+        installs: BTreeMap::new(),
         ceilings: Limits { of: limits::ceilings(&options)?, at: call.option_at("ceilings") },
         bounds: Limits {
             of: limits::bounds(&options)?,

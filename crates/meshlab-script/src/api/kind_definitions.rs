@@ -15,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
         &KIND_ANSWERS,
         &SPAN_WORD,
         &ANSWERS_CLAIM,
+        &FILE_CLAIM,
         &KIND_CLASS,
     ],
     aliases: &[],
@@ -23,7 +24,7 @@ pub(super) const FAMILY: Family = Family {
 const KIND_OPTIONS: Class = Class::options(
     "KindOptions",
     "How to run a program. Texts have placeholders: {name}, {index}, {mesh}, {role}, {data}, \
-     {tmp}, \
+     {tmp}, {program}, {captured}, \
      {ip}, {port}, {bind}, {seed}, {seeds}, {otlp_http}, {otlp_grpc}, {public_key}, {secret_key}, \
      and both keys with _base64.",
     &[
@@ -39,6 +40,17 @@ const KIND_OPTIONS: Class = Class::options(
             "a list in it is left out where a placeholder in it is empty",
         ),
         Field::optional(
+            "shell",
+            "string",
+            "in the place of `arguments`: a line for /bin/sh, with pipes and files, in which \
+             {program} is its program",
+        ),
+        Field::optional(
+            "install",
+            "string",
+            "how to get the program, for whoever has not: `cargo install dumbpipe --locked`",
+        ),
+        Field::optional(
             "env",
             "table<string, string>",
             "beside PATH, HOME, TMPDIR and where spans go; left out where a placeholder is empty",
@@ -52,6 +64,13 @@ const KIND_OPTIONS: Class = Class::options(
         Field::or("seed", "string", "\"{bind}\"", "how others write it as a seed"),
         Field::or("seed_separator", "string", "\",\"", "between two seeds"),
         Field::of("ready", &KIND_READY, "what shows that it is ready; one thing is needed"),
+        Field::optional(
+            "capture",
+            "string",
+            "a part of a line of its log with one `*`: what that stands for is {captured}; others \
+             are given it by `seed = \"{captured}\"`",
+        ),
+        Field::or("ends", "boolean", "false", "it ends when it is done; with code 0 that is fine"),
         Field::of("stop", &KIND_STOP, "how it is asked to end"),
         Field::of("answers", &KIND_ANSWERS, "what it answers to anybody, for `expect.answers`"),
         Field::optional(
@@ -60,6 +79,11 @@ const KIND_OPTIONS: Class = Class::options(
             "what its spans are in the standard names; without it nothing is taken from them",
         ),
         Field::or("dead_after", "Duration", "\"10s\"", "silence until it infers a peer's death"),
+        Field::optional(
+            "clock",
+            "\"preload\"",
+            "loads a library before it that answers for the time, so that `clock_skew` works",
+        ),
     ],
 );
 
@@ -122,6 +146,16 @@ const ANSWERS_CLAIM: Class = Class::options(
     ],
 );
 
+const FILE_CLAIM: Class = Class::options(
+    "FileClaim",
+    "Which file, what it holds, and until when.",
+    &[
+        Field::needed("path", "string", "below the node's data directory"),
+        Field::needed("holds", "string", "all of its bytes"),
+        Field::or("within", "Duration", "\"10s\"", "how long to wait"),
+    ],
+);
+
 pub(super) const KIND_CLASS: Class =
     Class::given("Kind", "A kind of node.", &[Field::needed("name", "string", "its name")], &[]);
 
@@ -166,6 +200,29 @@ pub(super) const ANSWERS: Definition = Definition {
               local echoes = mesh { nodes = 2, kind = echo }\n  \
               fault.restart_node(echoes:node(1))\n  \
               expect.answers(echoes:node(1), { from = echoes:node(2) })\nend)",
+    top_level: true,
+    see_also: &["kind"],
+    ..WAITS
+};
+
+pub(super) const FILE: Definition = Definition {
+    name: "expect.file",
+    summary: "A file that each node wrote holds these bytes and nothing else.",
+    text: "The harness reads it on the node's own disk, whether or not the node runs. What is \
+           missing, or differs, is told by its place.",
+    arguments: &[
+        Field::needed("nodes", "From", "whose; of a mesh, the live ones"),
+        Field::needed("claim", "FileClaim", ""),
+    ],
+    options: Some(&FILE_CLAIM),
+    returns: super::claim_definitions::CLAIM.returns,
+    example: "local copy = kind {\n  name = \"copy\", program = \"cat\",\n  \
+              files = { from = \"hello\" },\n  \
+              shell = \"echo it copies; {program} from > to; sleep 600\",\n  \
+              ready = { log = \"it copies\" },\n}\n\n\
+              test(\"it copies\", function()\n  \
+              local copies = mesh { nodes = 1, kind = copy }\n  \
+              expect.file(copies, { path = \"to\", holds = \"hello\" })\nend)",
     top_level: true,
     see_also: &["kind"],
     ..WAITS

@@ -86,6 +86,9 @@ fn kind(call: Call) -> Outcome<KindRef> {
         name,
         binary,
         arguments: arguments(&options)?,
+        shell: shell(&options)?,
+        capture: capture(&options)?,
+        ends: options.boolean("ends")?.unwrap_or(false),
         env: templates(&options, "env")?,
         files: templates(&options, "files")?,
         port: port(&options)?,
@@ -101,6 +104,7 @@ fn kind(call: Call) -> Outcome<KindRef> {
         answers,
         words: words(&options)?,
         dead_after: options.duration("dead_after")?.unwrap_or(DEAD_AFTER),
+        preloads_clock: preloads_clock(&options)?,
     };
     Ok(KindRef { kind: Arc::new(kind), context: Arc::clone(&call.context) })
 }
@@ -135,6 +139,9 @@ fn program(call: &Call, options: &Options, name: &str) -> Outcome<String> {
         return Err(options.mistake("name", message));
     }
     declared.programs.insert(name.to_owned(), path);
+    if let Some(install) = options.text("install")? {
+        declared.installs.insert(name.to_owned(), install);
+    }
     Ok(name.to_owned())
 }
 
@@ -183,6 +190,31 @@ fn arguments(options: &Options) -> Outcome<Vec<Vec<Template>>> {
     Ok(groups)
 }
 
+fn shell(options: &Options) -> Outcome<Option<Template>> {
+    let Some(line) = options.text("shell")? else { return Ok(None) };
+    if !options.get("arguments").is_nil() {
+        let message = "`shell` has the arguments in it: leave `arguments` away".to_owned();
+        return Err(options.mistake("arguments", message));
+    }
+    if !line.contains("{program}") {
+        let message = "`shell` does not have `{program}`, so it would not run it".to_owned();
+        return Err(options.mistake("shell", message));
+    }
+    template(options, "shell", &line).map(Some)
+}
+
+/// A pattern with one place that is taken out.
+fn capture(options: &Options) -> Outcome<Option<String>> {
+    let Some(pattern) = options.text("capture")? else { return Ok(None) };
+    match pattern.split_once('*') {
+        Some((before, after)) if !before.is_empty() && !after.contains('*') => Ok(Some(pattern)),
+        _ => {
+            let message = "`capture` is a text and one `*` after it: `connect with *`".to_owned();
+            Err(options.mistake("capture", message))
+        }
+    }
+}
+
 fn templates(options: &Options, key: &str) -> Outcome<BTreeMap<String, Template>> {
     let texts = options.text_map(key)?.into_iter();
     texts.map(|(name, text)| Ok((name, template(options, key, &text)?))).collect()
@@ -193,6 +225,16 @@ fn port(options: &Options) -> Outcome<u16> {
     u16::try_from(port).map_err(|_| {
         options.mistake("port", format!("`port` is 1 to 65535, got the number {port}"))
     })
+}
+
+fn preloads_clock(options: &Options) -> Outcome<bool> {
+    match options.text("clock")?.as_deref() {
+        None => Ok(false),
+        Some("preload") => Ok(true),
+        Some(other) => {
+            Err(options.mistake("clock", format!("`clock` is \"preload\", got \"{other}\"")))
+        }
+    }
 }
 
 fn transport(options: &Options, key: &str) -> Outcome<Option<Transport>> {
@@ -323,4 +365,22 @@ pub(super) fn answers(call: &Call) -> Outcome<Claim> {
         from: options.nodes("from", true)?,
         within: options.duration("within")?.unwrap_or(ANSWER_WITHIN),
     })
+}
+
+/// `expect.file`
+pub(super) fn file(call: &Call) -> Outcome<Claim> {
+    call.host()?;
+    let nodes = call.live_nodes(0)?;
+    let options = call.options(1)?;
+    let path = options.text("path")?.ok_or_else(|| options.missing("path", "which file"))?;
+    let holds = match options.get("holds") {
+        Value::String(bytes) => bytes.as_bytes().to_vec(),
+        Value::Nil => return Err(options.missing("holds", "all of its bytes")),
+        other => {
+            let message = format!("`holds` takes a text, got {}", describe(&other));
+            return Err(options.mistake("holds", message));
+        }
+    };
+    let within = options.duration("within")?.unwrap_or(ANSWER_WITHIN);
+    Ok(Claim::File { nodes, path, holds: holds.into(), within })
 }

@@ -59,7 +59,7 @@ fn split(text: &str) -> Split<'_> {
 
 fn globals(session: &Session<'_>) -> BTreeSet<String> {
     let mut all = keys(&session.script.names.globals);
-    all.extend(keys(&session.environment));
+    all.extend(keys(session.environment));
     all.extend(["swarm", "meshes"].map(str::to_owned));
     all
 }

@@ -1,10 +1,12 @@
-//! A prompt on a mesh that was kept: lines of Lua, run where the tests ran.
+//! A prompt on the mesh of a test, while it runs or where it was kept: lines of Lua, run where the
+//! tests run, beside them.
 //!
-//! `show.rs` prints values, `complete.rs` finishes words. Each line is a chunk and a task of its
-//! own; a name that a line sets is there on the next. Who brings lines, and where answers go, is
-//! elsewhere: they come and go through channels.
+//! `names.rs` has what a line can use, `show.rs` prints values, `complete.rs` finishes words. Each
+//! line is a chunk and a task of its own; a name that a line sets is there on the next. Who brings
+//! lines, and where answers go, is elsewhere: they come and go through channels.
 
 mod complete;
+mod names;
 mod show;
 
 use std::{
@@ -17,17 +19,16 @@ use std::{
 
 use meshlab_engine::Host;
 use meshlab_model::RunTime;
-use mlua::{Error, Function, Lua, MetaMethod, MultiValue, Table, Value, chunk::ChunkMode};
+use mlua::{Error, Function, MultiValue, Table, chunk::ChunkMode};
 use tokio::{
     runtime::Runtime,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 
 use crate::{
     Script, ScriptError,
-    api::MeshRef,
     context::Context,
-    error::{ErrorKind, nearest},
+    error::ErrorKind,
     locate::{Line as SourceAt, tokens},
     task::{Place, Task, Waited},
     unwind::unwind,
@@ -39,6 +40,10 @@ const LINES_KEPT: usize = 200;
 const ANSWERS_MAX: usize = 4096;
 /// Bytes of one answer; the rest of a text is left out.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How the note begins that follows a line which did not run to its end. The page's saved scenarios
+/// know it by that.
+const NOT_DONE: &str = "not done: ";
 
 /// What is asked of a prompt.
 #[derive(Debug)]
@@ -140,7 +145,7 @@ pub struct Kept {
     runtime: Runtime,
     host: Arc<dyn Host>,
     since: RunTime,
-    console: Console,
+    prompt: Prompt,
 }
 
 impl Kept {
@@ -149,62 +154,153 @@ impl Kept {
         runtime: Runtime,
         host: Arc<dyn Host>,
         since: RunTime,
+        prompt: Prompt,
     ) -> Self {
-        let context = Arc::clone(&script.context);
-        let shared = Shared { context, running: Mutex::default(), left_out: AtomicU64::new(0) };
-        Self { script, runtime, host, since, console: Console(Arc::new(shared)) }
+        Self { script, runtime, host, since, prompt }
     }
 
     /// What other threads can do to it.
     pub fn console(&self) -> Console {
-        self.console.clone()
+        self.prompt.console.clone()
     }
 
     /// Answers one thing after the other until nobody can ask any more; what still runs then is
     /// cancelled, and its faults are taken back. Blocks, and lines may compute: to be called on a
     /// thread of its own.
     pub fn serve(self, mut asks: mpsc::Receiver<Asks>) {
-        let context = &self.script.context;
-        context.set_in_test(true);
-        let Ok(environment) = environment(&self.script, &self.console) else {
-            // Only memory can be missing; then nobody is answered.
-            return;
-        };
-        let session = Session {
-            script: &self.script,
-            host: &self.host,
-            console: &self.console,
-            environment,
-            root: Task::root(),
-            since: self.since,
-        };
-        self.runtime.block_on(async {
-            let mut number = 0;
-            let mut shown = VecDeque::new();
+        let Self { script, runtime, host, since, mut prompt } = self;
+        script.context.set_in_test(true);
+        let at = At { script: &script, host: &host, since };
+        runtime.block_on(async {
             while let Some(ask) = asks.recv().await {
-                match ask {
-                    Asks::Line(line) => {
-                        number += 1;
-                        let name = format!("prompt {number}");
-                        let answers = line.answers.clone();
-                        let answer = session.run(&name, line).await;
-                        // Who asked may be gone.
-                        let _ = answers.send(Said::Ended(answer)).await;
-                        shown.push_back(name);
-                        if shown.len() > LINES_KEPT
-                            && let Some(oldest) = shown.pop_front()
-                        {
-                            context.forget_text(&oldest);
-                        }
-                    }
-                    Asks::Complete(text, answer) => {
-                        let _ = answer.send(complete::complete(&session, &text));
-                    }
+                prompt.answer(&at, ask).await;
+            }
+            script.context.tasks.finish().await;
+        });
+        script.context.set_in_test(false);
+    }
+}
+
+/// Where lines are run.
+pub(crate) struct At<'a> {
+    pub(crate) script: &'a Script,
+    pub(crate) host: &'a Arc<dyn Host>,
+    /// From when on evidence counts.
+    pub(crate) since: RunTime,
+}
+
+/// A prompt, over all tests of a script and what is kept after them.
+pub(crate) struct Prompt {
+    console: Console,
+    environment: Table,
+    root: Arc<Task>,
+    /// Lines so far.
+    lines: u64,
+    /// The names of the newest.
+    shown: VecDeque<String>,
+}
+
+impl Prompt {
+    /// A prompt on which nothing was said.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn new(script: &Script) -> Result<Self, Error> {
+        let context = Arc::clone(&script.context);
+        let shared = Shared { context, running: Mutex::default(), left_out: AtomicU64::new(0) };
+        let console = Console(Arc::new(shared));
+        let environment = names::environment(script, &console)?;
+        let (root, shown) = (Task::by_hand(), VecDeque::new());
+        Ok(Self { console, environment, root, lines: 0, shown })
+    }
+
+    /// Does the work of a test, and runs what is asked meanwhile beside it. What still runs at its
+    /// end is cancelled, and takes back on its way what it can.
+    pub(crate) async fn beside<T>(
+        &mut self,
+        at: &At<'_>,
+        asks: &mut mpsc::Receiver<Asks>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let (over, mut is_over) = watch::channel(false);
+        let console = self.console.clone();
+        let work = async {
+            let done = work.await;
+            over.send_replace(true);
+            console.cancel();
+            done
+        };
+        let serve = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = is_over.wait_for(|over| *over) => return,
+                    ask = asks.recv() => match ask {
+                        Some(ask) => self.answer(at, ask).await,
+                        None => return,
+                    },
                 }
             }
-            context.tasks.finish().await;
-        });
-        context.set_in_test(false);
+        };
+        tokio::join!(work, serve).0
+    }
+
+    async fn answer(&mut self, at: &At<'_>, ask: Asks) {
+        let session = Session {
+            script: at.script,
+            host: at.host,
+            console: &self.console,
+            environment: &self.environment,
+            root: &self.root,
+            since: at.since,
+        };
+        let line = match ask {
+            Asks::Line(line) => line,
+            Asks::Complete(text, answer) => {
+                // Who asked may be gone.
+                let _ = answer.send(complete::complete(&session, &text));
+                return;
+            }
+        };
+        self.lines += 1;
+        let name = format!("prompt {}", self.lines);
+        let answers = line.answers.clone();
+        let answer = session.run(&name, line).await;
+        // Who asked may be gone.
+        let _ = answers.send(Said::Ended(answer)).await;
+        self.shown.push_back(name);
+        if self.shown.len() > LINES_KEPT
+            && let Some(oldest) = self.shown.pop_front()
+        {
+            at.script.context.forget_text(&oldest);
+        }
+    }
+}
+
+/// Does work during which there is no mesh, and refuses what is asked meanwhile.
+pub(crate) async fn refusing<T>(
+    asks: &mut mpsc::Receiver<Asks>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(work);
+    loop {
+        let ask = tokio::select! {
+            biased;
+            done = &mut work => return done,
+            ask = asks.recv() => ask,
+        };
+        match ask {
+            Some(Asks::Line(line)) => {
+                let why = "nothing was done: no test runs now, so there is no mesh";
+                // Who asked may be gone.
+                let _ = line.answers.send(Said::Text(why.to_owned())).await;
+                let _ = line.answers.send(Said::Ended(Answer::Failed)).await;
+            }
+            Some(Asks::Complete(_, answer)) => {
+                let _ = answer.send((0, Vec::new()));
+            }
+            None => return work.await,
+        }
     }
 }
 
@@ -213,8 +309,8 @@ struct Session<'a> {
     script: &'a Script,
     host: &'a Arc<dyn Host>,
     console: &'a Console,
-    environment: Table,
-    root: Arc<Task>,
+    environment: &'a Table,
+    root: &'a Arc<Task>,
     since: RunTime,
 }
 
@@ -226,13 +322,13 @@ impl Session<'_> {
     /// Runs a line, and says what came of it.
     async fn run(&self, name: &str, line: Line) -> Answer {
         let context = self.context();
-        let task = context.tasks.start(&self.root, SourceAt::default(), Waited::ByCall);
+        let task = context.tasks.start(self.root, SourceAt::default(), Waited::ByCall);
         let running = Running { task: Arc::clone(&task), answers: line.answers };
         *self.console.running() = Some(running);
         let answer = self.run_in(name, &line.text, line.color, &task).await;
         task.end(Ok(MultiValue::new()));
         let mut answer = answer;
-        for error in context.tasks.take_untold() {
+        for error in context.tasks.take_untold_by_hand() {
             self.console.say(shown_error(&error, line.color));
             answer = Answer::Failed;
         }
@@ -264,7 +360,10 @@ impl Session<'_> {
         let ran = place.clone().run(function.call_async::<MultiValue>(())).await;
         let values = match ran {
             Ok(values) => values,
-            Err(error) => return self.failed(&error, color),
+            Err(error) => {
+                place.run(async { self.not_done(&error) }).await;
+                return self.failed(&error, color);
+            }
         };
         // A value may say what it is by asking the host.
         let show = async { values.iter().map(|value| show::show(self.host, value)).collect() };
@@ -306,6 +405,16 @@ impl Session<'_> {
         }
     }
 
+    /// Tells the record why the line that it has did not run to its end. That it was cancelled on
+    /// the way says nothing of what it did.
+    fn not_done(&self, error: &Error) {
+        let error = unwind(self.context(), error);
+        let at = error.source_line().filter(|_| error.kind() != ErrorKind::Withdrawn);
+        if let Some(at) = at {
+            self.host.note(&format!("{NOT_DONE}{}", error.message), at);
+        }
+    }
+
     fn failed(&self, error: &Error, color: bool) -> Answer {
         let error = unwind(self.context(), error);
         self.console.say(shown_error(&error, color));
@@ -329,115 +438,23 @@ fn without_local(text: &str) -> &str {
     if sets || rest.trim_start().starts_with("function ") { rest } else { text }
 }
 
-/// What lines run in: all of the language, `swarm` and `meshes`, and what they set themselves.
-fn environment(script: &Script, console: &Console) -> mlua::Result<Table> {
-    let (lua, context) = (&script.lua, &script.context);
-    let environment = lua.create_table()?;
-    environment.raw_set("print", print(lua, console)?)?;
-    let meta = lua.create_table()?;
-    let get = {
-        let (context, language) = (Arc::clone(context), script.names.environment.clone());
-        lua.create_function(move |lua, (_, key): (Table, Value)| {
-            let name = key.as_string().map(|name| name.to_string_lossy()).unwrap_or_default();
-            match name.as_str() {
-                "swarm" => swarm(lua, &context),
-                "meshes" => Ok(Value::Table(meshes(lua, &context)?)),
-                "scenario" | "test" | "require" => {
-                    let line = context.caller_line(lua);
-                    let message = format!("`{name}` is for a file, not for a prompt");
-                    Err(Error::external(context.word_mistake(&name, line, message)))
-                }
-                _ => language.get(key),
-            }
-        })?
-    };
-    let set = {
-        let (context, language) = (Arc::clone(context), script.names.globals.clone());
-        lua.create_function(move |lua, (table, key, value): (Table, Value, Value)| {
-            let name = key.to_string()?;
-            if language.contains_key(key.clone())? || matches!(name.as_str(), "swarm" | "meshes") {
-                let line = context.caller_line(lua);
-                let message = format!("`{name}` is a name of the language and cannot be set");
-                return Err(Error::external(context.word_mistake(&name, line, message)));
-            }
-            table.raw_set(key, value)
-        })?
-    };
-    meta.raw_set(MetaMethod::Index.name(), get)?;
-    meta.raw_set(MetaMethod::NewIndex.name(), set)?;
-    meta.raw_set("__metatable", false)?;
-    environment.set_metatable(Some(meta))?;
-    Ok(environment)
-}
-
-/// `print` to whoever gave the line, and to the record.
-fn print(lua: &Lua, console: &Console) -> mlua::Result<Function> {
-    let console = console.clone();
-    lua.create_function(move |lua, values: MultiValue| {
-        let context = &console.0.context;
-        context.touch();
-        let words = values.iter().map(Value::to_string).collect::<mlua::Result<Vec<_>>>()?;
-        let text = words.join(" ");
-        let line = context.caller_line(lua);
-        if let Some(host) = context.host() {
-            host.note(&text, context.source_line("print", line));
-        }
-        console.say(text);
-        Ok(())
-    })
-}
-
-fn mesh_refs(context: &Arc<Context>) -> Vec<MeshRef> {
-    let meshes = context.host().map(|host| host.meshes()).unwrap_or_default();
-    meshes.into_iter().map(|mesh| MeshRef::of(mesh, context)).collect()
-}
-
-/// The one mesh that there is.
-fn swarm(lua: &Lua, context: &Arc<Context>) -> mlua::Result<Value> {
-    let mut all = mesh_refs(context);
-    if let (Some(one), true) = (all.pop(), all.is_empty()) {
-        return lua.create_userdata(one).map(Value::UserData);
-    }
-    let names: Vec<String> =
-        mesh_refs(context).iter().map(|mesh| format!("meshes[\"{}\"]", mesh.id)).collect();
-    let line = context.caller_line(lua);
-    let message = "`swarm` is the mesh where there is one, and here are several".to_owned();
-    let mut error = context.word_mistake("swarm", line, message);
-    error.help = Some(format!("there is {}", names.join(", ")));
-    Err(Error::external(error))
-}
-
-/// All meshes by their names.
-fn meshes(lua: &Lua, context: &Arc<Context>) -> mlua::Result<Table> {
-    let table = lua.create_table()?;
-    let all = mesh_refs(context);
-    let names: Vec<String> = all.iter().map(|mesh| mesh.id.to_string()).collect();
-    for mesh in all {
-        table.raw_set(mesh.id.to_string(), lua.create_userdata(mesh)?)?;
-    }
-    let missing = {
-        let context = Arc::clone(context);
-        lua.create_function(move |lua, (_, key): (Table, Value)| -> mlua::Result<Value> {
-            let name = key.to_string()?;
-            let line = context.caller_line(lua);
-            let message = format!("there is no mesh `{name}`");
-            let mut error = context.word_mistake(&name, line, message);
-            let meant = nearest(&name, names.iter().map(String::as_str));
-            error.label = meant.map(|meant| format!("did you mean `{meant}`?"));
-            error.help = Some(format!("meshes: {}", names.join(", ")));
-            Err(Error::external(error))
-        })?
-    };
-    let meta = lua.create_table()?;
-    meta.raw_set(MetaMethod::Index.name(), missing)?;
-    meta.raw_set("__metatable", false)?;
-    table.set_metatable(Some(meta))?;
-    Ok(table)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_asked_while_there_is_no_mesh_is_refused() {
+        let (asks, mut asked) = mpsc::channel(1);
+        let (line, mut said) = Line::new("swarm".to_owned(), false);
+        let asking = async {
+            asks.send(Asks::Line(line)).await.unwrap();
+            let text = said.recv().await;
+            (text, said.recv().await)
+        };
+        let (text, ended) = refusing(&mut asked, asking).await;
+        assert!(matches!(text, Some(Said::Text(text)) if text.contains("no test runs now")));
+        assert_eq!(ended, Some(Said::Ended(Answer::Failed)));
+    }
 
     #[test]
     fn a_local_is_left_away_only_where_it_names_something_for_the_next_line() {

@@ -291,7 +291,7 @@ impl Host for Stage {
                 let why = "no node to look at: nothing that is not looked at can pass";
                 self.some(Some(&conserved.nodes), why)?;
             }
-            Claim::Answers { nodes, .. } => {
+            Claim::Answers { nodes, .. } | Claim::File { nodes, .. } => {
                 let why = "no node to look at: nothing that is not looked at can pass";
                 self.some(Some(nodes), why)?;
             }

@@ -25,13 +25,13 @@ pub(super) struct Alert {
 pub(super) struct Alerts(pub(super) BTreeMap<String, Alert>);
 
 impl Model {
-    fn raise(&mut self, about: String, at: RunTime, text: String, passing: bool) {
+    pub(super) fn raise(&mut self, about: String, at: RunTime, text: String, passing: bool) {
         let at = self.alerts.0.get(&about).map_or(at, |before| before.at);
         self.alerts.0.insert(about.clone(), Alert { at, text, passing });
         self.touch(Key::Alert(about));
     }
 
-    fn withdraw(&mut self, about: &str) {
+    pub(super) fn withdraw(&mut self, about: &str) {
         if self.alerts.0.remove(about).is_some() {
             self.touch(Key::Alert(about.to_owned()));
         }
@@ -57,16 +57,8 @@ impl Model {
                     self.raise(about, event.at, text, false);
                 }
             }
-            RunEventKind::HostSampled(_) => {
-                let noise = self.view.noise().and_then(|noise| noise.why);
-                match noise {
-                    Some(why) => {
-                        let text = format!("the host is noisy: {why}");
-                        self.raise("noise".to_owned(), event.at, text, true);
-                    }
-                    None => self.withdraw("noise"),
-                }
-            }
+            // Of a record that is being read, what counts is how it came out.
+            RunEventKind::HostSampled(_) if !self.reading => self.alert_noise(event.at),
             RunEventKind::NodeExited { node, .. } => {
                 let limited: Vec<Resource> = self.ceilings.keys().copied().collect();
                 for resource in limited {
@@ -74,6 +66,16 @@ impl Model {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether the host disturbs the run, as far as it is known by now.
+    pub(super) fn alert_noise(&mut self, at: RunTime) {
+        match self.view.noise().and_then(|noise| noise.why) {
+            Some(why) => {
+                self.raise("noise".to_owned(), at, format!("the host is noisy: {why}"), true);
+            }
+            None => self.withdraw("noise"),
         }
     }
 
@@ -93,8 +95,9 @@ impl Model {
             let about = about_ceiling(node, resource);
             if limit > 0.0 && value >= limit * NEAR {
                 let (value, whole) = (resource.amount(value), value / limit * 100.0);
+                let place = if whole >= 100.0 { "above" } else { "near" };
                 let text = format!(
-                    "{node} is near its ceiling: {resource} {value} of {}, {whole:.0} %",
+                    "{node} is {place} its ceiling: {resource} {value} of {}, {whole:.0} %",
                     resource.amount(limit)
                 );
                 self.raise(about, sample.at, text, true);

@@ -7,6 +7,7 @@
 //! form. So a page that is slow or slept costs nothing while it does, and never misses the end.
 
 mod alerts;
+mod growing;
 mod nodes;
 mod shown;
 
@@ -21,11 +22,14 @@ use meshlab_report::RunView;
 use meshlab_wire::span;
 use serde_json::Value;
 
-use self::{alerts::Alerts, nodes::NodeLive};
+use self::{alerts::Alerts, growing::Growing, nodes::NodeLive};
 use crate::live::News;
 
 /// Marks of the timeline that are held; a page asks for those of a stretch that it zooms into.
 const MARKS_MAX: usize = 20_000;
+
+/// How far back growth is looked at when a page comes to a run that goes on, in microseconds.
+const GROWTH_MICROS: u64 = 4 * 3600 * 1_000_000;
 
 /// Spans of one name that are read when a board is made.
 const SPANS_OF_NAME: usize = 10_000;
@@ -84,6 +88,7 @@ pub(crate) enum Key {
     Hand(usize),
     Traffic(usize),
     Profile(usize),
+    Heap(usize),
     Alert(String),
 }
 
@@ -98,6 +103,17 @@ pub(crate) struct Mark {
     pub(crate) state: String,
 }
 
+/// Whether a run goes on, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GoesOn {
+    /// It does not.
+    No,
+    /// In this process.
+    Here,
+    /// In another one, which writes the record.
+    Elsewhere,
+}
+
 /// The fold.
 pub(crate) struct Model {
     pub(crate) view: RunView,
@@ -110,11 +126,14 @@ pub(crate) struct Model {
     marks: Vec<Mark>,
     marks_left_out: u64,
     alerts: Alerts,
+    growing: Growing,
     harness: Option<Sample>,
     last_event: u64,
     last_span: u64,
     last_sample: RunTime,
-    live: bool,
+    goes_on: GoesOn,
+    /// Whether what is taken in is the record, not news.
+    reading: bool,
     /// The number of the last change.
     at: u64,
     changed: HashMap<Key, u64>,
@@ -123,7 +142,11 @@ pub(crate) struct Model {
 
 impl Model {
     /// What the record says so far.
-    pub(crate) fn of(record: &RunRecord, ceilings: BTreeMap<Resource, f64>, live: bool) -> Self {
+    pub(crate) fn of(
+        record: &RunRecord,
+        ceilings: BTreeMap<Resource, f64>,
+        goes_on: GoesOn,
+    ) -> Self {
         let mut model = Self {
             view: RunView::new(&record.manifest.tests),
             manifest: record.manifest.clone(),
@@ -133,11 +156,13 @@ impl Model {
             marks: Vec::new(),
             marks_left_out: 0,
             alerts: Alerts::default(),
+            growing: Growing::default(),
             harness: None,
             last_event: 0,
             last_span: 0,
             last_sample: RunTime::ZERO,
-            live,
+            goes_on,
+            reading: true,
             at: 0,
             changed: HashMap::new(),
             by_number: BTreeMap::new(),
@@ -145,6 +170,8 @@ impl Model {
         let tests: Vec<TestId> = model.view.tests.keys().copied().collect();
         tests.into_iter().for_each(|test| model.touch(Key::Test(test)));
         model.read(record);
+        model.reading = false;
+        model.alert_noise(model.view.last);
         // Damage is told as the report tells it.
         let whole = RunView::of(record);
         for problem in whole.problems.into_iter().skip(model.view.problems.len()) {
@@ -184,6 +211,17 @@ impl Model {
         let last = record.samples.last().map(|(at, _)| at).unwrap_or_default();
         let since = last.micros.saturating_sub(90_000_000);
         let since = Some(RunTime { micros: since });
+        // Of a run that goes on, whether something grows is told from its last hours.
+        if self.is_live() {
+            let from = last.micros.saturating_sub(GROWTH_MICROS);
+            let until = since;
+            let since = Some(RunTime { micros: from });
+            for sample in record.samples.select(Filter { since, until, ..Filter::default() }) {
+                if let SampleSource::Node(node) = &sample.of {
+                    self.growing.add(node, &sample);
+                }
+            }
+        }
         let recent: Vec<Sample> =
             record.samples.select(Filter { since, ..Filter::default() }).collect();
         self.samples(&recent);
@@ -191,7 +229,7 @@ impl Model {
             record.counters.select(Filter { since, ..Filter::default() }).collect();
         self.counters(&recent);
         // Live spans are numbered on from the last one that is in the files.
-        if self.live
+        if self.is_live()
             && let Some((at, _)) = record.spans.last()
         {
             let tail = Filter { since: Some(at), ..Filter::default() };
@@ -212,13 +250,13 @@ impl Model {
 
     /// The run goes on no longer.
     pub(crate) fn end(&mut self) {
-        self.live = false;
+        self.goes_on = GoesOn::No;
         self.touch(Key::Run);
     }
 
     /// Whether the run goes on, as far as is known.
     pub(crate) fn is_live(&self) -> bool {
-        self.live
+        self.goes_on != GoesOn::No
     }
 
     /// The number of the last change.
@@ -266,6 +304,7 @@ impl Model {
             view.by_hand.len(),
             view.traffic.len(),
             view.profiles.len(),
+            view.heaps.len(),
         ]
     }
 
@@ -276,6 +315,11 @@ impl Model {
                 self.touch(Key::Test(*test));
             }
             K::StepStarted { step, .. } | K::StepFinished { step } => self.touch(Key::Step(*step)),
+            // It spoils the verdict of the test that runs.
+            K::ByHand { .. } => {
+                let tests: Vec<TestId> = self.view.tests.keys().copied().collect();
+                tests.into_iter().for_each(|test| self.touch(Key::Test(test)));
+            }
             K::NodeSpawned { node, .. } | K::NodeExited { node, .. } => {
                 self.nodes.entry(node.clone()).or_default().forget();
                 self.touch(Key::Node(node.clone()));
@@ -325,10 +369,16 @@ impl Model {
                     self.nodes.entry(node.clone()).or_default().sample = Some(sample.clone());
                     self.touch(Key::Node(node.clone()));
                     self.alert_ceilings(node, sample);
+                    if self.is_live() {
+                        self.growing.add(node, sample);
+                    }
                 }
             }
         }
         self.last_sample = samples.iter().map(|one| one.at).max().unwrap_or(self.last_sample);
+        if self.is_live() {
+            self.alert_growth(self.last_sample);
+        }
     }
 
     fn counters(&mut self, samples: &[CounterSample]) {
@@ -341,8 +391,8 @@ impl Model {
 }
 
 /// Keys of the lists of a view that only grow.
-const LISTS: [fn(usize) -> Key; 6] =
-    [Key::Warning, Key::Problem, Key::Note, Key::Hand, Key::Traffic, Key::Profile];
+const LISTS: [fn(usize) -> Key; 7] =
+    [Key::Warning, Key::Problem, Key::Note, Key::Hand, Key::Traffic, Key::Profile, Key::Heap];
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,9 @@ use meshlab_wire::{attr, span};
 
 use super::{Key, MARKS_MAX, Mark, Model, sign};
 
+/// Nodes that one does not know are named up to this many.
+const MISSING_MAX: usize = 20;
+
 /// What is known of a node beside the events.
 #[derive(Debug, Default)]
 pub(super) struct NodeLive {
@@ -107,6 +110,32 @@ impl Model {
     /// How many of the living take that node for dead.
     pub(super) fn buried_by(&self, key: &str) -> usize {
         self.nodes.values().filter(|live| live.buried.contains(key)).count()
+    }
+
+    /// Who of its mesh runs and is not in its directory, of those that are ready.
+    pub(super) fn missing(&self, id: &NodeId) -> Vec<&str> {
+        let (Some(own), Some(live)) = (self.view.nodes.get(id), self.nodes.get(id)) else {
+            return Vec::new();
+        };
+        // Who has told of nobody yet has no directory to be judged, and a relay has none.
+        if live.directory.is_empty() || !own.alive() {
+            return Vec::new();
+        }
+        let lacks = |(other, node): &(&NodeId, &meshlab_report::NodeView)| {
+            let known = live.directory.contains(&node.public_key);
+            *other != id
+                && node.mesh == own.mesh
+                && node.alive()
+                && !node.public_key.is_empty()
+                && !known
+        };
+        self.view
+            .nodes
+            .iter()
+            .filter(lacks)
+            .map(|(other, _)| other.as_str())
+            .take(MISSING_MAX)
+            .collect()
     }
 
     /// The node with that public key; the beginning of the key where nobody has it.

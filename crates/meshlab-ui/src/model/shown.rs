@@ -1,11 +1,14 @@
 //! Each thing that a page shows, as JSON. Times are microseconds since the run started.
 
-use meshlab_model::{ByteSize, NodeId, RunTime, SourceLine, TrafficMeasure, Verdict};
+use meshlab_model::{ByteSize, HeapSnapshot, NodeId, RunTime, SourceLine, TrafficMeasure, Verdict};
 use meshlab_report::{ClaimView, FaultView};
 use meshlab_stats::Latency;
 use serde_json::{Value, json};
 
-use super::{Key, Mark, Model};
+use super::{GoesOn, Key, Mark, Model};
+
+/// Allocation sites of a heap that are told.
+const SITES_MAX: usize = 8;
 
 /// Who noticed or healed is told for so many.
 const TOLD_MAX: usize = 250;
@@ -26,6 +29,7 @@ pub(super) fn name(key: &Key) -> String {
         Key::Hand(number) => format!("hand/{number}"),
         Key::Traffic(number) => format!("traffic/{number}"),
         Key::Profile(number) => format!("profile/{number}"),
+        Key::Heap(number) => format!("heap/{number}"),
         Key::Alert(about) => format!("alert/{about}"),
     }
 }
@@ -80,6 +84,7 @@ impl Model {
                 json!({ "node": profile.node, "kind": profile.kind, "file": profile.file,
                     "samples": profile.samples, "hz": profile.hz })
             }),
+            Key::Heap(number) => view.heaps.get(*number).map(|(_, heap)| heap_shown(heap)),
             Key::Alert(about) => self.alerts.0.get(about).map(|alert| {
                 json!({ "at": alert.at.micros, "text": alert.text, "passing": alert.passing })
             }),
@@ -90,7 +95,7 @@ impl Model {
     fn run(&self) -> Value {
         let (view, manifest) = (&self.view, &self.manifest);
         let verdict = view.end.is_some().then(|| view.verdict());
-        let over = verdict.is_some() || !self.live;
+        let over = verdict.is_some() || !self.is_live();
         let gaps: Vec<[u64; 2]> =
             view.gaps.iter().map(|gap| [gap.from.micros, gap.to.micros]).collect();
         let ceilings: serde_json::Map<String, Value> = self
@@ -105,9 +110,11 @@ impl Model {
             "commit": manifest.commit,
             "network": manifest.network,
             "started_unix_ms": manifest.started_unix_nanos / 1_000_000,
-            "live": self.live,
+            "live": self.is_live(),
+            "elsewhere": self.goes_on == GoesOn::Elsewhere,
             "over": over,
             "kept": view.kept.is_some() && view.end.is_none(),
+            "hands": view.hands_line(),
             "verdict": over.then(|| told(&verdict.unwrap_or_else(|| view.verdict()))),
             "last": view.last.micros.max(self.last_sample.micros),
             "events": view.events,
@@ -157,7 +164,8 @@ impl Model {
             "pid": node.lives.last().map(|life| life.pid),
             "alive": node.alive(), "state": state, "since": since.micros, "lives": lives,
             "neighbors": all(&live.neighbors), "across": all(&live.across), "relayed": relayed,
-            "knows": live.directory.len(), "buried_by": self.buried_by(&node.public_key),
+            "knows": live.directory.len(), "missing": self.missing(id),
+            "buried_by": self.buried_by(&node.public_key),
             "boot": live.boot,
             "at": sample.map(|sample| sample.at.micros),
             "cpu": sample.and_then(|sample| sample.cpu),
@@ -209,6 +217,22 @@ fn source(line: Option<&SourceLine>) -> Option<String> {
     line.map(ToString::to_string)
 }
 
+/// What a heap held, by subsystem, and what it gained since the first look at the same process.
+fn heap_shown(heap: &HeapSnapshot) -> Value {
+    let bucket = |row: &meshlab_model::HeapAmount| json!([row.bucket, row.bytes]);
+    let sites = heap.sites.iter().take(SITES_MAX);
+    let gained = heap.since.as_ref().map(|since| {
+        since.buckets.iter().map(|gain| json!([gain.bucket, gain.bytes])).collect::<Vec<_>>()
+    });
+    json!({
+        "node": heap.node, "number": heap.number, "at": heap.taken.micros, "bytes": heap.bytes,
+        "blocks": heap.blocks, "recorder": heap.recorder,
+        "flame": heap.file.replace(".dhat.json", ".svg"),
+        "buckets": heap.buckets.iter().map(bucket).collect::<Vec<_>>(), "gained": gained,
+        "sites": sites.map(|row| json!([row.bytes, row.bucket, row.site])).collect::<Vec<_>>(),
+    })
+}
+
 fn claim_shown(claim: &ClaimView, manual: bool) -> Value {
     let judged = claim.verdict.is_some() || claim.interrupted.is_some();
     let by_node: Vec<Value> = claim
@@ -222,7 +246,8 @@ fn claim_shown(claim: &ClaimView, manual: bool) -> Value {
         "test": claim.test, "call": claim.call, "text": claim.text, "manual": manual,
         "source": source(claim.source.as_ref()), "started": claim.started.micros,
         "progress": claim.progress, "verdict": judged.then(|| told(&claim.judged())),
-        "took": claim.took_micros, "by_node": by_node, "notes": claim.evidence.notes,
+        "after_hand": claim.after_hand, "took": claim.took_micros, "by_node": by_node,
+        "notes": claim.evidence.notes,
     })
 }
 

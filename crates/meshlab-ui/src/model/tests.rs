@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use meshlab_model::{HostSample, TelemetryCount};
 use meshlab_report::fixture;
 
 use super::*;
@@ -7,7 +8,7 @@ use super::*;
 fn model() -> (RunRecord, Model, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let record = fixture::run(folder.path());
-    let model = Model::of(&record, Ceilings::new(), true);
+    let model = Model::of(&record, Ceilings::new(), GoesOn::Here);
     (record, model, folder)
 }
 
@@ -116,4 +117,68 @@ fn a_ceiling_that_is_about_to_break_is_told_until_it_is_far_again() {
     assert!(text.contains("node-1 is near its ceiling: rss 850 B of 1000 B, 85 %"), "{text}");
     assert_eq!(alerts(750), None, "between the two it stays as it is");
     assert_eq!(alerts(500), Some(Value::Null), "it is withdrawn");
+}
+
+#[test]
+fn a_slope_that_turned_certain_is_told_and_a_level_one_is_not() {
+    let told = |growth: u64| {
+        let (_record, mut model, _folder) = model();
+        let mut noise = meshlab_stats::Stream::new(3, "growing");
+        for second in (0..2400_u64).step_by(5) {
+            let at = RunTime { micros: 100_000_000 + second * 1_000_000 };
+            let one = |node: u32| Sample {
+                at,
+                of: SampleSource::Node(NodeId(format!("node-{node}"))),
+                pid: node,
+                cpu_micros_total: 0,
+                cpu: None,
+                rss_bytes: 30_000_000 + growth * second + (noise.normal().abs() * 9000.0) as u64,
+                open_files: 20,
+                threads: 4,
+            };
+            model.apply(&News::Samples((1..=4).map(one).collect()));
+        }
+        model.since(0).get("alert/slope/rss").map(|alert| alert["text"].to_string())
+    };
+    let text = told(500).expect("a leak of 1.7 MiB an hour");
+    assert!(text.contains("rss grows for sure: +1.7 MiB/h (95 %: "), "{text}");
+    assert!(text.contains("over 4 nodes); at this rate"), "{text}");
+    assert_eq!(told(0), None);
+}
+
+#[test]
+fn lost_spans_and_a_noisy_host_are_told() {
+    let (record, mut model, _folder) = model();
+    let mut seq = record.events.last().unwrap().seq;
+    let mut happens = |model: &mut Model, kind: RunEventKind| {
+        seq += 1;
+        let at = RunTime { micros: 99_000_000 + seq };
+        let before = model.at();
+        let event = RunEvent { seq, at, source: None, manual: false, kind };
+        model.apply(&News::Event(event.into()));
+        model.since(before)
+    };
+    let count = TelemetryCount { ended: Some(10), dropped: 0, received: 7 };
+    let counted = RunEventKind::TelemetryCounted { node: "node-1".into(), count };
+    let alert = happens(&mut model, counted)["alert/lost/node-1"]["text"].to_string();
+    assert!(alert.contains("node-1 lost 3 spans"), "{alert}");
+    let count = TelemetryCount { ended: Some(10), dropped: 0, received: 10 };
+    let counted = RunEventKind::TelemetryCounted { node: "node-3".into(), count };
+    assert!(!happens(&mut model, counted).contains_key("alert/lost/node-3"));
+    let host = |foreign: f64| {
+        RunEventKind::HostSampled(HostSample {
+            length_micros: 60_000_000,
+            cores: 2,
+            steal: foreign / 2.0,
+            own: 0.1,
+            foreign,
+            waiting: Some(foreign),
+            wakes: 100,
+            late_p99_micros: 100,
+            late_max_micros: 100,
+        })
+    };
+    assert!(!happens(&mut model, host(0.0)).contains_key("alert/noise"));
+    let alert = happens(&mut model, host(0.8))["alert/noise"]["text"].to_string();
+    assert!(alert.contains("the host is noisy: "), "{alert}");
 }

@@ -78,7 +78,7 @@ fn attach(arguments: &AttachArguments) -> Result<ExitCode> {
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
     let data = folder.join("perf.data");
     println!("profiling {name} (pid {pid}) for {}", format_duration(arguments.length));
-    let mut recording = record(pid, hz, &data)?;
+    let mut recording = record(&[pid], hz, &data)?;
     let began = Instant::now();
     while began.elapsed() < arguments.length && !recording.has_ended() {
         thread::sleep(LOOK_EVERY.min(arguments.length.saturating_sub(began.elapsed())));

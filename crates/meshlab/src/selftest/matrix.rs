@@ -52,7 +52,8 @@ pub(super) struct Seen {
 }
 
 impl Bench {
-    /// Runs the scenarios of a case. A mistake that is found is not looked for again.
+    /// Runs the scenarios of a turn. A mistake that is found is not looked for in those that
+    /// follow.
     pub(super) fn look(&self, case: &Case, scenarios: &[&str]) -> Result<Vec<Seen>> {
         if case.kind == Kind::Stale {
             return Ok(vec![self.stale(case)?]);

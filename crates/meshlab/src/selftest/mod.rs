@@ -30,7 +30,8 @@ const DEFECTS_FEATURE: &str = "mesh-node/defects";
 
 #[derive(Debug, Args)]
 pub(crate) struct SelftestArguments {
-    /// Look for each mistake only where it is expected to be found, and at the sound nodes less
+    /// Look for each mistake only where it is expected and until it is found, and at the sound
+    /// nodes less; without it each mistake is planted in each scenario
     #[arg(long)]
     quick: bool,
     /// Only this defect, or `healthy`; repeatable
@@ -158,19 +159,22 @@ fn matrix(bench: &Bench, arguments: &SelftestArguments) -> Result<ExitCode> {
             },
         )?;
     }
+    if !arguments.quick {
+        println!("\n{}", told::grid(&rows));
+    }
     let (text, code) = told::summary(&rows);
     println!("\n{text}");
     Ok(code)
 }
 
-/// What is run, and what of it beside each other: a mistake that was found is looked for no more,
-/// so its scenarios wait for each other.
+/// What is run, and what of it beside each other. With `--quick` a mistake that was found is looked
+/// for no more, so its scenarios wait for each other.
 fn turns(arguments: &SelftestArguments) -> Vec<Turn> {
     let mut turns = Vec::new();
     for case in CASES.into_iter().filter(|case| is_wanted(&arguments.defects, case.name)) {
         let mut scenarios = case.scenarios(arguments.quick && arguments.scenarios.is_empty());
         scenarios.retain(|name| is_wanted(&arguments.scenarios, name));
-        if case.kind == Kind::Sound {
+        if case.kind == Kind::Sound || (case.kind == Kind::Mistake && !arguments.quick) {
             let alone =
                 scenarios.iter().map(|name| Turn { case, scenarios: vec![*name], last: false });
             turns.extend(alone);
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_a_sound_node_do_not_wait_for_each_other() {
+    fn runs_wait_for_each_other_only_where_one_may_end_the_search() {
         let told = |line: &[&str]| {
             let turns = turns(&Line::parse_from([&["selftest"], line].concat()).arguments);
             let turn = |turn: &Turn| (turn.case.name, turn.scenarios.join(" "), turn.last);
@@ -230,6 +234,10 @@ mod tests {
         assert_eq!(told(&steps), [sound("idle", false), sound("churn", true)]);
         let restart = ["--defect", "ghost-connections", "--quick"];
         assert_eq!(told(&restart), [("ghost-connections", "restart churn".to_owned(), true)]);
+        let all = told(&["--defect", "ghost-connections"]);
+        assert_eq!(all.len(), SCENARIOS.len());
+        assert_eq!(all[0], ("ghost-connections", "restart".to_owned(), false));
+        assert_eq!(all.iter().filter(|(.., last)| *last).count(), 1);
         let one = told(&["--scenario", "volume", "--quick"]);
         assert_eq!(one.len(), CASES.len());
         assert!(one.iter().all(|(name, on, last)| *last

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshlab_model::{ExitCode, format_duration};
 
 use super::{
-    cases::{Case, Kind},
+    cases::{Case, Kind, SCENARIOS},
     matrix::Seen,
 };
 
@@ -114,6 +114,35 @@ pub(super) fn head() -> String {
     format!("{:<22} {:<18} {:>7}  {}", "defect", "found by", "after", "how it is named")
 }
 
+/// Each case against each scenario, in one word.
+pub(super) fn grid(rows: &[Row]) -> String {
+    let line = |name: &str, cells: &[&str]| {
+        let cells = SCENARIOS.iter().zip(cells);
+        let cells = cells.map(|(scenario, cell)| format!(" {cell:<0$}", scenario.len().max(5)));
+        format!("{name:<22}{}", cells.collect::<String>()).trim_end().to_owned()
+    };
+    let mut text = vec![line("defect", &SCENARIOS)];
+    for row in rows.iter().filter(|row| row.case.kind != Kind::Stale) {
+        let cell = |scenario: &&str| {
+            let one = row.seen.iter().find(|one| one.scenario == **scenario);
+            match (one, row.case.kind) {
+                (None, _) => "",
+                (Some(one), Kind::Sound) if one.is_red() => "ALARM",
+                (Some(one), _) if one.named(&row.case).is_some() => "found",
+                (Some(one), _) if one.is_red() => "red",
+                (Some(one), _) if one.is_green() => "green",
+                (Some(_), _) => "?",
+            }
+        };
+        text.push(line(row.case.name, &SCENARIOS.iter().map(cell).collect::<Vec<_>>()));
+    }
+    text.push(
+        "found: red, and the culprit named; red: over something else; ?: the run said nothing"
+            .to_owned(),
+    );
+    text.join("\n")
+}
+
 /// What all of it comes to, in a sentence, and the exit code.
 pub(super) fn summary(rows: &[Row]) -> (String, ExitCode) {
     let count = |kind: &dyn Fn(Kind) -> bool, came: Came| {
@@ -156,6 +185,18 @@ mod tests {
             red: red.iter().map(|text| (*text).to_owned()).collect(),
         });
         Row { case, seen: seen.collect() }
+    }
+
+    #[test]
+    fn each_run_has_its_place_in_the_grid() {
+        let storm = "check.at_most: connections.opened a second of node-2: 9.5 is more than 0.4";
+        let rows = [
+            row("healthy", &[("idle", 0, &[]), ("churn", 1, &[storm])]),
+            row("join-storm", &[("volume", 1, &["another"]), ("idle", 1, &[storm])]),
+            row("seed-one-shot", &[("boot-order", 5, &[]), ("clocks", 0, &[])]),
+            row("stale-binary", &[("before the run", 5, &["older than its source"])]),
+        ];
+        insta::assert_snapshot!(grid(&rows));
     }
 
     #[test]

@@ -157,6 +157,17 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
+    /// Presses a key, as a person does: `7`, `+`, `ArrowLeft`.
+    pub(crate) fn press(&mut self, key: &str) {
+        let text = (key.chars().count() == 1).then_some(key);
+        self.call(
+            "Input.dispatchKeyEvent",
+            json!({ "type": "keyDown", "key": key,
+            "text": text.unwrap_or_default() }),
+        );
+        self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key }));
+    }
+
     /// Keeps a picture of the page.
     pub(crate) fn picture(&mut self, file: &Path) {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));

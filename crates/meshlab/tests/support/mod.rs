@@ -75,6 +75,11 @@ impl Bench {
         finish(child)
     }
 
+    /// The same for what takes longer than tests do: builds of everything.
+    pub fn meshlab_within(&self, arguments: &[&str], within: Duration) -> Finished {
+        finish_within(self.start(arguments), within)
+    }
+
     /// Runs `meshlab` with these arguments and no others.
     pub fn plain(&self, arguments: &[&str]) -> Finished {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshlab"));
@@ -115,16 +120,27 @@ pub fn network() -> [&'static str; 2] {
     ["--network", if lab.status.success() { "lab" } else { "host" }]
 }
 
+/// Where pictures are kept, for people.
+pub fn pictures() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// Waits for the end of a child, with a deadline.
-pub fn finish(mut child: Child) -> Finished {
+pub fn finish(child: Child) -> Finished {
+    finish_within(child, DEADLINE)
+}
+
+fn finish_within(mut child: Child, within: Duration) -> Finished {
     let out = collect(child.stdout.take().unwrap());
     let err = collect(child.stderr.take().unwrap());
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + within;
     let status = until(deadline, || child.try_wait().unwrap());
     let Some(status) = status else {
         child.kill().unwrap();
         child.wait().unwrap();
-        panic!("meshlab did not end within {DEADLINE:?}:\n{}", out.join().unwrap());
+        panic!("meshlab did not end within {within:?}:\n{}", out.join().unwrap());
     };
     Finished { code: status.code(), stdout: out.join().unwrap(), stderr: err.join().unwrap() }
 }
