@@ -11,6 +11,7 @@ use meshlab_fleet::{Fleet, Process, SpawnSpec, log_tail};
 use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, format_duration};
 use meshlab_mutants::{Mutant, on};
 use meshlab_wire::{Ready, Reply, Request};
+use tokio::sync::watch;
 
 use crate::{
     Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions, SharedKind,
@@ -217,6 +218,7 @@ impl Engine {
             ready: None,
             started: shared.clock.now(),
             end_asked_for: Arc::new(AtomicBool::new(false)),
+            end_told: watch::Sender::new(false),
             received_before: shared.store.received(id),
             counted: Arc::new(AtomicBool::new(false)),
         };
@@ -316,6 +318,10 @@ impl Engine {
             }
         }
         self.count_telemetry(id, &life, ended);
+        // A process that not even SIGKILL ends is told by the audit.
+        if !life.runs() {
+            life.end_is_told().await;
+        }
     }
 
     pub(crate) fn count_telemetry(
@@ -421,6 +427,7 @@ async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
     let pid = life.process.pid();
     shared.event(RunEventKind::NodeExited { node: id.clone(), pid, exit, asked_for });
     shared.state().red |= !asked_for;
+    life.end_told.send_replace(true);
     let engine = Engine { shared: Arc::clone(&shared) };
     engine.count_gone();
     engine.end_rest_of_stranger(&id, pid, asked_for).await;

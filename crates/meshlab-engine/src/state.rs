@@ -126,6 +126,8 @@ pub(crate) struct Life {
     pub(crate) started: RunTime,
     /// Whether the harness has made it end, or is about to.
     pub(crate) end_asked_for: Arc<AtomicBool>,
+    /// True once its end is in the record.
+    pub(crate) end_told: watch::Sender<bool>,
     /// Spans that had arrived from former lives.
     pub(crate) received_before: u64,
     /// Whether its span counts are in the record.
@@ -184,8 +186,19 @@ impl Life {
         self.process.exit().is_none()
     }
 
+    /// The harness is about to make it end. One that has ended by itself was not asked to, even if
+    /// nobody has heard of it yet.
     pub(crate) fn expect_end(&self) {
-        self.end_asked_for.store(true, Ordering::SeqCst);
+        if !self.process.has_ended() {
+            self.end_asked_for.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until the end of a life that has ended is in the record: what a run is judged by is
+    /// there before it is judged.
+    pub(crate) async fn end_is_told(&self) {
+        // It cannot close: this life holds the other side.
+        let _ = self.end_told.subscribe().wait_for(|told| *told).await;
     }
 
     pub(crate) fn end_is_not_asked_for(&self) {

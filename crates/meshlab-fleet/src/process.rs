@@ -29,6 +29,7 @@ use crate::{
     cgroup::{CgroupError, Cgroups},
     log,
     rest::{found, inode},
+    stray::ended_within,
 };
 
 /// How to start a process.
@@ -129,6 +130,12 @@ impl Process {
     /// How it ended; `None` while it runs.
     pub fn exit(&self) -> Option<NodeExit> {
         *self.exit.borrow()
+    }
+
+    /// Whether it has ended, by the kernel's word at this moment; [`exit`](Self::exit) tells it a
+    /// little later, once somebody was woken up for it.
+    pub fn has_ended(&self) -> bool {
+        self.exit().is_some() || ended_within(&self.pidfd, Duration::ZERO).is_ok_and(|ended| ended)
     }
 
     /// Waits for its end.

@@ -72,12 +72,22 @@ pub fn end_marked(process: &Marked) -> io::Result<()> {
 /// Kills the process of that descriptor and waits for its end.
 pub(crate) fn end(pidfd: &OwnedFd) -> io::Result<()> {
     kill(pidfd)?;
+    match ended_within(pidfd, ENDED_WITHIN)? {
+        true => Ok(()),
+        false => Err(io::Error::other("it is still there")),
+    }
+}
+
+/// Whether the process of that descriptor ends, or has ended, by then. Blocks until it has.
+///
+/// # Errors
+/// The kernel refuses to say.
+pub(crate) fn ended_within(pidfd: &OwnedFd, within: Duration) -> io::Result<bool> {
     let mut ended = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one structure, valid for reads and writes.
-    match unsafe { libc::poll(&raw mut ended, 1, ENDED_WITHIN.as_millis() as libc::c_int) } {
-        0 => Err(io::Error::other("it is still there")),
+    match unsafe { libc::poll(&raw mut ended, 1, within.as_millis() as libc::c_int) } {
         count if count < 0 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
+        count => Ok(count > 0),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use meshlab_model::{
-    BinaryRecord, EndReason, NetworkMode, NodeId, RunEventKind, Severity, TestId, TestOutcome,
-    Verdict,
+    BinaryRecord, EndReason, NetworkMode, NodeExit, NodeId, RunEventKind, Severity, TestId,
+    TestOutcome, Verdict,
 };
+use meshlab_results::RunRecord;
 use meshlab_spans::Condition;
 use meshlab_wire::span;
 
@@ -206,15 +207,43 @@ async fn a_program_that_says_ready_and_dies_is_no_node() {
     let bench = bench(NetworkMode::Lab, "echo ready; exit 4").await;
     let started = start(&bench, says("ready"), 1).await;
     // It may be seen to end before its word is read, or after.
-    if let Err(error) = &started {
-        assert!(error.to_string().contains("ended with exit code 4"), "{error}");
+    match &started {
+        Ok(nodes) => {
+            let life = bench.engine.shared.state().node(&nodes[0]).unwrap().life.clone().unwrap();
+            assert_eq!(life.process.exited().await.code, Some(4));
+        }
+        Err(error) => assert!(error.to_string().contains("ended with exit code 4"), "{error}"),
     }
     let (record, _folder) = bench.finish_with_record().await;
-    let unasked = record.events.iter().any(|event| {
-        matches!(&event.kind, RunEventKind::NodeExited { asked_for: false, exit, .. }
-            if exit.code == Some(4))
+    let ends = unasked_ends(&record);
+    assert_eq!(ends.iter().map(|exit| exit.code).collect::<Vec<_>>(), [Some(4)]);
+}
+
+/// How nodes ended that nobody had asked to, which makes a run red.
+fn unasked_ends(record: &RunRecord) -> Vec<NodeExit> {
+    let events = record.events.iter();
+    let unasked = events.filter_map(|event| match &event.kind {
+        RunEventKind::NodeExited { asked_for: false, exit, .. } => Some(*exit),
+        _ => None,
     });
-    assert!(unasked, "the run is red for it");
+    unasked.collect()
+}
+
+#[tokio::test]
+async fn who_ends_by_itself_right_before_it_is_asked_to_is_red_all_the_same() {
+    let bench = bench(NetworkMode::Lab, "echo ready; exec sleep 600").await;
+    let nodes = start(&bench, says("ready"), 1).await.unwrap();
+    let process = bench.engine.life(&nodes[0]).unwrap().process;
+    // From here to the call below nothing is awaited: the harness cannot have heard of the end.
+    process.signal(libc::SIGSEGV).unwrap();
+    while !process.has_ended() {
+        std::thread::yield_now();
+    }
+    assert_eq!(process.exit(), None);
+    bench.engine.end_life(&nodes[0]).await;
+    let (record, _folder) = bench.finish_with_record().await;
+    let ends = unasked_ends(&record);
+    assert_eq!(ends.iter().map(|exit| exit.signal).collect::<Vec<_>>(), [Some(11)]);
 }
 
 #[tokio::test]
