@@ -503,22 +503,27 @@ function mesh(options) end
 ----------------------------------------------------------------------------------------------------
 
 ---How to run a program. Texts have placeholders: {name}, {index}, {mesh}, {role}, {data}, {tmp},
----{ip}, {port}, {bind}, {seed}, {seeds}, {otlp_http}, {otlp_grpc}, {public_key}, {secret_key}, and
----both keys with _base64.
+---{program}, {captured}, {ip}, {port}, {bind}, {seed}, {seeds}, {otlp_http}, {otlp_grpc},
+---{public_key}, {secret_key}, and both keys with _base64.
 ---@class (exact) meshlab.KindOptions
 ---@field name string  a word for it; `--binary NAME=PATH` replaces its program
 ---@field program string|meshlab.Binary  its path, or its name on PATH; "mesh-node" is our own, as a stranger
 ---@field arguments? (string|string[])[]  a list in it is left out where a placeholder in it is empty
+---@field shell? string  in the place of `arguments`: a line for /bin/sh, with pipes and files, in which {program} is its program
+---@field install? string  how to get the program, for whoever has not: `cargo install dumbpipe --locked`
 ---@field env? table<string, string>  beside PATH, HOME, TMPDIR and where spans go; left out where a placeholder is empty
 ---@field files? table<string, string>  written before each start, by their path below its data directory
 ---@field port? integer  that it binds; each node has its own network; `7777` by default
 ---@field seed? string  how others write it as a seed; `"{bind}"` by default
 ---@field seed_separator? string  between two seeds; `","` by default
 ---@field ready? meshlab.KindReady  what shows that it is ready; one thing is needed
+---@field capture? string  a part of a line of its log with one `*`: what that stands for is {captured}; others are given it by `seed = "{captured}"`
+---@field ends? boolean  it ends when it is done; with code 0 that is fine; `false` by default
 ---@field stop? meshlab.KindStop  how it is asked to end
 ---@field answers? meshlab.KindAnswers  what it answers to anybody, for `expect.answers`
 ---@field spans? "standard"|table<string, string|meshlab.SpanWord>  what its spans are in the standard names; without it nothing is taken from them
 ---@field dead_after? meshlab.Duration  silence until it infers a peer's death; `"10s"` by default
+---@field clock? "preload"  loads a library before it that answers for the time, so that `clock_skew` works
 
 ---What shows that a program is ready: one of these, and how long it may take.
 ---@class (exact) meshlab.KindReady
@@ -549,6 +554,12 @@ function mesh(options) end
 ---Who asks, and until when.
 ---@class (exact) meshlab.AnswersClaim
 ---@field from? meshlab.From  from whose network; one other of its mesh by default
+---@field within? meshlab.Duration  how long to wait; `"10s"` by default
+
+---Which file, what it holds, and until when.
+---@class (exact) meshlab.FileClaim
+---@field path string  below the node's data directory
+---@field holds string  all of its bytes
 ---@field within? meshlab.Duration  how long to wait; `"10s"` by default
 
 ---A kind of node.
@@ -1658,6 +1669,29 @@ function Expect.agreed(swarm, claim) end
 ---@param claim? meshlab.AnswersClaim
 ---@return meshlab.Met met
 function Expect.answers(nodes, claim) end
+
+---A file that each node wrote holds these bytes and nothing else.
+---
+---The harness reads it on the node's own disk, whether or not the node runs. What is missing, or
+---differs, is told by its place.
+---
+---```lua
+---local copy = kind {
+---  name = "copy", program = "cat",
+---  files = { from = "hello" },
+---  shell = "echo it copies; {program} from > to; sleep 600",
+---  ready = { log = "it copies" },
+---}
+---
+---test("it copies", function()
+---  local copies = mesh { nodes = 1, kind = copy }
+---  expect.file(copies, { path = "to", holds = "hello" })
+---end)
+---```
+---@param nodes meshlab.From whose; of a mesh, the live ones
+---@param claim meshlab.FileClaim
+---@return meshlab.Met met
+function Expect.file(nodes, claim) end
 
 ---What each node made and did not end is bounded by what it sees.
 ---

@@ -26,6 +26,7 @@ test("a web server answers again after each fault", function()
       wedge_node = { hold = "1s" },
       lossy_link = { loss = "20%", hold = "2s" },
       nat_shift = 1,
+      clock_skew = { by = "-1h", hold = "2s" },
     },
   }
 

@@ -7,6 +7,7 @@ return kind {
   arguments = { "-m", "http.server", "{port}", "--bind", "{ip}", "--directory", "{data}/pages" },
   files = { ["pages/index.html"] = "this is {name}\n" },
   port = 8000,
+  clock = "preload",
   ready = { port = "tcp" },
   answers = { tcp = "GET / HTTP/1.0\r\n\r\n", contains = "this is {name}" },
 }
