@@ -135,6 +135,23 @@ export function corners_of({ until, points }) {
   return corners;
 }
 
+/**
+ * The points of each curve, `[at, least, greatest]` and where a value holds the last too. They come
+ * as one row of numbers for each: the place of a part of the stretch, and its values.
+ */
+export function points_of({ from, step, each, curves }) {
+  const one = (row) => {
+    const points = new Array(row.length / each);
+    for (let part = 0; part < points.length; part += 1) {
+      const point = row.slice(part * each, (part + 1) * each);
+      point[0] = Math.round((from + point[0] * step) * 1e3) / 1e3;
+      points[part] = point;
+    }
+    return points;
+  };
+  return Object.fromEntries(Object.entries(curves).map(([name, row]) => [name, one(row)]));
+}
+
 class Chart {
   constructor(root, charts, [measure, title, write, now, steps]) {
     Object.assign(this, { charts, measure, write, now, steps, data: null, slope: null, late: new Map() });
@@ -160,7 +177,7 @@ class Chart {
   }
 
   take(data) {
-    this.data = data;
+    this.data = { ...data, curves: points_of(data) };
     this.slope = null;
     this.late.clear();
     this.note.textContent = "";

@@ -19,6 +19,7 @@ use meshlab_report::{
     CompareOptions, RunFigures, compare, has_attribute, is_log_name, log_excerpt, page_of,
     span_line,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -133,24 +134,23 @@ pub(crate) async fn answer(
         Ok(board) => board,
         Err(why) => return text(StatusCode::GONE, &why),
     };
-    let asked = tokio::task::spawn_blocking(move || {
-        let answer = match (below.as_str(), board) {
-            (below, Some(board)) => {
-                let minutes = board.minutes();
-                kept_record(&inside, &run, minutes, |record| match below {
-                    "api/series" => curves(record, minutes, &question),
-                    "api/slopes" => grown(record, minutes, &question),
-                    _ => marks(record, &question),
-                })
-            }
-            (below, None) => ask(below, &run, &question, &inside),
-        };
-        memory::give_back();
-        answer
+    let asked = tokio::task::spawn_blocking(move || match (below.as_str(), board) {
+        (below, Some(board)) => {
+            let minutes = board.minutes();
+            kept_record(&inside, &run, minutes, |record| match below {
+                "api/series" => curves(record, minutes, &question),
+                "api/slopes" => grown(record, minutes, &question),
+                _ => marks(record, &question),
+            })
+        }
+        (below, None) => ask(below, &run, &question, &inside),
     });
-    asked.await.unwrap_or_else(|error| {
+    let answer = asked.await.unwrap_or_else(|error| {
         text(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to answer: {error}"))
-    })
+    });
+    // Who asked does not wait for it.
+    tokio::task::spawn_blocking(memory::give_back);
+    answer
 }
 
 fn ask(below: &str, run: &str, question: &Question, inside: &Inside) -> Answer {
@@ -386,8 +386,13 @@ async fn act(request: Request<Incoming>, inside: &Inside) -> Answer {
     }
 }
 
-fn answered(value: &Value) -> Answer {
-    page("application/json", POLICY, value.to_string().into())
+fn answered(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(content) => page("application/json", POLICY, content.into()),
+        Err(error) => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, &format!("failed to write it: {error}"))
+        }
+    }
 }
 
 fn page(kind: &'static str, policy: &'static str, content: Bytes) -> Answer {

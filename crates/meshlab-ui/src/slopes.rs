@@ -64,13 +64,13 @@ pub(crate) fn slopes(
             .get(of.whose)
             .and_then(|lives| lives.iter().rev().copied().find(|began| *began <= of.at));
         let began = began.unwrap_or(0.0);
-        let Some(measure) = measures.iter().find(|measure| **measure == of.measure) else { return };
+        let measure = measures[of.measure];
         let lives = all.entry(measure).or_default().entry(of.whose.to_owned()).or_default();
         if lives.last().is_none_or(|life| life.began < began) {
             lives.push(Life { began, ..Life::default() });
         }
         if let Some(life) = lives.last_mut() {
-            life.add(of.at, of.value.mean, holds(of.measure));
+            life.add(of.at, of.value.mean, holds(measure));
         }
     });
     let told = all
