@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use meshlab_engine::{NODE_BINARY, RELAY_BINARY, build, inspect};
+use meshlab_engine::{BinaryError, NODE_BINARY, RELAY_BINARY, build, inspect};
 use meshlab_model::{BinaryRecord, format_duration};
 use meshlab_script::{Declaration, Program, nearest};
 
@@ -55,73 +55,73 @@ pub(crate) fn wrong(
         .then(|| format!("the scenario needs programs; give them with `{}`", missing.join(" ")))
 }
 
-/// Takes the programs that were given, and builds what is needed beside them; either way makes sure
-/// that each is fresh. `node` says whether a mesh takes the usual program, `heap` whether that one
-/// records its heap.
-fn take(
-    given: &[(String, String)],
-    kinds: &BTreeMap<String, String>,
-    node: bool,
-    heap: bool,
-) -> Result<BTreeMap<String, BinaryRecord>> {
-    let mut binaries = BTreeMap::new();
-    for (name, path) in given {
-        let record = inspect(Path::new(path), false).context("failed to take a program")?;
-        binaries.insert(name.clone(), record);
-    }
-    for (kind, program) in kinds.iter().filter(|(kind, _)| !given.iter().any(|(g, _)| g == *kind)) {
-        let path = found(program).with_context(|| format!("failed to take the kind `{kind}`"))?;
-        let record = inspect(&path, false);
-        let record = record.with_context(|| format!("failed to take the kind `{kind}`"))?;
-        binaries.insert(kind.clone(), record);
-    }
-    let none = given.is_empty() && kinds.is_empty();
-    for name in [NODE_BINARY, RELAY_BINARY] {
-        // A run with programs of somebody else's does without the source tree, and a relay.
-        let needed = none || node && name == NODE_BINARY;
-        if binaries.contains_key(name) || !needed {
-            continue;
-        }
-        let root = repository::root()?;
-        let bin = if heap && name == NODE_BINARY { HEAP_BINARY } else { name };
-        let began = Instant::now();
-        let path = build(&root, bin, None, !cfg!(debug_assertions)).context("failed to build")?;
-        if bin == HEAP_BINARY {
-            let took = format_duration(began.elapsed());
-            println!("built {HEAP_BINARY}, which records its heap, in {took}");
-        }
-        let record = inspect(&path, true).context("failed to take the program just built")?;
-        binaries.insert(name.to_owned(), record);
-    }
-    Ok(binaries)
+/// Why the programs of a run could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// What was asked for is not there: for whoever typed the command, or wrote the kind.
+    #[error("{0}")]
+    Missing(String),
+    /// It is there and cannot be used, or one of ours could not be built.
+    #[error(transparent)]
+    Unusable(#[from] anyhow::Error),
 }
 
-/// Takes what a scenario declares; an error says how to get a program, where its kind does.
+/// Takes what was given and what the kinds of a scenario name, and builds what is needed beside
+/// them; either way makes sure that each is fresh. `node` says whether a mesh takes the usual
+/// program, `heap` whether that one records its heap.
 pub(crate) fn take_declared(
     given: &[(String, String)],
     declared: &Declaration,
     node: bool,
     heap: bool,
-) -> Result<BTreeMap<String, BinaryRecord>> {
+) -> Result<BTreeMap<String, BinaryRecord>, NotTaken> {
+    let mut binaries = BTreeMap::new();
+    for (name, path) in given {
+        let missing = |why| NotTaken::Missing(format!("`--binary {name}={path}`: {why}"));
+        binaries.insert(name.clone(), taken(Path::new(path), missing)?);
+    }
     let kinds = &declared.programs;
-    let taken = take(given, kinds, node, heap);
-    taken.map_err(|error| how_to_get(error, kinds, &declared.installs))
+    for (kind, program) in kinds.iter().filter(|(kind, _)| !given.iter().any(|(g, _)| g == *kind)) {
+        let missing = |why: String| {
+            let mut told = format!("the kind `{kind}` has no program: {why}");
+            if let Some(install) = declared.installs.get(kind) {
+                told += &format!("\nget it by: {install}");
+            }
+            NotTaken::Missing(told + &format!("\nor name it with `--binary {kind}=PATH`"))
+        };
+        let path = found(program).map_err(|error| missing(error.to_string()))?;
+        binaries.insert(kind.clone(), taken(&path, missing)?);
+    }
+    let none = given.is_empty() && kinds.is_empty();
+    for name in [NODE_BINARY, RELAY_BINARY] {
+        // A run with programs of somebody else's does without the source tree, and a relay.
+        let needed = none || node && name == NODE_BINARY;
+        if !binaries.contains_key(name) && needed {
+            binaries.insert(name.to_owned(), built(name, heap)?);
+        }
+    }
+    Ok(binaries)
 }
 
-/// An error of [`take`] with what the kind that it names says of how to get its program.
-fn how_to_get(
-    error: anyhow::Error,
-    kinds: &BTreeMap<String, String>,
-    installs: &BTreeMap<String, String>,
-) -> anyhow::Error {
-    let told = error.to_string();
-    let of = kinds.keys().find(|kind| told.contains(&format!("the kind `{kind}`")));
-    match of.and_then(|kind| Some((kind, installs.get(kind)?))) {
-        Some((kind, install)) => {
-            anyhow!("{error:#}\nget it by: {install}\nor name it with `--binary {kind}=PATH`")
-        }
-        None => error,
+/// A program that is there already.
+fn taken(path: &Path, missing: impl FnOnce(String) -> NotTaken) -> Result<BinaryRecord, NotTaken> {
+    inspect(path, false).map_err(|error| match error {
+        BinaryError::Unreadable { .. } => missing(format!("failed to {error}")),
+        other => anyhow!(other).context("failed to take a program").into(),
+    })
+}
+
+/// One of ours, built now.
+fn built(name: &str, heap: bool) -> Result<BinaryRecord> {
+    let root = repository::root()?;
+    let bin = if heap && name == NODE_BINARY { HEAP_BINARY } else { name };
+    let began = Instant::now();
+    let path = build(&root, bin, None, !cfg!(debug_assertions)).context("failed to build")?;
+    if bin == HEAP_BINARY {
+        let took = format_duration(began.elapsed());
+        println!("built {HEAP_BINARY}, which records its heap, in {took}");
     }
+    inspect(&path, true).context("failed to take the program just built")
 }
 
 /// The file of a program: a path, or a name that is looked for on `PATH`.
@@ -176,18 +176,24 @@ mod tests {
     #[test]
     fn a_program_of_a_kind_that_is_nowhere_says_what_to_do() {
         assert!(found("sh").is_ok_and(|path| path.is_absolute()));
-        let kinds = BTreeMap::from([("web".to_owned(), "no-such-httpd".to_owned())]);
-        let error = format!("{:#}", take(&[], &kinds, false, false).unwrap_err());
-        assert!(
-            error.starts_with("failed to take the kind `web`: `no-such-httpd` is not"),
-            "{error}"
-        );
-        let kinds = BTreeMap::from([("web".to_owned(), "/nowhere/httpd".to_owned())]);
-        let error = format!("{:#}", take(&[], &kinds, false, false).unwrap_err());
-        assert!(error.contains("read the program /nowhere/httpd"), "{error}");
-        let installs = BTreeMap::from([("web".to_owned(), "apt install httpd".to_owned())]);
-        let error = how_to_get(take(&[], &kinds, false, false).unwrap_err(), &kinds, &installs);
-        let told = error.to_string();
-        assert!(told.contains("\nget it by: apt install httpd\nor name it with `--bin"), "{told}");
+        let said = |program: &str, install: Option<&str>, given: &[(&str, &str)]| {
+            let mut declared = Declaration::default();
+            declared.programs.insert("web".to_owned(), program.to_owned());
+            declared.installs.extend(install.map(|how| ("web".to_owned(), how.to_owned())));
+            let given: Vec<(String, String)> =
+                given.iter().map(|(name, path)| ((*name).into(), (*path).into())).collect();
+            match take_declared(&given, &declared, false, false).unwrap_err() {
+                NotTaken::Missing(why) => why,
+                NotTaken::Unusable(error) => panic!("{error:#}"),
+            }
+        };
+        let install = Some("apt install httpd");
+        let all = [
+            said("no-such-httpd", None, &[]),
+            said("no-such-httpd", install, &[]),
+            said("/nowhere/httpd", install, &[]),
+            said("sh", install, &[("web", "/nowhere/other")]),
+        ];
+        insta::assert_snapshot!(all.join("\n\n"));
     }
 }

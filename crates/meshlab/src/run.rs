@@ -27,7 +27,8 @@ use tokio::{
 use crate::{
     attach, check,
     cli::{Network, ProfileKind, RunArguments},
-    programs, repeat, repository, resume, signals,
+    programs::{self, NotTaken},
+    repeat, repository, resume, signals,
     ui::Page,
     watch,
 };
@@ -173,7 +174,14 @@ pub(crate) fn execute(
             }
             // What a rehearsal could not go through may need it.
             let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            programs::take_declared(&arguments.binary, declared, node, heap)?
+            match programs::take_declared(&arguments.binary, declared, node, heap) {
+                Ok(binaries) => binaries,
+                Err(NotTaken::Missing(why)) => {
+                    eprintln!("error: {why}");
+                    return Ok((ExitCode::Usage, None));
+                }
+                Err(NotTaken::Unusable(error)) => return Err(error),
+            }
         }
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
