@@ -55,12 +55,16 @@ impl Engine {
         let disk = DiskSettings {
             directory: data.clone(),
             bytes: disk.map_or(DISK_BYTES, |ByteSize(bytes)| bytes),
+            own_tmp: stranger.is_some(),
         };
         let stranger = stranger.map(|kind| self.stranger(id, kind)).transpose()?;
         let port = stranger.as_ref().map(|stranger| stranger.port);
         let (place, http, grpc) = self.make_place(id, port, &disk)?;
         if let Some(stranger) = &stranger {
             self.know_peer(id, stranger, &place);
+        }
+        if let Some(why) = place.disk.as_ref().and_then(|disk| disk.not_own_tmp()) {
+            self.warn_once(format!("programs share /tmp with this host and each other: {why}"));
         }
         let receiver =
             Receiver::spawn(&shared.runtime, id.clone(), http, grpc, shared.store.clone())

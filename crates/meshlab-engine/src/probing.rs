@@ -106,7 +106,7 @@ pub async fn probe_program(settings: &ProbeSettings) -> Result<Probed, String> {
     let lab = Lab::new(1).map_err(|error| told(&error))?;
     let data = settings.folder.join("data");
     fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
-    let disk = DiskSettings { directory: data.clone(), bytes: 64 * 1024 * 1024 };
+    let disk = DiskSettings { directory: data.clone(), bytes: 64 * 1024 * 1024, own_tmp: true };
     let net = lab.add_node_with_disk(&node, &disk).map_err(|error| told(&error))?;
     let store = store();
     let runtime = Handle::current();

@@ -61,7 +61,8 @@ pub(crate) async fn sleeper_with_disk(bytes: u64) -> Sleeper {
     let mut one = sleeper("exec sleep 600").await;
     let lab = Lab::new(1).unwrap();
     let directory = one.folder.path().to_owned();
-    let made = lab.add_node_with_disk(&one.victim.node, &DiskSettings { directory, bytes });
+    let made = lab
+        .add_node_with_disk(&one.victim.node, &DiskSettings { directory, bytes, own_tmp: false });
     let net = made.expect("this host can make the lab: `meshlab doctor`");
     // The disk lives by its own descriptor.
     one.victim.disk = net.disk.map(Arc::new);

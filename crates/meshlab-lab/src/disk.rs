@@ -13,6 +13,8 @@ use nix::{
     sys::statvfs::fstatvfs,
 };
 
+use crate::tmp;
+
 /// What disk a node gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSettings {
@@ -21,6 +23,9 @@ pub struct DiskSettings {
     pub directory: PathBuf,
     /// How much fits on it, in bytes; the kernel rounds up to whole pages.
     pub bytes: u64,
+    /// Whether the node gets a `/tmp` of its own: it sees what the host's holds, and what it
+    /// writes there goes to its disk.
+    pub own_tmp: bool,
 }
 
 /// The disk of a node, as it is reached from outside: without entering the node's namespaces, and
@@ -29,6 +34,7 @@ pub struct DiskSettings {
 pub struct Disk {
     root: OwnedFd,
     bytes: u64,
+    not_own_tmp: Option<String>,
 }
 
 impl Disk {
@@ -40,6 +46,11 @@ impl Disk {
     /// What fits on it, in bytes, as it was asked for.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Why the node shares `/tmp` with the host, though it was to have its own.
+    pub fn not_own_tmp(&self) -> Option<&str> {
+        self.not_own_tmp.as_deref()
     }
 
     /// What still fits on it, in bytes.
@@ -60,7 +71,9 @@ pub(crate) fn make(settings: &DiskSettings) -> io::Result<Disk> {
     mount(Some("meshlab"), &settings.directory, Some("tmpfs"), flags, Some(options.as_str()))?;
     // Opened after the mount, so it is the root of what was mounted.
     let root = File::open(&settings.directory)?.into();
-    Ok(Disk { root, bytes: settings.bytes })
+    // Beyond the disk this is a comfort that not every host can give.
+    let own_tmp = if settings.own_tmp { tmp::make(&root, &settings.directory) } else { Ok(()) };
+    Ok(Disk { root, bytes: settings.bytes, not_own_tmp: own_tmp.err() })
 }
 
 /// Mount points of this process's own namespace that are at or below `directory`. A disk of a node
@@ -97,20 +110,20 @@ fn unescaped(field: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use meshlab_model::NodeId;
 
     use super::*;
     use crate::{Lab, NodeNet};
 
     fn node_with_disk(lab: &Lab, directory: &Path, bytes: u64) -> NodeNet {
-        let disk = DiskSettings { directory: directory.to_owned(), bytes };
+        let disk = DiskSettings { directory: directory.to_owned(), bytes, own_tmp: false };
         let made = lab.add_node_with_disk(&NodeId::from("a"), &disk);
         made.expect("this host can make the lab: see `meshlab doctor`")
     }
 
     /// Does `work` on a thread in the node's mount namespace.
-    fn inside<T: Send>(net: &NodeNet, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn inside<T: Send>(net: &NodeNet, work: impl FnOnce() -> T + Send) -> T {
         let namespace = net.mount_ns.as_raw_fd();
         std::thread::scope(|scope| {
             let worker = scope.spawn(move || {
@@ -162,7 +175,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_named_by_what_failed() {
         let lab = Lab::new(1).unwrap();
-        let disk = DiskSettings { directory: "/nowhere/at/all".into(), bytes: 4096 };
+        let disk = DiskSettings { directory: "/nowhere/at/all".into(), bytes: 4096, own_tmp: true };
         let error = lab.add_node_with_disk(&NodeId::from("a"), &disk).unwrap_err().to_string();
         assert!(error.contains("a disk of its own") && error.contains("No such file"), "{error}");
     }

@@ -28,6 +28,7 @@ mod privilege;
 mod probe;
 mod random;
 mod switch;
+mod tmp;
 
 #[doc(hidden)]
 pub mod bench;

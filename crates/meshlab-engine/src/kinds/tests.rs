@@ -166,6 +166,24 @@ async fn a_program_gets_its_place_its_files_and_its_key() {
 }
 
 #[tokio::test]
+async fn programs_that_write_the_same_name_in_tmp_do_not_meet() {
+    let name = format!("/tmp/meshlab-{}.lock", std::process::id());
+    let bench =
+        bench(NetworkMode::Lab, &format!("mkdir {name} && echo ready; exec sleep 600")).await;
+    let started = start(&bench, says("ready"), 2).await;
+    let (record, _folder) = bench.finish_with_record().await;
+    let shared = record.events.iter().find_map(|event| match &event.kind {
+        RunEventKind::Warning { text } if text.starts_with("programs share /tmp") => Some(text),
+        _ => None,
+    });
+    let left = std::fs::remove_dir(&name).is_ok();
+    match shared {
+        None => assert!(started.is_ok() && !left, "{started:?}, on the host: {left}"),
+        Some(why) => assert!(started.is_err() && left, "it is said that they meet: {why}"),
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_goes_into_the_background_is_told_so_and_nothing_of_it_is_left() {
     for body in ["setsid sleep 601 & exit 0", "env -i setsid sleep 602 & exit 0"] {
         let said = refused(says("ready"), body).await;

@@ -123,8 +123,13 @@ impl Engine {
     pub(crate) fn say_once(&self, why: &str) {
         // The node's name is left out: a kind is said once, not each of its nodes.
         let of_kind = why.split_once(": ").map_or(why, |(_, kind)| kind).to_owned();
-        if lock(&self.shared.unavailable).insert(of_kind.clone()) {
-            self.shared.warn(format!("not available: {of_kind}; what rests on it is inconclusive"));
+        self.warn_once(format!("not available: {of_kind}; what rests on it is inconclusive"));
+    }
+
+    /// A warning that is true of several nodes and is told once.
+    pub(crate) fn warn_once(&self, text: String) {
+        if lock(&self.shared.unavailable).insert(text.clone()) {
+            self.shared.warn(text);
         }
     }
 
