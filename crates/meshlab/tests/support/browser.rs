@@ -136,7 +136,7 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true on the page.
+    /// Waits until an expression is true on the page, and what follows from it has been drawn.
     pub(crate) fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + WITHIN;
         let safe = format!(
@@ -146,6 +146,11 @@ impl Browser {
             assert!(Instant::now() < deadline, "never true: {expression}; {:?}", self.problems);
             std::thread::sleep(Duration::from_millis(50));
         }
+        // Parts of the page draw in the next frame; a task comes after all that is drawn in one.
+        self.ask(
+            "new Promise((drawn) => \
+             requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(drawn))))",
+        );
     }
 
     pub(crate) fn look(&mut self, wide: u32, high: u32, dark: bool) {
