@@ -166,7 +166,10 @@ fn what_is_asked_of_a_run_is_answered_and_of_none_refused() {
     assert_eq!(status, 200, "{curves}");
     let curves: Value = serde_json::from_str(&curves).unwrap();
     let row = curves["cpu"]["curves"]["node-1"].as_array().unwrap();
-    assert!(row.len() <= 3 * 51 && row.len() % 3 == 0 && curves["cpu"]["each"] == 3, "{curves}");
+    assert!(
+        row.len() <= 3 * 51 && row.len().is_multiple_of(3) && curves["cpu"]["each"] == 3,
+        "{curves}"
+    );
     assert_eq!(bench.get("api/series?run=swarm/r&measure=luck").0, 400);
     let (_, spans) = bench.get("api/spans?run=swarm/r&node=node-1");
     let spans: Value = serde_json::from_str(&spans).unwrap();

@@ -21,7 +21,7 @@ const HEAP_BINARY: &str = "mesh-node-heap";
 const VERSION_DIGITS: usize = 12;
 
 /// What is wrong with the programs that were given, beside those that the scenario declares.
-pub(crate) fn wrong(
+fn wrong(
     declared: &[String],
     kinds: &BTreeMap<String, String>,
     given: &[(String, String)],
@@ -58,9 +58,10 @@ pub(crate) fn wrong(
 /// Why the programs of a run could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTaken {
-    /// What was asked for is not there: for whoever typed the command, or wrote the kind.
+    /// What was asked for is not there, or nobody asked for it: for whoever typed the command, or
+    /// wrote the kind.
     #[error("{0}")]
-    Missing(String),
+    Asked(String),
     /// It is there and cannot be used, or one of ours could not be built.
     #[error(transparent)]
     Unusable(#[from] anyhow::Error),
@@ -75,9 +76,12 @@ pub(crate) fn take_declared(
     node: bool,
     heap: bool,
 ) -> Result<BTreeMap<String, BinaryRecord>, NotTaken> {
+    if let Some(why) = wrong(&declared.binaries, &declared.programs, given) {
+        return Err(NotTaken::Asked(why));
+    }
     let mut binaries = BTreeMap::new();
     for (name, path) in given {
-        let missing = |why| NotTaken::Missing(format!("`--binary {name}={path}`: {why}"));
+        let missing = |why| NotTaken::Asked(format!("`--binary {name}={path}`: {why}"));
         binaries.insert(name.clone(), taken(Path::new(path), missing)?);
     }
     let kinds = &declared.programs;
@@ -87,7 +91,7 @@ pub(crate) fn take_declared(
             if let Some(install) = declared.installs.get(kind) {
                 told += &format!("\nget it by: {install}");
             }
-            NotTaken::Missing(told + &format!("\nor name it with `--binary {kind}=PATH`"))
+            NotTaken::Asked(told + &format!("\nor name it with `--binary {kind}=PATH`"))
         };
         let path = found(program).map_err(|error| missing(error.to_string()))?;
         binaries.insert(kind.clone(), taken(&path, missing)?);
@@ -183,7 +187,7 @@ mod tests {
             let given: Vec<(String, String)> =
                 given.iter().map(|(name, path)| ((*name).into(), (*path).into())).collect();
             match take_declared(&given, &declared, false, false).unwrap_err() {
-                NotTaken::Missing(why) => why,
+                NotTaken::Asked(why) => why,
                 NotTaken::Unusable(error) => panic!("{error:#}"),
             }
         };

@@ -126,6 +126,14 @@ fn overrides(arguments: &RunArguments) -> Overrides {
     }
 }
 
+/// A scenario; what is wrong with it is told.
+fn loaded(scenario: &Path, given: Overrides) -> Option<Script> {
+    let told = |error: Box<meshlab_script::ScriptError>| {
+        eprintln!("{}", error.render(color(&std::io::stderr())));
+    };
+    Script::load_with(scenario, given).map_err(told).ok()
+}
+
 /// Runs a scenario; the folder is absent where the run did not begin.
 pub(crate) fn execute(
     scenario: &Path,
@@ -146,12 +154,8 @@ pub(crate) fn execute(
     if !rehearsed.errors.is_empty() {
         return Ok((ExitCode::ScriptError, None));
     }
-    let script = match Script::load_with(scenario, overrides(arguments)) {
-        Ok(script) => script,
-        Err(error) => {
-            eprintln!("{}", error.render(color(&std::io::stderr())));
-            return Ok((ExitCode::ScriptError, None));
-        }
+    let Some(script) = loaded(scenario, overrides(arguments)) else {
+        return Ok((ExitCode::ScriptError, None));
     };
     if arguments.network == Network::Lab
         && let Err(why) = meshlab_lab::probe().lab_possible()
@@ -163,34 +167,22 @@ pub(crate) fn execute(
     }
     let heap = arguments.profile.contains(&ProfileKind::Heap);
     let Settled { binaries, replay, resume } = settled;
-    let binaries = match binaries {
-        Some(binaries) => binaries,
-        None => {
-            let declared = script.declaration();
-            let (names, kinds) = (&declared.binaries, &declared.programs);
-            if let Some(why) = programs::wrong(names, kinds, &arguments.binary) {
-                eprintln!("error: {why}");
-                return Ok((ExitCode::Usage, None));
-            }
-            // What a rehearsal could not go through may need it.
-            let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
-            match programs::take_declared(&arguments.binary, declared, node, heap) {
-                Ok(binaries) => binaries,
-                Err(NotTaken::Missing(why)) => {
-                    eprintln!("error: {why}");
-                    return Ok((ExitCode::Usage, None));
-                }
-                Err(NotTaken::Unusable(error)) => return Err(error),
-            }
+    // What a rehearsal could not go through may need it.
+    let node = rehearsed.needs.node || !rehearsed.warnings.is_empty();
+    let given = &arguments.binary;
+    let taken = binaries
+        .map_or_else(|| programs::take_declared(given, script.declaration(), node, heap), Ok);
+    let binaries = match taken {
+        Ok(binaries) => binaries,
+        Err(NotTaken::Asked(why)) => {
+            eprintln!("error: {why}");
+            return Ok((ExitCode::Usage, None));
         }
+        Err(NotTaken::Unusable(error)) => return Err(error),
     };
     let given = Overrides { binaries: programs::known(&binaries), ..overrides(arguments) };
-    let script = match Script::load_with(scenario, given) {
-        Ok(script) => script,
-        Err(error) => {
-            eprintln!("{}", error.render(color(&std::io::stderr())));
-            return Ok((ExitCode::ScriptError, None));
-        }
+    let Some(script) = loaded(scenario, given) else {
+        return Ok((ExitCode::ScriptError, None));
     };
     let mut watch = watch::open(&arguments.watch, &arguments.output)?;
     let live = watch.page().map(Page::live);
