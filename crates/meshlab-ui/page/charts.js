@@ -26,6 +26,32 @@ const MEASURES = [
 const COLORS = ["#4477aa", "#ee6677", "#228833", "#b58900", "#3fa7c4", "#aa3377", "#8a8f98", "#cc6633"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 
+/** A line is so thick, in pixels. */
+const THICK = 1.3;
+/** Points that are closer than this, in pixels, are drawn as upright bars. */
+const DENSE = 4;
+
+/** Whether a line with these dashes is drawn at that place of it, in pixels. */
+export function inked(dash, at) {
+  const round = dash.reduce((sum, part) => sum + part, 0);
+  let rest = round ? at % round : 0;
+  const part = dash.findIndex((length) => (rest -= length) < 0);
+  return part % 2 !== 1;
+}
+
+/** The stretches of a line with these dashes that are drawn between two places, in pixels. */
+export function dashes(dash, from, to) {
+  const round = dash.reduce((sum, part) => sum + part, 0);
+  if (!round) return [[from, to]];
+  const drawn = [];
+  for (let at = Math.floor(from / round) * round, part = 0; at < to; part = (part + 1) % dash.length) {
+    const end = at + dash[part];
+    if (part % 2 === 0 && end > from) drawn.push([Math.max(at, from), Math.min(end, to)]);
+    at = end;
+  }
+  return drawn;
+}
+
 export const looks = (place) => ({ color: COLORS[place % COLORS.length],
   dash: DASHES[Math.floor(place / COLORS.length) % DASHES.length] });
 
@@ -322,15 +348,28 @@ class Chart {
     return lives.filter((life) => life.points.length);
   }
 
-  /** What holds until it changes: level lines, and upright ones where it does. */
+  /**
+   * What holds until it changes: level lines, and upright ones where it does. They are bars, which a
+   * browser paints several times as fast as a long path with dashes.
+   */
   stairs(pen, x, y, place, lives) {
-    this.begin(pen, place);
+    const { color: ink, dash } = looks(place);
+    pen.fillStyle = ink;
     for (const corners of lives.map((life) => corners_of(life))) {
-      corners.forEach(([at, value], number) => {
-        if (number) pen.lineTo(x(at * 1e6), y(value)); else pen.moveTo(x(at * 1e6), y(value));
-      });
+      let before = null;
+      for (const [at, value] of corners) {
+        const here = [x(at * 1e6), y(value)];
+        if (before?.[1] === here[1]) {
+          for (const [from, to] of dashes(dash, before[0], here[0])) {
+            pen.fillRect(from, here[1] - THICK / 2, to - from, THICK);
+          }
+        } else if (before) {
+          const top = Math.min(before[1], here[1]) - THICK / 2;
+          pen.fillRect(here[0] - THICK / 2, top, THICK, Math.abs(before[1] - here[1]) + THICK);
+        }
+        before = here;
+      }
     }
-    this.finish(pen);
   }
 
   /** The slope over all nodes through the middle of what it was worked out of, and its interval. */
@@ -361,19 +400,42 @@ class Chart {
   }
 
   curve(pen, x, y, place, points) {
+    const step = this.data?.step ?? 1;
+    // A hole in the data is no line.
+    const hole = Math.max(Math.max(step, 1) * 8e6, 130e6);
+    const wide = x(points.at(-1)[0] * 1e6) - x(points[0][0] * 1e6);
+    if (wide < points.length * DENSE && points.length > 1) this.dense(pen, x, y, place, points, hole);
+    else this.line(pen, x, y, place, points, hole);
+  }
+
+  line(pen, x, y, place, points, hole) {
     this.begin(pen, place);
-    const step = Math.max(this.data?.step ?? 1, 1) * 1e6 * 8;
     let before = null;
     for (const [at, low, high] of points) {
       const micros = at * 1e6;
       const where = x(micros);
-      // A hole in the data is no line.
-      if (before === null || micros - before > Math.max(step, 130e6)) pen.moveTo(where, y(low));
+      if (before === null || micros - before > hole) pen.moveTo(where, y(low));
       else pen.lineTo(where, y(low));
       if (high !== low) pen.lineTo(where, y(high));
       before = micros;
     }
     this.finish(pen);
+  }
+
+  /** From the least to the greatest of each part, and on to those of the one before: no gap. */
+  dense(pen, x, y, place, points, hole) {
+    const { color: ink, dash } = looks(place);
+    pen.fillStyle = ink;
+    let before = null;
+    for (const [at, least, most] of points) {
+      const [micros, low, high] = [at * 1e6, y(least), y(most)];
+      const joined = before !== null && micros - before.micros <= hole;
+      const top = joined ? Math.min(high, before.low) : high;
+      const foot = joined ? Math.max(low, before.high) : low;
+      const where = x(micros);
+      if (inked(dash, where)) pen.fillRect(where, top - THICK / 2, THICK, foot - top + THICK);
+      before = { micros, low, high };
+    }
   }
 
   pointed(event, share) {

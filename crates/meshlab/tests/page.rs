@@ -90,13 +90,15 @@ fn equals_the_record(browser: &mut Browser, link: &str, events: &[Value]) {
     assert_eq!(events_shown, events.len());
 }
 
-/// Lines of a chart that are neither level nor upright, as they are drawn, and all lines of it.
+/// Lines of a chart that are neither level nor upright, or level where no value is, as they are drawn,
+/// and all lines of it.
 const SLANTED: &str = "((measure) => {
     const chart = window.meshlab.view.charts.find((one) => one.measure === measure);
     chart.slope = null;
     const pen = chart.canvas.getContext('2d');
-    const [line, move] = [pen.lineTo, pen.moveTo];
+    const [line, move, fill] = [pen.lineTo, pen.moveTo, pen.fillRect];
     let at = null, all = 0, slanted = 0;
+    const levels = [];
     pen.moveTo = (x, y) => { at = [x, y]; move.call(pen, x, y); };
     pen.lineTo = (x, y) => {
         all += 1;
@@ -104,10 +106,19 @@ const SLANTED: &str = "((measure) => {
         at = [x, y];
         line.call(pen, x, y);
     };
+    pen.fillRect = (x, y, wide, high) => {
+        if (Math.min(wide, high) < 1.5) all += 1;
+        if (high < 1.5) levels.push(y + high / 2);
+        fill.call(pen, x, y, wide, high);
+    };
     chart.draw();
     delete pen.lineTo;
     delete pen.moveTo;
-    return [slanted, all];
+    delete pen.fillRect;
+    const known = chart.curves().flatMap(({ points }) => points.flatMap((point) => point.slice(1)))
+        .map(chart.geometry.y);
+    const nowhere = levels.filter((level) => !known.some((one) => Math.abs(one - level) < 0.01));
+    return [slanted + nowhere.length, all];
 })";
 
 /// A number of connections or tasks was never between two values that it had.
