@@ -84,8 +84,9 @@ fn an_order_needs_a_chain_from_the_operator() {
     assert_eq!(order(&mut console, &target, Order::Shutdown), refused("expired"));
     grant(&mut console, of_console);
     assert_eq!(order(&mut console, &without, Order::Shutdown), refused("no-operator"));
-    // One whose answer came too late was counted too.
-    assert!(target.counter("orders.refused") >= 4, "{}", target.counter("orders.refused"));
+    // One whose answer came too late may have been counted too.
+    let (refused_count, late) = (target.counter("orders.refused"), intruder.late + console.late);
+    assert!((4..=4 + late).contains(&refused_count), "{refused_count}, {late} of them late");
     assert!(target.child.try_wait().unwrap().is_none(), "a refusal does nothing else");
 
     let of_an_hour = token(&console, &["--may", "shutdown,set-state", "--for", "3600s"]);

@@ -20,6 +20,8 @@ pub struct Node {
     control: BufReader<UnixStream>,
     pub ready: Ready,
     asked: u64,
+    /// How often something was asked of it again, because it came too late.
+    pub late: u64,
 }
 
 /// What a node reports when it is asked.
@@ -72,7 +74,7 @@ impl Node {
             dead_after_ms: 0,
             boot_micros: 0,
         };
-        let mut node = Self { child, control: BufReader::new(ours), ready, asked: 0 };
+        let mut node = Self { child, control: BufReader::new(ours), ready, asked: 0, late: 0 };
         let hello = node.read();
         assert!(matches!(hello, Message::Hello { protocol: PROTOCOL, .. }), "{hello:?}");
         match node.read() {
@@ -112,7 +114,7 @@ impl Node {
         let until = Instant::now() + DEADLINE;
         loop {
             match self.perform(command.clone()) {
-                Err(why) if is_late(&why) && Instant::now() < until => {}
+                Err(why) if is_late(&why) && Instant::now() < until => self.late += 1,
                 answered => return answered,
             }
         }
