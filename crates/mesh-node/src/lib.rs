@@ -55,9 +55,11 @@ use tracing::Instrument;
 
 use crate::cli::{Cli, NodeArguments};
 
-/// Longest wait for the collector at the end. With the announcement and the router's deadline
-/// the node is gone within a second.
-const LAST_FLUSH: Duration = Duration::from_millis(300);
+/// Longest wait for the collector at the end: it takes spans and then metrics, on a host that may
+/// be busy. It is over as soon as both are taken. With the announcement (400 ms) and the router's
+/// deadline (500 ms) a node whose collector stands still is gone in 3 s, and whoever stops a
+/// program waits for 4 s.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// The program: a node until it is asked to stop, or a tool.
 pub fn main() -> ExitCode {

@@ -141,9 +141,11 @@ mod tests {
         let mut own = OwnLoad::new();
         let start = Instant::now();
         own.read(start);
-        let mut sum = 0_u64;
-        // Some work, so that there is CPU time to see; the clock of it ticks every 10 ms.
-        while start.elapsed() < Duration::from_millis(60) {
+        let spent = || cpu_time(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        let (before, mut sum) = (spent(), 0_u64);
+        // Some work, so that there is CPU time to see, however busy the host is; the clock of it
+        // ticks every 10 ms.
+        while spent() < before + Duration::from_millis(50) {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         let load = own.read(Instant::now());

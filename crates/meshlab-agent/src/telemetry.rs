@@ -25,8 +25,9 @@ use crate::{
 /// Where an OTLP/HTTP receiver usually listens.
 pub const DEFAULT_OTLP_ENDPOINT: &str = "http://127.0.0.1:4318";
 
-/// Longest time one export request may take.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time one export request may take. A batch that is late is lost, not tried again, while
+/// the queue holds what ends meanwhile: it is better to wait.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Log filter when none is given. The transport logs each packet at INFO.
 const DEFAULT_LOG_FILTER: &str = "info,iroh=warn,noq=warn";

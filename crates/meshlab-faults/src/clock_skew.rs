@@ -14,8 +14,8 @@ use crate::{
 
 pub(crate) const NAME: &str = "clock_skew";
 
-/// A node answers on its control channel in milliseconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A node answers on its control channel in milliseconds, or when it next gets a processor.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// In this time a pace that differs by a thousandth has gained more than a round trip takes.
 const PACE_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(50);

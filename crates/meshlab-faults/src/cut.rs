@@ -167,8 +167,9 @@ mod tests {
         let error = cut.witness(SOON).await.unwrap_err().to_string();
         assert!(error.contains("did not drop a probe from a to b within 100"), "{error}");
         nodes.lab.set_cut(&"a".into(), &"b".into(), true).unwrap();
-        let error = cut.witness(SOON).await.unwrap_err().to_string();
-        assert!(error.contains("did not drop a probe from b to a within 100"), "{error}");
+        // Long enough that the probe from a to b is dropped first.
+        let error = cut.witness(DROPS_WITHIN).await.unwrap_err().to_string();
+        assert!(error.contains("did not drop a probe from b to a within 5"), "{error}");
     }
 
     #[tokio::test]

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use crate::{FaultError, Victim};
 
-/// The kernel reaps a killed process in well under this; a process in an uninterruptible wait
-/// does not go, and then the fault did not act.
-pub(crate) const REAPED_WITHIN: Duration = Duration::from_secs(5);
+/// A killed process goes as soon as it next gets a processor, and is reaped then; one in an
+/// uninterruptible wait does not go, and then the fault did not act.
+pub(crate) const REAPED_WITHIN: Duration = Duration::from_secs(15);
 
 /// A state changes when a signal is delivered, in microseconds to milliseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -16,14 +16,15 @@ use crate::{
 
 const NAME: &str = "wedge_node";
 
-/// A signal stops every thread as soon as it is next in the kernel: milliseconds on a busy host.
-const STOPPED_WITHIN: Duration = Duration::from_secs(2);
+/// A signal stops a thread when that is next on a processor: milliseconds, and seconds where many
+/// wait for one.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 /// A signal is delivered in less, unless the host is busy.
 const STOP_AGAIN: Duration = Duration::from_millis(5);
 /// A process that something else lets go on at once, a debugger or a shell, is seen in this.
 const HELD_FOR: Duration = Duration::from_millis(200);
 /// As for stopping.
-const RUNS_WITHIN: Duration = Duration::from_secs(2);
+const RUNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Stops a node's process. Its sockets stay open and take packets in until they are full; the node
 /// itself says nothing any more.
@@ -221,10 +222,11 @@ mod tests {
         let process = &one.victim.process;
         let target = one.target(nobody());
         let stopped = look_until(process, STOPPED_WITHIN, |seen| seen.filter(all_stopped));
+        // Who looks comes first: where both are late, the wedge was given up all the same.
         tokio::select! {
             biased;
-            applied = WedgeNode.apply(&target) => panic!("it took no time: {applied:?}"),
             stopped = stopped => assert!(stopped.is_some()),
+            applied = WedgeNode.apply(&target) => panic!("it took no time: {applied:?}"),
         }
         let runs = |seen: Option<Seen>| seen.filter(|seen| !all_stopped(seen));
         assert!(look_until(process, RUNS_WITHIN, runs).await.is_some());

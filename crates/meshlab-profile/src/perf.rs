@@ -244,6 +244,16 @@ mod tests {
         assert!(error.contains("perf record") && !error.contains("said nothing"), "{error}");
     }
 
+    /// A process that computes until the test is over, however it ends.
+    struct Busy(Child);
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     #[test]
     fn a_busy_process_is_seen_and_its_function_is_named() {
         if let Err(why) = is_available() {
@@ -252,11 +262,15 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("perf.data");
-        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
-        let recording = record(&[busy.id()], 999, &data).unwrap();
+        let busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        let busy = Busy(busy.unwrap());
+        let mut recording = record(&[busy.0.id()], 999, &data).unwrap();
+        while !recording.has_begun() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         // Until it has used CPU time for a while, however busy the machine is.
         let ticks = || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", busy.id())).unwrap();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", busy.0.id())).unwrap();
             let user = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(11).unwrap();
             user.parse::<u64>().unwrap()
         };
@@ -265,8 +279,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
         }
         let data = recording.stop().unwrap();
-        busy.kill().unwrap();
-        busy.wait().unwrap();
+        drop(busy);
         let folded = collapse(&data).unwrap();
         assert!(folded.samples() >= 100, "{folded}");
         assert!(folded.stacks().all(|(stack, _)| stack.starts_with("sh")), "{folded}");

@@ -21,9 +21,15 @@ use crate::{
     task::Tasks,
 };
 
-/// Lua that runs this long without calling the harness is taken for an endless loop. Scenarios
-/// wait in calls; a second of pure computing is a thousand times what they need.
-pub(crate) const ALONE_MAX: Duration = Duration::from_secs(1);
+/// Lua that runs this long without calling the harness is taken for an endless loop, if it did some
+/// work meanwhile: on a host where a thread gets no processor for a second, time alone says nothing
+/// of a scenario. Scenarios wait in calls; a second of pure computing is a thousand times what they
+/// need.
+const ALONE_MAX: Duration = Duration::from_secs(1);
+/// That work, in looks of the watchdog: 10,000 instructions, or fewer with calls of functions in C.
+const LOOKS_MIN: u64 = 50;
+/// However little work it did: a few instructions that each take long are an endless loop too.
+const ALONE_IDLE_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Context {
     /// The file as it was given.
@@ -48,6 +54,8 @@ pub(crate) struct Context {
     created: Instant,
     /// Nanoseconds from there to the last call.
     last_call: AtomicU64,
+    /// Looks of the watchdog since then.
+    looks: AtomicU64,
     /// The functions that were bound and the options that were asked for: tests hold them against
     /// the definitions.
     #[cfg(test)]
@@ -96,6 +104,7 @@ impl Context {
             last_line: AtomicU64::new(0),
             created: Instant::now(),
             last_call: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             #[cfg(test)]
             used: Mutex::default(),
         }
@@ -142,6 +151,7 @@ impl Context {
     /// The script has called the harness, or was called by it: the watchdog starts anew.
     pub(crate) fn touch(&self) {
         self.last_call.store(self.nanos(), Ordering::Relaxed);
+        self.looks.store(0, Ordering::Relaxed);
     }
 
     /// The line of the last call, for what a call has no place of its own for.
@@ -155,9 +165,16 @@ impl Context {
         self.last_line.store(both, Ordering::Relaxed);
     }
 
-    pub(crate) fn alone_for(&self) -> Duration {
+    /// The watchdog looks: the script has done some work since the last time.
+    pub(crate) fn looked(&self) {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the script has run for too long by itself.
+    pub(crate) fn is_endless(&self) -> bool {
         let last = self.last_call.load(Ordering::Relaxed);
-        Duration::from_nanos(self.nanos().saturating_sub(last))
+        let alone = Duration::from_nanos(self.nanos().saturating_sub(last));
+        is_endless(alone, self.looks.load(Ordering::Relaxed))
     }
 
     fn nanos(&self) -> u64 {
@@ -325,5 +342,32 @@ impl Context {
     /// What the engine answered, as an error at the call.
     pub(crate) fn host_error(&self, call: &str, line: Line, error: &HostError) -> ScriptError {
         ScriptError { kind: kind_of(error), ..self.mistake(call, line, error.to_string()) }
+    }
+}
+
+fn is_endless(alone: Duration, looks: u64) -> bool {
+    alone > ALONE_IDLE_MAX || (alone > ALONE_MAX && looks >= LOOKS_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_time_and_work_together_are_an_endless_loop_and_so_is_ten_times_that_time() {
+        let (short, long) = (Duration::from_millis(999), Duration::from_millis(1001));
+        assert!(!is_endless(short, u64::MAX), "a scenario may compute for a while");
+        assert!(!is_endless(long, LOOKS_MIN - 1), "a thread that got no processor");
+        assert!(is_endless(long, LOOKS_MIN));
+        assert!(is_endless(Duration::from_millis(10_001), 0), "instructions that take long each");
+    }
+
+    #[test]
+    fn a_call_of_the_harness_forgets_the_work_before_it() {
+        let context = Context::new("x.lua".into(), String::new(), Overrides::default());
+        (0..LOOKS_MIN).for_each(|_| context.looked());
+        assert_eq!(context.looks.load(Ordering::Relaxed), LOOKS_MIN);
+        context.touch();
+        assert_eq!(context.looks.load(Ordering::Relaxed), 0);
     }
 }

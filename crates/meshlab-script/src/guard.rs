@@ -58,6 +58,7 @@ pub(crate) fn guarded(
     let context = Arc::clone(context);
     let full = format!("{library}.{name}");
     let guard = lua.create_function(move |lua, arguments: MultiValue| -> Result<()> {
+        context.looked();
         not_alone(lua, &context)?;
         match before {
             Before::Time => Ok(()),

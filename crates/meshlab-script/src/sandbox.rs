@@ -15,7 +15,7 @@ use mlua::{
 };
 
 use crate::{
-    context::{ALONE_MAX, Context},
+    context::Context,
     error::{ErrorKind, nearest},
     guard::guarded,
     task::Place,
@@ -105,9 +105,10 @@ fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
     let every = HookTriggers::new().every_nth_instruction(CLOCK_EVERY_INSTRUCTIONS);
     let clocks = AtomicU32::new(0);
     lua.set_global_hook(every, move |lua, _| {
+        context.looked();
         let clock = clocks.fetch_add(1, Ordering::Relaxed);
         let looks = clock.is_multiple_of(LOOK_EVERY_INSTRUCTIONS / CLOCK_EVERY_INSTRUCTIONS);
-        if !looks && context.alone_for() <= ALONE_MAX {
+        if !looks && !context.is_endless() {
             return Ok(VmState::Continue);
         }
         // While a call waits, the loop that polls it is run by Lua too; that is not the script.
@@ -134,7 +135,7 @@ fn look(lua: &Lua, context: &Arc<Context>, runs_now: bool) -> Result<()> {
 
 /// Ends a script that has run too long by itself.
 pub(crate) fn not_alone(lua: &Lua, context: &Arc<Context>) -> Result<()> {
-    if context.alone_for() <= ALONE_MAX {
+    if !context.is_endless() {
         return Ok(());
     }
     let message = "the script ran for 1 s without calling meshlab: an endless loop?".to_owned();

@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use super::send::greet;
 use crate::{connections::Connections, dial::Dialer};
 
-/// Longest wait for all greetings together. A seed that is not there must not hold up the others.
-const GREETED_WITHIN: Duration = Duration::from_secs(1);
+/// Longest wait for all greetings together. A seed that is not there must not hold up the others;
+/// but one that is slow to answer must not hear the greeting after the join that it was to go
+/// before. So it is as long as a dial and an exchange may take.
+const GREETED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Shortest time between two greetings: what the last one was for may still be on its way.
 const AGAIN: Duration = Duration::from_secs(10);

@@ -44,8 +44,10 @@ use crate::{
 /// Longest wait for the gossip actor to take a command.
 const COMMAND: Duration = Duration::from_secs(1);
 
-/// How long the announcement of leaving may take to go out.
-const LEAVING: Duration = Duration::from_millis(150);
+/// How long the announcement of leaving may take to go out. Over a lazy link of plumtree a
+/// neighbour is first told that there is something (after 5 ms), waits 80 ms for somebody else to
+/// bring it, asks for it, and only then is sent it: the node has to be there for all of that.
+const LEAVING: Duration = Duration::from_millis(400);
 
 /// From which lateness on the loop takes itself for paused, at most; at a fast cadence it is a
 /// quarter of the time after which a peer is dead. A peer is heard each third of that time, and the

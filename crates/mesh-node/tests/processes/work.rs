@@ -4,15 +4,41 @@ use std::time::{Duration, Instant};
 
 use meshlab_wire::{Command, Outcome, State, Traffic, TrafficKind, TrafficResult};
 
-use crate::support::{DEADLINE, Node, key};
+use crate::support::{DEADLINE, Node, is_late, key};
 
 fn drive(from: &mut Node, to: &Node, kind: TrafficKind, streams: u32, bytes: u64) -> TrafficResult {
-    let for_ms = if kind == TrafficKind::Bulk { 30_000 } else { 300 };
+    let for_ms = if kind == TrafficKind::Bulk { 30_000 } else { 2_000 };
     let traffic = Traffic { to: to.contact(), kind, streams, bytes, for_ms, rate: None };
     match from.perform(Command::Traffic(traffic)) {
         Ok(Outcome::Traffic(result)) => result,
         other => panic!("expected a result, got {other:?}"),
     }
+}
+
+/// The same for the first time, again for as long as the connection is only late.
+fn first_drive(from: &mut Node, to: &Node, kind: TrafficKind, streams: u32) -> TrafficResult {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let result = drive(from, to, kind, streams, 1024);
+        let unconnected = result.round_trips == 0 && !result.reasons.is_empty();
+        let late = unconnected && result.reasons.iter().all(|why| is_late(why));
+        if !late || Instant::now() >= until {
+            return result;
+        }
+    }
+}
+
+/// A transfer, again where the host stood still: a sender takes that for silence.
+fn transfer(from: &mut Node, to: &Node, bytes: u64) -> TrafficResult {
+    let mut result = drive(from, to, TrafficKind::Bulk, 1, bytes);
+    for _ in 1..5 {
+        let stood = |why: &String| why.contains("silent") || is_late(why);
+        if result.reasons.is_empty() || !result.reasons.iter().all(stood) {
+            break;
+        }
+        result = drive(from, to, TrafficKind::Bulk, 1, bytes);
+    }
+    result
 }
 
 #[test]
@@ -23,12 +49,12 @@ fn round_trips_and_transfers_arrive_and_a_dead_peer_fails_them_soon() {
     for (kind, streams) in
         [(TrafficKind::Echo, 8), (TrafficKind::Request, 1), (TrafficKind::Request, 128)]
     {
-        let result = drive(&mut client, &server, kind, streams, 1024);
+        let result = first_drive(&mut client, &server, kind, streams);
         assert_eq!(result.errors, 0, "{kind:?}: {:?}", result.reasons);
         assert!(result.round_trips >= u64::from(streams), "{kind:?}: {result:?}");
     }
     let size = 8 * 1024 * 1024;
-    let result = drive(&mut client, &server, TrafficKind::Bulk, 1, size);
+    let result = transfer(&mut client, &server, size);
     assert_eq!((result.round_trips, result.errors, result.bytes), (1, 0, size), "{result:?}");
 
     server.kill();
@@ -53,7 +79,7 @@ fn a_draining_node_finishes_its_work_and_takes_no_more() {
     client.wait_for_state(&b, State::Updating);
     assert_eq!(enter(&mut server, State::Draining), Ok(Outcome::Done));
     client.wait_for_state(&b, State::Draining);
-    let result = drive(&mut client, &server, TrafficKind::Request, 1, 16);
+    let result = first_drive(&mut client, &server, TrafficKind::Request, 1);
     assert_eq!(result.round_trips, 0);
     assert_eq!(result.reasons, ["refused: draining"]);
     assert!(server.counter("work.refused") > 0);
@@ -74,10 +100,12 @@ fn a_directory_appears_whole_or_not_at_all() {
         panic!("expected a directory of 900000 bytes, got {shared:?}");
     };
     let absent = "00".repeat(32);
-    let error = to.perform(Command::Fetch { from: from.contact(), hash: absent.clone() });
-    assert!(error.is_err(), "{error:?}");
+    let fetch = |hash: &String| Command::Fetch { from: from.contact(), hash: hash.clone() };
+    let error = to.perform_in_time(&fetch(&absent)).unwrap_err();
+    // Who is asked has no such thing, and says so by an end of the stream.
+    assert!(error.starts_with("could not fetch: io: stream reset by peer"), "{error}");
     assert!(!data.path().join("2").join(&absent).exists());
-    let fetched = to.perform(Command::Fetch { from: from.contact(), hash: hash.clone() });
+    let fetched = to.perform_in_time(&fetch(&hash));
     assert!(
         matches!(fetched, Ok(Outcome::Fetched { files: 3, bytes: 900_000, .. })),
         "{fetched:?}"

@@ -311,13 +311,12 @@ mod tests {
     use super::*;
     use crate::{Checksum, Corruption, Reorder, Reordering};
 
-    fn probes(count: u32) -> Probes {
-        Probes {
-            count,
-            every: Duration::from_millis(1),
-            bytes: 64,
-            patience: Duration::from_millis(500),
-        }
+    /// Where answers come, and where none does: only there is the patience waited for.
+    const ANSWERS: Duration = Duration::from_secs(10);
+    const SILENCE: Duration = Duration::from_secs(1);
+
+    fn probes(count: u32, patience: Duration) -> Probes {
+        Probes { count, every: Duration::from_millis(1), bytes: 64, patience }
     }
 
     fn bed() -> (Lab, [NodeId; 2], Vec<crate::NodeNet>) {
@@ -331,7 +330,7 @@ mod tests {
     fn what_a_link_does_is_seen_at_its_ends() {
         let (lab, [a, b], nets) = bed();
         let prober = lab.prober(&a, &b).unwrap();
-        let report = prober.send(probes(20)).unwrap();
+        let report = prober.send(probes(20, ANSWERS)).unwrap();
         assert_eq!((report.sent, report.arrived, report.answered), (20, 20, 20));
         assert_eq!((report.copies, report.altered, report.overtaken), (0, 0, 0));
         let seen: Vec<IpAddr> = report.seen_as.iter().map(SocketAddr::ip).collect();
@@ -339,21 +338,21 @@ mod tests {
         // No bound above: how long a busy host takes on top is not the link's doing.
         assert!(report.median().is_some());
         lab.change_links([(&a, &b)], |link| link.delay = Duration::from_millis(30)).unwrap();
-        let after = prober.send(probes(5)).unwrap().median().unwrap();
+        let after = prober.send(probes(5, ANSWERS)).unwrap().median().unwrap();
         assert!(after >= Duration::from_millis(30), "a delay of 30 ms took {after:?}");
-        let change = |change: fn(&mut crate::LinkState)| {
+        let change = |patience, change: fn(&mut crate::LinkState)| {
             lab.reset_link(&a, &b).unwrap();
             lab.change_links([(&a, &b)], change).unwrap();
-            prober.send(probes(40)).unwrap()
+            prober.send(probes(40, patience)).unwrap()
         };
-        let cut = change(|link| link.cut = true);
+        let cut = change(SILENCE, |link| link.cut = true);
         assert_eq!((cut.sent, cut.arrived, cut.answered, cut.median()), (40, 0, 0, None));
-        assert_eq!(change(|link| link.duplicate = 1.0).copies, 40);
-        let altered = change(|link| {
+        assert_eq!(change(ANSWERS, |link| link.duplicate = 1.0).copies, 40);
+        let altered = change(SILENCE, |link| {
             link.corrupt = Some(Corruption { share: 1.0, checksum: Checksum::Fixed });
         });
         assert_eq!((altered.arrived, altered.altered), (0, 40));
-        let late = change(|link| {
+        let late = change(ANSWERS, |link| {
             let how = Reordering::HoldBack(Duration::from_millis(10));
             link.reorder = Some(Reorder { share: 0.5, how });
         });

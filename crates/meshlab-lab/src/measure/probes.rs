@@ -3,6 +3,7 @@
 use std::{
     io,
     net::UdpSocket,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -62,7 +63,7 @@ impl Pair {
     }
 
     /// Sends on this thread what `send` does, and has another hear: when each packet came, how
-    /// large it was and the time in it. Ends when nothing more comes for a while.
+    /// large it was and the time in it. Ends when nothing has come for a while since all was sent.
     fn hear(
         &self,
         patience: Duration,
@@ -70,22 +71,33 @@ impl Pair {
     ) -> Result<Vec<Heard>, LabError> {
         let patience = patience + QUIET;
         self.to.set_read_timeout(Some(patience)).map_err(failed("set a timeout"))?;
+        let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let hearing = scope.spawn(|| {
-                let mut heard = Vec::new();
-                let mut buffer = [0_u8; 2048];
-                while let Ok(bytes) = self.to.recv(&mut buffer) {
-                    let at = clock::now();
-                    let sent = buffer.first_chunk().map_or(0, |time| Nanos::from_le_bytes(*time));
-                    heard.push(Heard { at, sent, bytes: bytes + HEADERS });
-                }
-                heard
-            });
+            let hearing = scope.spawn(|| self.heard(&over));
             let sent = send();
+            over.store(true, Ordering::Relaxed);
             let heard = hearing.join().unwrap_or_default();
             sent.map_err(failed("send a probe"))?;
             Ok(heard)
         })
+    }
+
+    /// What comes until a wait that began after all was sent brings nothing.
+    fn heard(&self, over: &AtomicBool) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let mut buffer = [0_u8; 2048];
+        loop {
+            let last = over.load(Ordering::Relaxed);
+            match self.to.recv(&mut buffer) {
+                Ok(bytes) => {
+                    let at = clock::now();
+                    let sent = buffer.first_chunk().map_or(0, |time| Nanos::from_le_bytes(*time));
+                    heard.push(Heard { at, sent, bytes: bytes + HEADERS });
+                }
+                Err(_) if last => return heard,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Sends a packet that holds the time.

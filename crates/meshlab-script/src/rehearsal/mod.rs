@@ -69,7 +69,7 @@ impl Script {
     /// Runs every test against nothing: no process is started and nothing is waited for.
     ///
     /// Blocks for as long as the script computes, which is milliseconds; an endless loop is ended
-    /// within a second.
+    /// after a second, or after ten where each of its instructions takes long.
     pub fn rehearse(self) -> Rehearsed {
         let mut rehearsed = Rehearsed::default();
         // No clock and no input or output: whatever waits, waits on the rehearsal's own clock.

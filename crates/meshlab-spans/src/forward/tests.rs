@@ -84,6 +84,12 @@ async fn a_collector_that_refuses_is_told_and_counted() {
     drop(gone);
     let forward = Forward::spawn(&Handle::current(), collector.clone(), "swarm/1");
     forward.offer(&span(1, 3));
+    let tried = async {
+        while forward.counts().first_problem.is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), tried).await.expect("it is tried");
     let counts = forward.finish(Duration::from_millis(200)).await;
     assert_eq!((counts.sent, counts.dropped), (0, 1));
     assert!(counts.first_problem.unwrap().contains("refused"));
