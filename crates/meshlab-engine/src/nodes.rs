@@ -10,8 +10,9 @@ use std::{
 use meshlab_fleet::{Fleet, Process, SpawnSpec, log_tail};
 use meshlab_model::{MeshId, NodeId, RunEventKind, SampleSource, TelemetryCount, format_duration};
 use meshlab_mutants::{Mutant, on};
-use meshlab_wire::{Ready, Reply, Request};
-use tokio::sync::watch;
+use meshlab_spans::SpanStore;
+use meshlab_wire::{Ready, Reply, Request, Telemetry};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Engine, HostError, MeshOptions, NODE_BINARY, NodeOptions, SharedKind,
@@ -25,6 +26,8 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// An orderly stop flushes spans and says goodbye; NODE says 1.5 s at most, a busy host more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// What a node sent before it ended lies in the socket of its receiver; a busy host takes it in late.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
 const TERM_WITHIN: Duration = Duration::from_secs(2);
 
@@ -317,6 +320,9 @@ impl Engine {
                 life.process.exited_within(TERM_WITHIN).await;
             }
         }
+        if let Some(told) = &ended {
+            self.spans_arrived(id, &life, told).await;
+        }
         self.count_telemetry(id, &life, ended);
         // A process that not even SIGKILL ends is told by the audit.
         if !life.runs() {
@@ -324,12 +330,15 @@ impl Engine {
         }
     }
 
-    pub(crate) fn count_telemetry(
-        &self,
-        id: &NodeId,
-        life: &Life,
-        told: Option<meshlab_wire::Telemetry>,
-    ) {
+    /// Waits until what a node says that it ended has been taken in; what did not come in time is
+    /// missing in the count.
+    async fn spans_arrived(&self, id: &NodeId, life: &Life, told: &Telemetry) {
+        let sent = life.received_before + told.ended.saturating_sub(told.dropped);
+        let all = |store: &SpanStore| (store.received(id) >= sent).then_some(());
+        let _ = self.shared.store.wait_for(Instant::now() + ARRIVED_WITHIN, all).await;
+    }
+
+    pub(crate) fn count_telemetry(&self, id: &NodeId, life: &Life, told: Option<Telemetry>) {
         if life.counted.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -437,3 +446,7 @@ async fn watch_exit(shared: Arc<Shared>, id: NodeId, life: Life) {
         lock(&shared.sampler).untrack(&SampleSource::Node(id));
     }
 }
+
+#[cfg(test)]
+#[path = "nodes_tests.rs"]
+mod tests;

@@ -300,12 +300,12 @@ fn address(text: &str) -> io::Result<SocketAddr> {
 mod tests {
     use super::*;
 
-    fn settings(folder: &Path, script: &str) -> ProbeSettings {
+    fn settings(folder: &Path, script: &str, length: Duration) -> ProbeSettings {
         ProbeSettings {
             program: "/bin/bash".into(),
             arguments: vec![Template::parse("-c").unwrap(), Template::parse(script).unwrap()],
             env: BTreeMap::new(),
-            length: Duration::from_millis(800),
+            length,
             folder: folder.to_owned(),
         }
     }
@@ -332,7 +332,9 @@ mod tests {
                       exec 3<>/dev/tcp/192.0.2.8/443 & exec /usr/bin/perl -MIO::Socket::INET -e \
                       '$s = IO::Socket::INET->new(LocalPort => {port}, Listen => 1) or die; \
                       sleep 600'";
-        let probed = probe_program(&settings(folder.path(), script)).await.unwrap();
+        // Two programs start in it and act, on a host that may be busy.
+        let length = Duration::from_secs(10);
+        let probed = probe_program(&settings(folder.path(), script, length)).await.unwrap();
         let bound: Vec<u16> = probed.bound.iter().map(|(_, address)| address.port()).collect();
         assert_eq!(bound, [PROBE_PORT], "{probed:?}");
         assert!(probed.dialled.contains(&("TCP", "192.0.2.8:443".parse().unwrap())), "{probed:?}");
@@ -347,7 +349,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_says_how() {
         let folder = tempfile::tempdir().unwrap();
-        let probed = probe_program(&settings(folder.path(), "echo no; exit 3")).await.unwrap();
+        let settings = settings(folder.path(), "echo no; exit 3", Duration::from_secs(60));
+        let probed = probe_program(&settings).await.unwrap();
         assert_eq!(probed.exit.and_then(|exit| exit.code), Some(3));
         assert_eq!(probed.log, ["no"]);
     }

@@ -57,6 +57,8 @@ impl Board {
         ceilings: Ceilings,
         live: Option<Arc<Live>>,
     ) -> Result<Arc<Self>, String> {
+        // Of the record that is read, or another one that is begun meanwhile is taken for it.
+        let first = inode(&folder.join(file::MANIFEST));
         let missed = live.as_ref().map_or(0, |live| live.missed());
         // Before the record is read, so that nothing is missed between.
         let mut tail = match live.is_none() {
@@ -93,7 +95,7 @@ impl Board {
         if let Some(news) = news {
             tokio::spawn(follow(Arc::downgrade(&board), news, missed));
         }
-        tokio::spawn(look_after(Arc::downgrade(&board), folder.to_owned(), tail));
+        tokio::spawn(look_after(Arc::downgrade(&board), folder.to_owned(), first, tail));
         Ok(board)
     }
 
@@ -167,10 +169,13 @@ async fn follow(board: Weak<Board>, mut news: mpsc::Receiver<News>, missed: u64)
 
 /// Looks after the folder of a run for as long as somebody looks at it: whether it is still there,
 /// and what another process writes into it.
-async fn look_after(board: Weak<Board>, folder: PathBuf, mut tail: Option<Tail>) {
+async fn look_after(
+    board: Weak<Board>,
+    folder: PathBuf,
+    first: Option<u64>,
+    mut tail: Option<Tail>,
+) {
     let manifest = folder.join(file::MANIFEST);
-    let inode = |path: &Path| std::fs::metadata(path).ok().map(|facts| facts.ino());
-    let first = inode(&manifest);
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         // The run may be deleted and another one of the name begun.
@@ -199,6 +204,11 @@ async fn look_after(board: Weak<Board>, folder: PathBuf, mut tail: Option<Tail>)
             false => tail = Some(following),
         }
     }
+}
+
+/// What tells a file from another one that takes its name later.
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|facts| facts.ino())
 }
 
 /// A number that no other board has.

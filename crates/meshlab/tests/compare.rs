@@ -27,11 +27,12 @@ test("the node is ready sooner", function()
 end)
 "#;
 
-/// The node, and one that takes its time to start: 700 ms, several times what the node takes.
+/// The node, and one that takes its time to start: 2.5 s, more than a busy host holds the
+/// other one up.
 fn programs(bench: &Bench) -> [String; 2] {
     let node = Path::new(env!("CARGO_BIN_EXE_meshlab")).with_file_name("mesh-node");
     let slow = bench.folder.path().join("slow-node");
-    fs::write(&slow, format!("#!/bin/sh\nsleep 0.7\nexec '{}' \"$@\"\n", node.display())).unwrap();
+    fs::write(&slow, format!("#!/bin/sh\nsleep 2.5\nexec '{}' \"$@\"\n", node.display())).unwrap();
     fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
     [node, slow].map(|path| path.display().to_string())
 }
@@ -46,7 +47,7 @@ fn run(bench: &Bench, before: &str, after: &str, more: &[&str]) -> Finished {
 }
 
 #[test]
-fn a_program_that_is_faster_is_green_one_that_is_slower_red() {
+fn a_program_that_is_faster_is_green() {
     let bench = Bench::new();
     let [node, slow] = programs(&bench);
     let faster = run(&bench, &slow, &node, &[]);
@@ -65,7 +66,12 @@ fn a_program_that_is_faster_is_green_one_that_is_slower_red() {
     assert!(
         events.contains("\"binary\":\"before\"") && !events.contains("\"binary\":\"mesh-node\"")
     );
+}
 
+#[test]
+fn a_program_that_is_slower_is_red() {
+    let bench = Bench::new();
+    let [node, slow] = programs(&bench);
     let slower = run(&bench, &node, &slow, &[]);
     assert_eq!(slower.code, Some(1), "{}", slower.all());
     assert!(slower.stdout.contains("worse        ready: "), "{}", slower.all());

@@ -24,19 +24,24 @@ end)
 "#;
 
 /// `$0` is the disk, `$KEEP` where its record is copied to, `$FILL` how many MiB fill it once the
-/// mesh is formed, `$TURN` the file that turns it read-only then; the rest is the command.
+/// mesh is formed, `$TURN` the file that turns it read-only then; the rest is the command, which
+/// stands still while its disk is filled: else it could stop in order before that is full.
 const SHELL: &str = r#"
 mount -t tmpfs -o "$MOUNT" none "$0" || exit 99
 LD_PRELOAD="$SHIM" "$@" & run=$!
 if [ -n "$FILL$TURN" ]; then
   # Spans are written each second: those of the start are to be there.
-  until grep -qs 'it is formed' "$0"/results/*/latest/events.jsonl &&
-    find "$0"/results/*/latest/spans -name '*.zst' -size +2 | grep -q .; do
+  until grep -qs 'it is formed' "$0"/results/long/latest/events.jsonl &&
+    [ "$("$1" spans "$0/results/long/latest" node.ready 2>/dev/null | wc -l)" = 3 ]; do
     kill -0 $run 2>/dev/null || break
     sleep 0.1
   done
   [ -n "$TURN" ] && touch "$TURN"
-  [ -n "$FILL" ] && dd if=/dev/zero of="$0/filler" bs=1M count="$FILL" 2>/dev/null
+  if [ -n "$FILL" ]; then
+    kill -STOP $run
+    dd if=/dev/zero of="$0/filler" bs=1M count="$FILL" 2>/dev/null
+    kill -CONT $run
+  fi
 fi
 wait $run; code=$?
 rm -f "$0/filler"

@@ -144,7 +144,12 @@ fn a_client_or_a_harness_that_is_killed_harms_nothing_and_leaves_nothing() {
     client.kill().unwrap();
     client.wait().unwrap();
     mark("\"stage\":\"undone\"");
-    let told = attach(&bench, &[], "#swarm:live()\n");
+    // The prompt is free once the other side has seen that the client is gone.
+    let told = until(soon(), || {
+        let told = attach(&bench, &[], "#swarm:live()\n");
+        (!told.all().contains("somebody else is attached")).then_some(told)
+    })
+    .unwrap();
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "3\n"), "{}", told.all());
     let folder = bench.folder.path().canonicalize().unwrap();
     assert_eq!(nodes_under(&folder).len(), 3);

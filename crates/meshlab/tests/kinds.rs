@@ -77,9 +77,10 @@ fn our_node_as_a_stranger_is_known_by_its_spans_and_a_silent_one_is_red_by_name(
 #[test]
 fn a_probe_says_what_it_saw_and_the_kind_that_it_writes_runs() {
     let bench = Bench::new();
-    let script = "echo now listening on {port}; echo x > /dev/udp/192.0.2.9/53; sleep 600";
+    // What it says comes after what it sends: once it is ready, there is something to be counted.
+    let script = "echo x > /dev/udp/192.0.2.9/53; echo now listening on {port}; sleep 600";
     let arguments =
-        ["probe", "--for", "500ms", "--write", "lib/it.lua", "--", "/bin/bash", "-c", script];
+        ["probe", "--for", "5s", "--write", "lib/it.lua", "--", "/bin/bash", "-c", script];
     let probed = bench.plain(&arguments);
     assert_eq!(probed.code, Some(0), "{}", probed.all());
     assert!(probed.stdout.contains("1 packets to 192.0.2.9  OUTSIDE the lab"), "{}", probed.all());
@@ -94,7 +95,7 @@ fn a_probe_says_what_it_saw_and_the_kind_that_it_writes_runs() {
     let ran = bench.plain(&["run", &scenario]);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
     assert!(ran.stdout.contains("node-1 sent 1 packets out of the lab, to 192.0.2.9"));
-    let gone = bench.plain(&["probe", "--for", "5s", "--", "/bin/sh", "-c", "echo why; exit 3"]);
+    let gone = bench.plain(&["probe", "--for", "60s", "--", "/bin/sh", "-c", "echo why; exit 3"]);
     assert_eq!(gone.code, Some(1), "{}", gone.all());
     assert!(gone.stdout.contains("by itself, with exit code 3"), "{}", gone.all());
     let missing = bench.plain(&["probe", "--", "no-such-program"]);

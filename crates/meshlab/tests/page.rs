@@ -28,6 +28,7 @@ test("the survivors notice a death", function()
   expect.formed(swarm, { within = "60s" })
   fault.kill_node(swarm:node(2), {}, function(hit)
     expect.state(swarm:node(2), "Dead", { via = "inference", since = hit, within = "60s" })
+    sleep "15s" -- until it is taken back, a browser has to see it
   end)
   check.equal(1, 2, "one is two")
 end)
@@ -142,10 +143,10 @@ fn a_run_is_followed_live_steered_by_hand_and_shown_again_as_its_record_says() {
     let bench = Bench::new();
     let path = bench.scenario("shown.lua", SCENARIO);
     let [flag, network] = network();
-    let (mut run, link) =
-        serve(&bench, &["run", path.to_str().unwrap(), "--keep", "--ui", flag, network]);
     let mut browser = Browser::start(1280, 900);
     browser.look(1280, 900, false);
+    let (mut run, link) =
+        serve(&bench, &["run", path.to_str().unwrap(), "--keep", "--ui", flag, network]);
     browser.open(&link);
     browser.until("window.meshlab.store.get('run').live");
     // Without a reload: who is killed is drawn as dead, and in words.
@@ -217,8 +218,8 @@ fn alerts_stand_on_top_of_the_page_while_a_run_goes_on() {
     let bench = Bench::new();
     let path = bench.scenario("shown.lua", TIGHT);
     let [flag, network] = network();
-    let (mut run, link) = serve(&bench, &["run", path.to_str().unwrap(), "--ui", flag, network]);
     let mut browser = Browser::start(1280, 900);
+    let (mut run, link) = serve(&bench, &["run", path.to_str().unwrap(), "--ui", flag, network]);
     browser.open(&link);
     let alert = |text: &str| {
         format!(

@@ -123,7 +123,7 @@ fn a_killed_run_goes_on_with_what_was_left_of_its_plan() {
     };
     assert!(from >= before.last().unwrap().at && from < after[0].at && spent_micros > 4_000_000);
     tests_that_ended_are_not_run_again(after);
-    the_schedule_is_gone_on_with(&all, before.len());
+    the_schedule_is_gone_on_with(&all, from);
     // New segments, and a report that shows the gap.
     assert!(run.join("spans/000002.jsonl.zst").exists());
     let summary: serde_json::Value =
@@ -159,7 +159,7 @@ fn tests_that_ended_are_not_run_again(after: &[RunEvent]) {
 
 /// Each fault of the schedule is judged once, and what was left of it took what was left of its
 /// time.
-fn the_schedule_is_gone_on_with(all: &[RunEvent], before: usize) {
+fn the_schedule_is_gone_on_with(all: &[RunEvent], from: RunTime) {
     let mut places = std::collections::BTreeMap::new();
     let (mut judged, mut plans) = (Vec::new(), Vec::new());
     let mut ended = RunTime::ZERO;
@@ -185,7 +185,8 @@ fn the_schedule_is_gone_on_with(all: &[RunEvent], before: usize) {
     once.sort_unstable();
     once.dedup();
     assert_eq!(once.len(), judged.len(), "judged twice: {judged:?}");
-    let spent = all[before - 1].at.since(plans[0].0);
+    // By the word of the record: what came after its last event was spent too.
+    let spent = from.since(plans[0].0);
     let rest = ended.since(plans[1].0);
     assert!(spent.as_secs() >= 4, "{spent:?}");
     // A fault may take longer to heal than the schedule lasts; what is skipped shortens it.

@@ -16,7 +16,7 @@ const THREE: &str = r#"
 scenario { sample_every = "200ms" }
 test("three nodes meet and rest", function()
   local swarm = mesh { nodes = 3, digest_every = "1s" }
-  expect.formed(swarm, { within = "6s" })
+  expect.formed(swarm, { within = "20s" })
   sleep "4s"
 end)
 "#;

@@ -12,6 +12,7 @@ mod judge;
 mod parted;
 mod plan;
 mod quiet;
+mod silenced;
 
 use std::{sync::Arc, time::Duration};
 

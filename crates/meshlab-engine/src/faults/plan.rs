@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::{
     judge::{Starved, Watch},
     parted::{both_ways, parts},
     quiet::Quiet,
+    silenced::Silenced,
 };
 use crate::{
     Engine, FaultCall, HostError,
@@ -147,18 +149,18 @@ impl Engine {
         };
         let (must, may_not) = (fit(must, &good), fit(may_not, &bad));
         let joined = fit(joined, &good);
+        let pid = |node: &NodeId| {
+            Some((node.clone(), state.nodes.get(node)?.life.as_ref()?.process.pid()))
+        };
+        let any_noise = self.shared.config.noise == NoiseLimits::NONE;
         let expected = self.tellable(&state, fault, must);
         let watch = (!expected.is_empty()).then(|| {
             let own = slowest(&state, expected.keys()) + slack;
             let within = call.detect_within.unwrap_or(own);
             let life = |node: &NodeId| Some((node.clone(), state.incarnation(node)?));
             let lives = expected.keys().filter_map(life).collect();
-            let pid = |node: &NodeId| {
-                Some((node.clone(), state.nodes.get(node)?.life.as_ref()?.process.pid()))
-            };
             let starved = || Starved::since(expected.keys().filter_map(pid));
-            let strict =
-                call.detect_within.is_some() || self.shared.config.noise == NoiseLimits::NONE;
+            let strict = call.detect_within.is_some() || any_noise;
             let starved = (!strict).then(starved);
             Watch { fault, any_of, applied, within, expected, lives, starved }
         });
@@ -166,7 +168,11 @@ impl Engine {
         let quiet = (!pairs.is_empty() && (!none_of.is_empty() || at_most.is_some())).then(|| {
             let at_least = slowest(&state, pairs.keys()) + QUIET_SLACK;
             let why = why.clone().unwrap_or_else(|| "it is none of that".to_owned());
-            Quiet { fault, none_of, at_most, why, applied, at_least, pairs }
+            let subjects = pairs.values().flat_map(BTreeMap::keys);
+            let pids = || subjects.filter_map(pid).collect();
+            let silenced = (!any_noise).then(|| Silenced::of(pids(), at_least));
+            let excused = Mutex::default();
+            Quiet { fault, none_of, at_most, why, applied, at_least, pairs, silenced, excused }
         });
         let together = self.tellable(&state, fault, joined);
         let converging = (!together.is_empty()).then(|| {

@@ -1,6 +1,6 @@
 //! Watches that nobody takes a fault for what it is not: who is slow is not dead.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Mutex, time::Duration};
 
 use meshlab_faults::{AtMost, Sign};
 use meshlab_model::{FaultId, NodeId, RunTime, SpanRecord, Verdict, format_duration};
@@ -9,8 +9,12 @@ use meshlab_spans::Selector;
 use meshlab_wire::attr;
 use tokio::{sync::watch, time::Instant};
 
-use super::judge::selector;
-use crate::{cancel::describe, engine::Shared, state::State};
+use super::{judge::selector, plan::hurt_as_process, silenced::Silenced};
+use crate::{
+    cancel::describe,
+    engine::{Shared, lock},
+    state::State,
+};
 
 /// Longer than any run: the wait has another end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -27,6 +31,10 @@ pub(super) struct Quiet {
     pub(super) at_least: Duration,
     /// By observer: the nodes about which it may not, with their keys.
     pub(super) pairs: BTreeMap<NodeId, BTreeMap<NodeId, String>>,
+    /// How long these were kept from a processor; `None` where the host's noise is to be ignored.
+    pub(super) silenced: Option<Silenced>,
+    /// Spans, by number, about who was, which decide nothing; and what they are.
+    pub(super) excused: Mutex<BTreeMap<u64, String>>,
 }
 
 /// Watches until the fault is taken back or the test is over, and for the least time at least.
@@ -42,8 +50,15 @@ pub(super) async fn stay_quiet(
         let _ = ending.wait_for(|ending| *ending).await;
     };
     let offence = shared.store.wait_for(Instant::now() + FOR_EVER, |_| quiet.offence(shared));
+    let looking = async {
+        match &quiet.silenced {
+            Some(silenced) => silenced.keep_looking().await,
+            None => pending().await,
+        }
+    };
     let offence = tokio::select! {
         offence = offence => offence,
+        never = looking => match never {},
         () = over => quiet.offence(shared),
         reason = shared.cancel.stopped() => match quiet.offence(shared) {
             None => return Verdict::Inconclusive(describe(&reason)),
@@ -52,6 +67,7 @@ pub(super) async fn stay_quiet(
     };
     match offence {
         Some(offence) => Verdict::Failed(format!("{offence}, though {}", quiet.why)),
+        None if !lock(&quiet.excused).is_empty() => quiet.undecided(),
         None if shared.store.is_whole_since(quiet.applied) => Verdict::Passed,
         None => Verdict::Inconclusive(
             "spans of the time in which it acted are no longer in memory, so that none was seen \
@@ -73,11 +89,14 @@ impl Quiet {
                     let wanted = selector(sign.span, sign.state, observer, key, self.applied);
                     let found = shared.store.find(&wanted, usize::MAX);
                     let own = |span: &&SpanRecord| self.is_its_own(shared, observer, subject, span);
-                    if let Some(span) = found.iter().find(own) {
+                    for span in found.iter().filter(own) {
                         let after = format_duration(span.arrived.since(self.applied));
-                        return Some(format!(
+                        let said = format!(
                             "{observer} sent `{sign}` about {subject}, {after} after it was applied"
-                        ));
+                        );
+                        if !self.is_excused(shared, subject, span.seq, &said) {
+                            return Some(said);
+                        }
                     }
                 }
                 let often = self.too_often(shared, observer, subject, key);
@@ -87,6 +106,38 @@ impl Quiet {
             }
         }
         None
+    }
+
+    /// Whether the subject of a span could not speak for want of a processor, so that it was
+    /// rightly held dead: for half of the silence that it takes at least, the rest of which passed
+    /// before it had to. Never where a fault has its process: that may be what throttles it.
+    fn is_excused(&self, shared: &Shared, subject: &NodeId, seq: u64, said: &str) -> bool {
+        let Some(silenced) = &self.silenced else { return false };
+        // It is decided when the span comes: what was waited for later explains nothing.
+        if lock(&self.excused).contains_key(&seq) {
+            return true;
+        }
+        let waited = silenced.waited(subject);
+        if waited < self.at_least / 2 || hurt_as_process(&shared.state(), subject) {
+            return false;
+        }
+        let waited = format_duration(waited);
+        let told = format!(
+            "{said}, but {subject} had waited {waited} for a processor just before, and could not \
+             speak"
+        );
+        lock(&self.excused).insert(seq, told);
+        true
+    }
+
+    fn undecided(&self) -> Verdict {
+        let excused = lock(&self.excused);
+        let first = excused.values().next().map(String::as_str).unwrap_or_default();
+        let more = match excused.len() {
+            0 | 1 => String::new(),
+            count => format!("; and {} more like it", count - 1),
+        };
+        Verdict::Inconclusive(format!("{first}{more}"))
     }
 
     fn too_often(
@@ -142,5 +193,74 @@ impl Quiet {
                 && other.applied <= at
                 && late.is_none_or(|late| at.as_duration() <= late)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshlab_faults::DEATH;
+    use meshlab_model::NetworkMode::Host as HostNetwork;
+    use meshlab_wire::span::STATE_INFERRED;
+
+    use super::*;
+    use crate::{Host, fixture::Bench};
+
+    const AT_LEAST: Duration = Duration::from_millis(200);
+
+    /// node-1 may not hold node-2 dead, which waited so long for a processor.
+    fn quiet(bench: &Bench, silenced: Option<Silenced>) -> Quiet {
+        let (one, two) = (NodeId::from("node-1"), NodeId::from("node-2"));
+        let key = bench.engine.shared.state().key(&two).unwrap();
+        Quiet {
+            fault: FaultId(9),
+            none_of: DEATH,
+            at_most: None,
+            why: "nobody is dead".to_owned(),
+            applied: bench.engine.shared.clock.now(),
+            at_least: AT_LEAST,
+            pairs: BTreeMap::from([(one, BTreeMap::from([(two, key)]))]),
+            silenced,
+            excused: Mutex::default(),
+        }
+    }
+
+    /// What comes of it that it does.
+    async fn judged(bench: &Bench, silenced: Option<Silenced>) -> Verdict {
+        let quiet = quiet(bench, silenced);
+        bench.says("node-1", STATE_INFERRED, "node-2", Some("Dead"));
+        let (_ending, over) = watch::channel(true);
+        stay_quiet(&bench.engine.shared, quiet, over).await
+    }
+
+    #[tokio::test]
+    async fn a_node_that_got_no_processor_was_rightly_held_dead_and_one_that_hung_was_not() {
+        let bench = Bench::start(HostNetwork, 2).await;
+        let waited = |waited| Some(Silenced::By(waited));
+        let excused = judged(&bench, waited(AT_LEAST / 2)).await;
+        let Verdict::Inconclusive(why) = &excused else { panic!("{excused:?}") };
+        assert!(why.starts_with("node-1 sent `node.state_inferred { state = Dead }` about"));
+        let told = "node-2 had waited 100.0 ms for a processor just before, and could not speak";
+        assert!(why.ends_with(told), "{why}");
+        let less = waited(AT_LEAST / 2 - Duration::from_millis(1));
+        for silenced in [less, waited(Duration::ZERO), None] {
+            let red = judged(&bench, silenced).await;
+            let Verdict::Failed(why) = &red else { panic!("{red:?}") };
+            assert!(why.ends_with("though nobody is dead"), "{why}");
+        }
+        bench.finish().await;
+    }
+
+    #[tokio::test]
+    async fn a_fault_that_has_its_process_excuses_nothing() {
+        let bench = Bench::start(HostNetwork, 3).await;
+        let quiet = quiet(&bench, Some(Silenced::By(Duration::from_secs(3600))));
+        let (shared, two) = (&bench.engine.shared, NodeId::from("node-2"));
+        assert!(quiet.is_excused(shared, &two, 1, "it is dead"));
+        let hit = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+        assert!(!quiet.is_excused(shared, &two, 2, "it is dead"));
+        assert!(quiet.is_excused(shared, &two, 1, "it is dead"), "what is decided stays so");
+        bench.engine.undo(hit.fault).await.unwrap();
+        assert!(quiet.is_excused(shared, &two, 2, "it is dead"));
+        bench.finish().await;
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
 };
 
 use super::{
@@ -33,8 +33,11 @@ use super::{
 const ASKS_MAX: usize = 16;
 /// How long a client may take to read what it was sent.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
-/// Connections that wait to be told that somebody else is there.
-const BACKLOG: i32 = 8;
+/// Connections that wait to be taken, and as many that wait until the prompt is free.
+const BACKLOG: u8 = 8;
+/// A client that left has the prompt until this side hears of it, which is as long as this on a busy
+/// host: whoever comes next is not told before that somebody else is there.
+const FREE_WITHIN: Duration = Duration::from_secs(3);
 
 /// The socket of a kept run; its file is gone when this is.
 pub(crate) struct Socket {
@@ -78,7 +81,7 @@ fn listen(path: &Path) -> io::Result<StdListener> {
         checked(libc::fchmod(socket.as_raw_fd(), 0o600))?;
         let size = size_of::<libc::sockaddr_un>() as libc::socklen_t;
         checked(libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size))?;
-        checked(libc::listen(socket.as_raw_fd(), BACKLOG))?;
+        checked(libc::listen(socket.as_raw_fd(), BACKLOG.into()))?;
         Ok(StdListener::from(socket))
     }
 }
@@ -98,6 +101,8 @@ fn address(path: &Path) -> io::Result<libc::sockaddr_un> {
     Ok(address)
 }
 
+const OCCUPIED: &str = "somebody else is attached already";
+
 /// Serves whoever attaches, one at a time, until the mesh is given up.
 pub(crate) async fn serve(
     socket: Socket,
@@ -106,25 +111,44 @@ pub(crate) async fn serve(
     console: Console,
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
-    let prompt = Arc::new(Mutex::new(Prompt { engine, asks, console }));
+    let prompt = Arc::new(Mutex::new(Prompt { engine: engine.clone(), asks, console }));
+    let places = Arc::new(Semaphore::new(BACKLOG.into()));
     loop {
         let (stream, _) = listener.accept().await?;
         // SAFETY: it has no conditions.
         let me = unsafe { libc::geteuid() };
         let owner = stream.peer_cred().is_ok_and(|peer| peer.uid() == me);
         let (reader, mut writer) = stream.into_split();
-        let refused = match (owner, Arc::clone(&prompt).try_lock_owned()) {
-            (false, _) => "the mesh belongs to another user",
-            (true, Err(_)) => "somebody else is attached already",
-            (true, Ok(prompt)) => {
-                tokio::spawn(async move { prompt.talk(reader, writer).await });
+        let place = match (owner, Arc::clone(&places).try_acquire_owned()) {
+            (true, Ok(place)) => place,
+            (true, Err(_)) => {
+                refuse(&mut writer, OCCUPIED).await;
+                continue;
+            }
+            (false, _) => {
+                refuse(&mut writer, "the mesh belongs to another user").await;
                 continue;
             }
         };
-        let refused = Tell::Refused { why: refused.to_owned() };
-        // Who does not wait for it need not hear it.
-        let _ = writer.write_all(&encode(&refused)).await;
+        let (prompt, engine) = (Arc::clone(&prompt), engine.clone());
+        tokio::spawn(async move {
+            let free = tokio::select! {
+                biased;
+                free = tokio::time::timeout(FREE_WITHIN, prompt.lock_owned()) => free.ok(),
+                () = engine.released() => None,
+            };
+            drop(place);
+            match free {
+                Some(prompt) => prompt.talk(reader, writer).await,
+                None => refuse(&mut writer, OCCUPIED).await,
+            }
+        });
     }
+}
+
+/// Who does not wait for it need not hear it.
+async fn refuse(writer: &mut OwnedWriteHalf, why: &str) {
+    send(writer, &Tell::Refused { why: why.to_owned() }).await;
 }
 
 /// The prompt, for one client at a time.

@@ -23,10 +23,11 @@ const WITHIN: Duration = Duration::from_secs(300);
 pub const WAITS: &str = r#"
 scenario { timeout = "5m" }
 test("node 2 leaves", function()
-  local swarm = mesh { nodes = 4, operator = true, digest_every = "500ms", digest_gated = false }
+  local swarm = mesh { nodes = 4, operator = true, digest_every = "1s", digest_gated = false }
   expect.formed(swarm, { within = "60s" })
   local one = swarm:node(1)
   expect.state(swarm:node(2), "Leaving", { seen_by = one, via = "message", within = "4m" })
+  expect.spans("order.sent", { within = "30s" }) -- who gave the order has its answer first
 end)
 "#;
 
