@@ -385,7 +385,7 @@ async fn sample_tick(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         let at = shared.clock.now();
-        let round = lock(&shared.sampler).sample(at);
+        let round = lock(&shared.sampler).sample(at, || shared.clock.now());
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {
