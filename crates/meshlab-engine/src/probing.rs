@@ -134,6 +134,7 @@ pub async fn probe_program(settings: &ProbeSettings) -> Result<Probed, String> {
         *probed.spans.entry((of.unwrap_or_default(), span.name)).or_default() += 1;
     }
     probed.malformed = store.problems(&node).malformed;
+    lab.drain(&node);
     if let Some(stray) = lab.stray().get(&node) {
         probed.outside_packets = stray.outside;
         probed.outside.clone_from(&stray.destinations);
