@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_missed_fault_leaves_the_packets_before_it() {
         let bench = Bench::start(NetworkMode::Lab, 3).await;
-        bench.engine.fault(wedge(Duration::from_millis(300)), here()).await.unwrap();
+        bench.engine.fault(wedge(Duration::from_secs(4)), here()).await.unwrap();
         let (record, folder) = bench.finish_with_record().await;
         let [(name, packets)] = &captured(&record)[..] else { panic!("{:?}", record.events) };
         assert_eq!(name, "captures/fault-1.pcapng");

@@ -247,8 +247,11 @@ impl Engine {
     pub async fn finish(&self, reason: EndReason) -> Option<String> {
         self.end_keep().await;
         self.end_all_nodes().await;
-        for tick in lock(&self.shared.ticks).drain(..) {
-            tick.abort();
+        let ticks = std::mem::take(&mut *lock(&self.shared.ticks));
+        ticks.iter().for_each(JoinHandle::abort);
+        for tick in ticks {
+            // One that is in the middle of a round writes to the record until that is over.
+            let _ = tick.await;
         }
         noise::finish(&self.shared);
         self.read_heaps().await;
@@ -385,7 +388,7 @@ async fn sample_tick(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         let at = shared.clock.now();
-        let round = lock(&shared.sampler).sample(at);
+        let round = lock(&shared.sampler).sample(at, || shared.clock.now());
         for (of, error) in &round.failed {
             // A node that ended between two ticks is told by its exit; the harness cannot end.
             if *of == SampleSource::Harness {

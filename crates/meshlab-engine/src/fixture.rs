@@ -127,6 +127,8 @@ impl Bench {
         };
         change(&mut config);
         let engine = Engine::start(config, Handle::current()).unwrap();
+        // Lets the first round of samples be over before there is a node.
+        tokio::task::yield_now().await;
         engine.begin_test(TestId(0), "it", here()).await.unwrap();
         engine.start_mesh(mesh_of("mesh1", nodes), here()).await.unwrap();
         Self { engine, events, folder }

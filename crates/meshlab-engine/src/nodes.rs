@@ -31,6 +31,11 @@ const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
 const TERM_WITHIN: Duration = Duration::from_secs(2);
 
+/// From the end of a node's control channel to its own end, on a host that is busy.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+/// From the end of a program to the last line of its log.
+pub(crate) const LOGGED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Stands for every node where the environment of single nodes is given.
 const ALL_NODES: &str = "*";
 
@@ -85,19 +90,21 @@ impl Engine {
         let shared = &self.shared;
         let fleet = lock(&shared.fleet).clone();
         let fleet = fleet.ok_or_else(|| HostError::Harness("the fleet is shut down".to_owned()))?;
-        let (stranger, incarnation) = {
+        let (stranger, former) = {
             let state = shared.state();
             let node = state.node(id)?;
-            (node.stranger.clone(), node.incarnation)
+            (node.stranger.clone(), node.life.clone())
         };
         let changing = match &stranger {
             Some(stranger) => Some(stranger.changing.lock().await),
             None => None,
         };
         let has_agent = stranger.is_none();
-        if !has_agent && incarnation > 0 {
-            // What the former life left would hold its port.
+        if let Some(former) = former.filter(|_| !has_agent) {
+            // What the former life left would hold its port, and what it said last would be taken
+            // for the first words of the next one.
             self.end_rest_of(id).await;
+            former.process.logged_within(LOGGED_WITHIN).await;
         }
         let spec = self.spec(id)?;
         lock(&shared.views).forget(id);
@@ -144,6 +151,7 @@ impl Engine {
     pub(crate) async fn start_again(&self, id: &NodeId) -> Result<(), HostError> {
         let former = self.shared.state().node(id)?.life.clone();
         if let Some(life) = former.filter(|life| !life.runs()) {
+            life.end_is_told().await;
             self.count_telemetry(id, &life, None);
         }
         self.start_life(id).await
@@ -261,7 +269,7 @@ impl Engine {
         let what = match waited {
             Ok(Ok(Some(ready))) => return Ok(ready),
             Ok(Ok(None) | Err(_)) => {
-                let exit = process.exited_within(Duration::from_millis(500)).await;
+                let exit = process.exited_within(ENDED_WITHIN).await;
                 match (exit, process.control().closed()) {
                     (Some(exit), _) => format!("{id} ended with {exit} before it was ready"),
                     (None, Some(why)) => format!("{id} broke its control channel: {why}"),
@@ -270,11 +278,19 @@ impl Engine {
             }
             Err(_) => format!("{id} was not ready within {}", format_duration(READY_WITHIN)),
         };
-        Err(HostError::Node(format!("{what}\n{}", self.log_excerpt(id))))
+        Err(HostError::Node(format!("{what}\n{}", self.last_words(id, process).await)))
+    }
+
+    /// The end of a node's log; of one that has ended, once all that it wrote is there.
+    pub(crate) async fn last_words(&self, id: &NodeId, process: &Process) -> String {
+        if process.has_ended() {
+            process.logged_within(LOGGED_WITHIN).await;
+        }
+        self.log_excerpt(id)
     }
 
     /// The end of a node's log, for an error.
-    pub(crate) fn log_excerpt(&self, id: &NodeId) -> String {
+    fn log_excerpt(&self, id: &NodeId) -> String {
         let Some(log) = self.shared.state().nodes.get(id).map(|node| node.log.clone()) else {
             return String::new();
         };
@@ -325,8 +341,9 @@ impl Engine {
         }
         self.count_telemetry(id, &life, ended);
         // A process that not even SIGKILL ends is told by the audit.
-        if !life.runs() {
+        if life.process.has_ended() {
             life.end_is_told().await;
+            life.process.logged_within(LOGGED_WITHIN).await;
         }
     }
 

@@ -8,6 +8,9 @@ use crate::Engine;
 impl Engine {
     /// Records what these nodes sent to each other and astray, and warns of what went outside.
     pub(crate) fn count_packets(&self, lab: &Lab, nodes: &[NodeId]) {
+        for node in nodes {
+            lab.drain(node);
+        }
         let links = lab.counters().into_iter().filter(|((from, _), _)| nodes.contains(from));
         let links = links.map(|((from, to), link)| LinkCount {
             from,

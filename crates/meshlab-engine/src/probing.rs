@@ -18,7 +18,7 @@ use meshlab_spans::{Receiver, RunClock, Selector, SpanStore};
 use meshlab_wire::env;
 use tokio::{runtime::Handle, time::Instant};
 
-use crate::{Template, Transport, kinds::KeyPair};
+use crate::{Template, Transport, kinds::KeyPair, nodes::LOGGED_WITHIN};
 
 /// How often sockets are looked at: what a program dials and leaves within that is missed, but for
 /// packets that it sends out of the lab, which the switch counts.
@@ -134,6 +134,7 @@ pub async fn probe_program(settings: &ProbeSettings) -> Result<Probed, String> {
         *probed.spans.entry((of.unwrap_or_default(), span.name)).or_default() += 1;
     }
     probed.malformed = store.problems(&node).malformed;
+    lab.drain(&node);
     if let Some(stray) = lab.stray().get(&node) {
         probed.outside_packets = stray.outside;
         probed.outside.clone_from(&stray.destinations);
@@ -236,6 +237,7 @@ async fn end(
     let (node, mark) = (node.clone(), fleet.mark());
     let left = tokio::task::spawn_blocking(move || end_rest(&node, mark, Some(&network)));
     probed.left = left.await.unwrap_or_default();
+    process.logged_within(LOGGED_WITHIN).await;
 }
 
 fn lines(log: &Path) -> Vec<String> {

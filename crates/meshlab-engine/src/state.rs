@@ -263,10 +263,10 @@ impl State {
         nodes.iter().filter(|id| self.runs(id)).cloned().collect()
     }
 
-    /// Whether its program is of a kind that ends when it is done, and was ready.
+    /// Whether its program is of a kind that ends when it is done. It may have ended before anybody
+    /// has noted that it was ready; where it was not, its start fails, which is red by itself.
     pub(crate) fn ends_by_itself(&self, id: &NodeId) -> bool {
-        let node = self.nodes.get(id).filter(|node| node.ready().is_some());
-        let stranger = node.and_then(|node| node.stranger.as_ref());
+        let stranger = self.nodes.get(id).and_then(|node| node.stranger.as_ref());
         stranger.is_some_and(|stranger| stranger.kind.ends)
     }
 

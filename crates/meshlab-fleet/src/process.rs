@@ -63,6 +63,8 @@ pub struct Process {
     pidfd: Arc<OwnedFd>,
     control: Control,
     exit: watch::Receiver<Option<NodeExit>>,
+    /// Closed once its log is whole.
+    logging: watch::Receiver<()>,
     cgroups: Arc<Cgroups>,
     clock: Option<Arc<Clock>>,
     family: Option<Family>,
@@ -148,6 +150,14 @@ impl Process {
     /// Waits for its end at most this long; `None` if it still runs then.
     pub async fn exited_within(&self, within: Duration) -> Option<NodeExit> {
         tokio::time::timeout(within, self.exited()).await.ok()
+    }
+
+    /// Waits until all that it and what it started wrote is in its log, at most this long; whether
+    /// it is. Before they have all ended, it is not.
+    pub async fn logged_within(&self, within: Duration) -> bool {
+        let mut logging = self.logging.clone();
+        let whole = async { while logging.changed().await.is_ok() {} };
+        tokio::time::timeout(within, whole).await.is_ok()
     }
 
     /// Puts it into a control group of its own, which has no limit yet.
@@ -301,18 +311,18 @@ pub(crate) fn adopt(
     let pid = child.id();
     let (clock, family) = (ours.clock.clone(), ours.family);
     match watch_process(runtime, &node, pid, ours) {
-        Ok((pidfd, watched, control)) => {
+        Ok(Watched { pidfd, ended, control, logging }) => {
             let (sender, exit) = watch::channel(None);
             runtime.spawn(async move {
                 // Readable means ended. If the wait itself fails, `wait` below still collects it.
-                let _ = watched.readable().await;
+                let _ = ended.readable().await;
                 let status = child.wait().ok();
                 sender.send_replace(Some(NodeExit {
                     code: status.and_then(|status| status.code()),
                     signal: status.and_then(|status| status.signal()),
                 }));
             });
-            Ok(Process { node, pid, pidfd, control, exit, cgroups, clock, family })
+            Ok(Process { node, pid, pidfd, control, exit, logging, cgroups, clock, family })
         }
         Err(error) => {
             let _ = child.kill();
@@ -322,7 +332,13 @@ pub(crate) fn adopt(
     }
 }
 
-type Watched = (Arc<OwnedFd>, AsyncFd<OwnedFd>, Control);
+struct Watched {
+    pidfd: Arc<OwnedFd>,
+    /// Readable once it has ended.
+    ended: AsyncFd<OwnedFd>,
+    control: Control,
+    logging: watch::Receiver<()>,
+}
 
 fn watch_process(
     runtime: &Handle,
@@ -338,8 +354,8 @@ fn watch_process(
     let pidfd = pidfd_open(pid).map_err(failed("a pidfd (Linux 5.3 or newer is needed)"))?;
     let copy = pidfd.try_clone().map_err(failed("watching its exit"))?;
     // SAFETY: an `OwnedFd` stays open and the same as long as the `AsyncFd` owns it.
-    let watched = unsafe { AsyncFd::register(copy) };
-    let watched = watched.map_err(|error| failed("watching its exit")(error.into()))?;
+    let ended = unsafe { AsyncFd::register(copy) };
+    let ended = ended.map_err(|error| failed("watching its exit")(error.into()))?;
     let control = match ours.control {
         Some(ours) => {
             let stream = UnixStream::from_std(ours).map_err(failed("its control channel"))?;
@@ -348,8 +364,12 @@ fn watch_process(
         None => Control::none(node.clone()),
     };
     let output = pipe::Receiver::from_owned_fd(ours.output).map_err(failed("its output"))?;
-    runtime.spawn(log::copy(output, ours.log));
-    Ok((Arc::new(pidfd), watched, control))
+    let (copying, logging) = watch::channel(());
+    runtime.spawn(async move {
+        log::copy(output, ours.log).await;
+        drop(copying);
+    });
+    Ok(Watched { pidfd: Arc::new(pidfd), ended, control, logging })
 }
 
 pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
@@ -412,18 +432,28 @@ mod tests {
         let flood = "echo out; echo err >&2; head -c 17825792 /dev/zero | tr '\\0' 'x'; exit 0";
         let (folder, _fleet, process) = run(flood).await;
         assert!(process.exited_within(LONG).await.is_some());
+        assert!(process.logged_within(LONG).await);
         let path = folder.path().join("logs/node-1.log");
-        let says = |path: PathBuf| {
-            log_tail(&path, 1).unwrap().last().is_some_and(|(_, line)| line.contains("bytes lost"))
-        };
-        let deadline = tokio::time::Instant::now() + LONG;
-        while !says(path.clone()) {
-            assert!(tokio::time::Instant::now() < deadline, "the log does not say what was lost");
-            tokio::task::yield_now().await;
-        }
+        let last = log_tail(&path, 1).unwrap().pop().unwrap().1;
+        assert!(last.contains("bytes lost"), "the log does not say what was lost: {last}");
         let text = std::fs::read(&path).unwrap();
         assert!(text.starts_with(b"out\nerr\n"));
         assert!((text.len() as u64) < log::LOG_BYTES_MAX + 200);
+    }
+
+    #[tokio::test]
+    async fn a_log_is_whole_once_nobody_is_left_to_write_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (go, log) = (folder.path().join("go"), folder.path().join("logs/node-1.log"));
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let waits = format!("until [ -e {} ]; do sleep 0.02; done", go.display());
+        let script = format!("({waits}; echo last) & exit 0");
+        let process = fleet.spawn(spec(folder.path(), &script)).await.unwrap();
+        assert!(process.exited_within(LONG).await.is_some());
+        assert!(!process.logged_within(Duration::from_millis(50)).await, "one may still write");
+        std::fs::write(go, "").unwrap();
+        assert!(process.logged_within(LONG).await);
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "last\n");
     }
 
     #[tokio::test]
@@ -465,16 +495,9 @@ mod tests {
     async fn the_environment_is_clean() {
         let (folder, _fleet, process) = run("env | sort").await;
         assert!(process.exited_within(LONG).await.is_some());
-        let path = folder.path().join("logs/node-1.log");
-        let deadline = tokio::time::Instant::now() + LONG;
-        let names = loop {
-            let text = std::fs::read_to_string(&path).unwrap();
-            if text.contains("PWD=") {
-                break text;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "no environment in {text:?}");
-            tokio::task::yield_now().await;
-        };
+        assert!(process.logged_within(LONG).await);
+        let names = std::fs::read_to_string(folder.path().join("logs/node-1.log")).unwrap();
+        assert!(names.contains("PWD="), "no environment in {names:?}");
         assert!(names.contains("MESHLAB_NODE_ID=node-1") && !names.contains("CARGO"), "{names}");
     }
 

@@ -10,15 +10,23 @@ use std::{
     process::{Child, Command},
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use crate::{FleetError, Mark, Process, SpawnSpec, cgroup::Cgroups, process};
 
+/// How long a program may be busy, and how often it is tried meanwhile.
+const BUSY_WITHIN: Duration = Duration::from_secs(10);
+const TRY_EVERY: Duration = Duration::from_millis(5);
+
+/// What is forked comes back with its command, which may be forked once more.
+type Forked = (Command, io::Result<Child>);
+
 struct Job {
     command: Command,
-    done: tokio::sync::oneshot::Sender<io::Result<Child>>,
+    done: oneshot::Sender<Forked>,
 }
 
 /// Starts processes. Dropping it kills every process that it started and that still runs.
@@ -40,8 +48,9 @@ impl Fleet {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new().name("spawner".into()).spawn(move || {
             while let Ok(mut job) = inbox.recv() {
+                let child = job.command.spawn();
                 // Whoever asked may be gone; then the child must not run either.
-                if let Err(Ok(mut orphan)) = job.done.send(job.command.spawn()) {
+                if let Err((_, Ok(mut orphan))) = job.done.send((job.command, child)) {
                     let _ = orphan.kill();
                     let _ = orphan.wait();
                 }
@@ -69,11 +78,8 @@ impl Fleet {
         unsafe {
             command.pre_exec(move || process::enter(&entering));
         }
-        let gone = || FleetError::ShutDown(node.clone());
-        let (done, child) = tokio::sync::oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(Job { command, done }).map_err(|_| gone())?;
-        let child = child.await.map_err(|_| gone())?.map_err(|error| FleetError::Spawn {
+        let child = self.fork(command).await.ok_or_else(|| FleetError::ShutDown(node.clone()))?;
+        let child = child.map_err(|error| FleetError::Spawn {
             node: node.clone(),
             program: prepared.program.clone(),
             error,
@@ -81,6 +87,25 @@ impl Fleet {
         // The child has its own copies of these ends; ours must go, or their end is never seen.
         drop(prepared.theirs);
         process::adopt(&self.runtime, node, child, prepared.ours, Arc::clone(&self.cgroups))
+    }
+
+    /// Has the thread fork that command; `None` once it is shut down.
+    ///
+    /// A program that was just written may be held open for writing by what another thread forked
+    /// meanwhile, until that has its own program: the kernel does not run it before.
+    async fn fork(&self, mut command: Command) -> Option<io::Result<Child>> {
+        let deadline = Instant::now() + BUSY_WITHIN;
+        loop {
+            let (done, forked) = oneshot::channel();
+            self.jobs.as_ref()?.send(Job { command, done }).ok()?;
+            let child;
+            (command, child) = forked.await.ok()?;
+            let busy = |error: &io::Error| error.raw_os_error() == Some(libc::ETXTBSY);
+            if !child.as_ref().is_err_and(busy) || Instant::now() > deadline {
+                return Some(child);
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
     }
 }
 
@@ -91,5 +116,38 @@ impl Drop for Fleet {
             // With the thread, by the kernel's hand, go the processes that still run.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_is_still_being_written_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("it");
+        let mut options = OpenOptions::new();
+        let mut held = options.write(true).create(true).mode(0o755).open(&program).unwrap();
+        held.write_all(b"#!/bin/sh\nexit 7\n").unwrap();
+        let fleet = Fleet::new(Handle::current()).unwrap();
+        let spec = SpawnSpec {
+            node: "node-1".into(),
+            program,
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            log: folder.path().join("log"),
+            namespaces: Vec::new(),
+            stranger: None,
+            clock: None,
+        };
+        let let_go = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(held);
+        };
+        let (process, ()) = tokio::join!(fleet.spawn(spec), let_go);
+        assert_eq!(process.unwrap().exited().await.code, Some(7));
     }
 }

@@ -129,6 +129,11 @@ impl Lab {
         self.places.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
+    /// Has the switch take what a node has sent already, before what it counted is asked for.
+    pub fn drain(&self, node: &NodeId) {
+        self.switch.drain(node);
+    }
+
     /// Packets so far by directed pair; pairs that never sent are absent.
     pub fn counters(&self) -> BTreeMap<(NodeId, NodeId), LinkCounters> {
         self.switch.table().counters()

@@ -113,27 +113,30 @@ impl Sampler {
         all.filter_map(|(of, one)| Self::peeked(of, one, &census, at).ok()).collect()
     }
 
-    /// Reads every tracked process; `at` is the time of the round.
-    pub fn sample(&mut self, at: RunTime) -> SampleRound {
+    /// Reads every tracked process; `at` is the time of the round. A share is of the time between
+    /// two readings, by `now`: a harness that gets no processor in the middle of a round is not to
+    /// show what a node used meanwhile as if it had used it before.
+    pub fn sample(&mut self, at: RunTime, now: impl Fn() -> RunTime) -> SampleRound {
         let mut round = SampleRound::default();
         let census = Self::census(self.tracked.values());
         for (of, tracked) in &mut self.tracked {
             let pid = if on(Mutant::SamplerSelf) { std::process::id() } else { tracked.pid };
+            let read_at = now();
             let reading =
-                tracked.read(pid, &census).and_then(|(reading, now)| match tracked.last {
-                    Some((_, last)) if on(Mutant::SamplerRepeats) => Ok((last, now)),
+                tracked.read(pid, &census).and_then(|(reading, tree)| match tracked.last {
+                    Some((_, last)) if on(Mutant::SamplerRepeats) => Ok((last, tree)),
                     Some((_, last)) if last.start_ticks != reading.start_ticks => {
                         Err(SampleError::Reused(tracked.pid))
                     }
-                    _ => Ok((reading, now)),
+                    _ => Ok((reading, tree)),
                 });
             match reading {
-                Ok((reading, now)) => {
-                    if let (Some(rooted), Some(now)) = (&mut tracked.tree, now) {
-                        rooted.last = now;
+                Ok((reading, tree)) => {
+                    if let (Some(rooted), Some(tree)) = (&mut tracked.tree, tree) {
+                        rooted.last = tree;
                     }
-                    let cpu = tracked.last.and_then(|last| share(last, (at, reading)));
-                    tracked.last = Some((at, reading));
+                    let cpu = tracked.last.and_then(|last| share(last, (read_at, reading)));
+                    tracked.last = Some((read_at, reading));
                     round.samples.push(sample(of, tracked.pid, at, reading, cpu));
                 }
                 Err(error) => round.failed.push((of.clone(), error)),
@@ -200,33 +203,52 @@ mod tests {
             .unwrap();
         let node = SampleSource::Node("node-1".into());
         sampler.track(node.clone(), child.id());
-        assert_eq!(sampler.sample(at(1)).samples[0].cpu, None);
+        assert_eq!(sampler.sample(at(1), || at(1)).samples[0].cpu, None);
         let peeked = sampler.peek(&node, at(2)).unwrap().unwrap();
         assert_eq!(
             (peeked.cpu, sampler.peek(&SampleSource::Harness, at(2)).is_none()),
             (None, true)
         );
-        assert!(sampler.sample(at(2)).samples[0].cpu.is_some());
+        assert!(sampler.sample(at(2), || at(2)).samples[0].cpu.is_some());
         drop(child.stdin.take());
         child.wait().unwrap();
-        let round = sampler.sample(at(3));
+        let round = sampler.sample(at(3), || at(3));
         assert!(round.samples.is_empty(), "a dead process has no value: {round:?}");
         assert!(matches!(round.failed[..], [(ref of, SampleError::Gone(_))] if *of == node));
         sampler.untrack(&node);
-        assert!(sampler.sample(at(4)).failed.is_empty());
+        assert!(sampler.sample(at(4), || at(4)).failed.is_empty());
+    }
+
+    #[test]
+    fn a_share_is_of_the_time_between_two_readings_whenever_the_round_began() {
+        let mut sampler = Sampler::new();
+        sampler.track(SampleSource::Harness, std::process::id());
+        let first = sampler.sample(at(1), || at(1)).samples.remove(0);
+        let used = |sampler: &Sampler| {
+            let peeked = sampler.peek(&SampleSource::Harness, at(1)).unwrap().unwrap();
+            peeked.cpu_micros_total - first.cpu_micros_total
+        };
+        while used(&sampler) < 20_000 {
+            std::hint::spin_loop();
+        }
+        // It stood still for 99 s, from when the round began to when it read.
+        let second = sampler.sample(at(2), || at(101)).samples.remove(0);
+        assert_eq!(second.at, at(2));
+        let spent = (second.cpu_micros_total - first.cpu_micros_total) as f64;
+        assert_eq!(second.cpu, Some(spent / 1e8));
     }
 
     #[test]
     fn a_pid_that_was_used_again_is_not_the_same_process() {
         let mut sampler = Sampler::new();
         sampler.track(SampleSource::Harness, std::process::id());
-        sampler.sample(at(1));
+        sampler.sample(at(1), || at(1));
         if let Some(tracked) = sampler.tracked.get_mut(&SampleSource::Harness)
             && let Some((_, last)) = &mut tracked.last
         {
             last.start_ticks += 1;
         }
-        let round = sampler.sample(at(2));
+        let round = sampler.sample(at(2), || at(2));
         assert!(matches!(round.failed[..], [(SampleSource::Harness, SampleError::Reused(_))]));
     }
 }

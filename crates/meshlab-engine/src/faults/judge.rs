@@ -93,13 +93,16 @@ pub(super) async fn judge(
         let due = watch.due(shared, &noticed, acted);
         let left = due.since(shared.clock.now());
         if left.is_zero() {
-            break Some(Ended::Deadline);
+            // Which of the two came first, nobody can say who looks only now.
+            let undone = *undone.borrow();
+            break Some(if undone { Ended::Undone } else { Ended::Deadline });
         }
         let all_noticed = shared.store.wait_for(Instant::now() + left, |_| {
             watch.notice(shared, &mut noticed);
             watch.missing(shared, &noticed).is_empty().then_some(())
         });
         tokio::select! {
+            biased;
             all = all_noticed => if all.is_some() { break None },
             _ = undone.wait_for(|undone| *undone) => break Some(Ended::Undone),
             reason = shared.cancel.stopped() => break Some(Ended::Stopped(describe(&reason))),

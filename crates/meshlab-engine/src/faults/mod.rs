@@ -108,9 +108,9 @@ impl Engine {
             self.start_healing(&mut open);
         }
         open.undo = applied.undo;
-        let applied = open.applied;
+        let (applied, ending) = (open.applied, open.ending.subscribe());
         self.shared.state().faults.insert(fault, open);
-        let timer = call.hold.map(|hold| self.undo_later(fault, hold));
+        let timer = call.hold.map(|hold| self.undo_later(fault, hold, ending));
         if let Some(open) = self.shared.state().faults.get_mut(&fault) {
             open.timer = timer;
         }
@@ -247,10 +247,21 @@ impl Engine {
             .ok_or_else(|| HostError::Node(format!("{node} ended as soon as it was ready")))
     }
 
-    fn undo_later(&self, fault: FaultId, hold: Duration) -> JoinHandle<()> {
+    /// Takes a fault back after its hold, unless it ends before.
+    fn undo_later(
+        &self,
+        fault: FaultId,
+        hold: Duration,
+        mut ending: watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
         let engine = self.clone();
         self.shared.runtime.spawn(async move {
-            if engine.shared.cancel.or(tokio::time::sleep(hold)).await.is_ok()
+            let held = tokio::select! {
+                biased;
+                _ = ending.wait_for(|ending| *ending) => return,
+                held = engine.shared.cancel.or(tokio::time::sleep(hold)) => held,
+            };
+            if held.is_ok()
                 && let Err(error) = engine.undo_fault(fault).await
             {
                 engine.problem(false, error.to_string(), None);
@@ -340,23 +351,24 @@ impl Engine {
     /// all of it. One that was settled before is left alone.
     pub(crate) async fn settle_fault(&self, fault: FaultId) -> Result<Verdict, HostError> {
         let gone = || Verdict::Broken("this fault belongs to a test that has ended".to_owned());
-        let (judging, needed) = {
+        let (judging, needed, timer) = {
             let mut state = self.shared.state();
             let Some(open) = state.faults.get_mut(&fault) else { return Ok(gone()) };
             let needed =
                 open.undo.as_ref().is_some_and(Undo::is_needed) && !on(Mutant::UndoLeftOut);
             // The test is over before the hold is: what must be taken back is, below.
-            if let Some(timer) = open.timer.take() {
-                timer.abort();
-            }
             open.ending.send_replace(true);
-            (std::mem::replace(&mut open.judging, Judging::Done), needed)
+            (std::mem::replace(&mut open.judging, Judging::Done), needed, open.timer.take())
         };
         let noticed = match judging {
             Judging::Waiting(judge) => finished(judge).await,
             Judging::Known(verdict) => verdict,
             Judging::Done => return Ok(gone()),
         };
+        if let Some(timer) = timer {
+            // It may be in the middle of taking it back, which is in the record before the verdict.
+            let _ = timer.await;
+        }
         let undone = if needed { self.undo_fault(fault).await } else { Ok(()) };
         let heals = self.shared.state().faults.get_mut(&fault).and_then(|open| open.heals.take());
         let verdict = match heals {
@@ -394,8 +406,8 @@ pub fn fault_names() -> Vec<&'static str> {
 /// The fault of that name.
 fn known(name: &str) -> Option<&'static dyn Fault> {
     #[cfg(test)]
-    if name == tests::HOLLOW {
-        return Some(&tests::Hollow);
+    if let Some(hollow) = tests::HOLLOWS.iter().find(|hollow| hollow.name() == name) {
+        return Some(hollow);
     }
     by_name(name)
 }

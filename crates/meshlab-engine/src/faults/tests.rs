@@ -9,19 +9,32 @@ use meshlab_model::{
     RunTime, Verdict,
 };
 use meshlab_wire::span::{PEER_CONNECTED, PEER_RESTARTED, STATE_HEARD, STATE_INFERRED};
+use tokio::time::Instant;
 
 use super::judge::{Starved, Watch, judge};
-use crate::{Host, fixture::Bench};
+use crate::{
+    FaultCall, Host,
+    fixture::{Bench, here},
+};
 
-/// A wedge whose undo says that it is done and does nothing.
-pub(super) struct Hollow;
+/// A wedge whose undo says that it is done, after a while, and does nothing.
+pub(super) struct Hollow {
+    name: &'static str,
+    undo_takes: Duration,
+}
 
-pub(super) const HOLLOW: &str = "hollow_wedge";
+const HOLLOW: &str = "hollow_wedge";
+const SLOW: &str = "slow_hollow_wedge";
+
+pub(super) static HOLLOWS: [Hollow; 2] = [
+    Hollow { name: HOLLOW, undo_takes: Duration::ZERO },
+    Hollow { name: SLOW, undo_takes: Duration::from_millis(500) },
+];
 
 #[async_trait]
 impl Fault for Hollow {
     fn name(&self) -> &'static str {
-        HOLLOW
+        self.name
     }
 
     fn hurts(&self) -> Hurts {
@@ -38,7 +51,7 @@ impl Fault for Hollow {
 
     async fn apply(&self, target: &Target) -> Result<Applied, FaultError> {
         let applied = WedgeNode.apply(target).await?;
-        let real = applied.undo;
+        let (real, takes) = (applied.undo, self.undo_takes);
         let undo = Undo::needed("nothing at all", move || async move {
             // Kept, so that the test can end: the node goes on only after this was judged.
             tokio::spawn(async move {
@@ -47,6 +60,7 @@ impl Fault for Hollow {
                     let _ = real.carry_out().await;
                 }
             });
+            tokio::time::sleep(takes).await;
             Ok(())
         });
         Ok(Applied { undo: Some(undo), ..applied })
@@ -174,33 +188,85 @@ async fn who_cannot_notice_is_not_waited_for() {
     assert_eq!(verdicts, [Verdict::Passed, Verdict::Passed]);
 }
 
+/// What an observer that is wedged for a while has to notice, and how long it has for that.
+const OWN: Duration = Duration::from_secs(5);
+
+/// node-3 is killed, node-2 wedged for so long. Then some speak at once, and others when that is
+/// too late for all but who was wedged; what comes of it.
+async fn wedged(held: Duration, at_once: &str, late: Option<&str>) -> Verdict {
+    let bench = Bench::start(HostNetwork, 3).await;
+    let call = bench.call("kill_node", &["node-3".into()]);
+    let call = FaultCall { detect_within: Some(OWN), ..call };
+    let kill = bench.engine.fault(call, here()).await.unwrap();
+    let killed = Instant::now();
+    let wedge = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
+    bench.buries("node-1", &["node-2"]);
+    tokio::time::sleep_until(killed + held).await;
+    bench.engine.undo(wedge.fault).await.unwrap();
+    bench.buries(at_once, &["node-3"]);
+    match late {
+        Some("node-2") => {
+            tokio::time::sleep_until(killed + OWN + Duration::from_millis(200)).await;
+        }
+        _ => assert!(bench.engine.noticed(kill.fault).await.unwrap()),
+    }
+    if let Some(late) = late {
+        bench.buries(late, &["node-3"]);
+    }
+    let (verdicts, _) = bench.finish().await;
+    assert_eq!(verdicts[1], Verdict::Passed, "{verdicts:?}");
+    verdicts[0].clone()
+}
+
 #[tokio::test]
 async fn an_observer_that_was_wedged_has_its_time_from_when_it_was_let_go_on() {
-    // Who speaks in time, who speaks late, and what comes of it: only who was wedged may be late.
-    let cases: [(&[&str], &[&str], bool); 3] = [
-        (&["node-1"], &["node-2"], true),
-        (&["node-2"], &["node-1"], false),
-        (&["node-1"], &[], false),
-    ];
-    for (in_time, late, passes) in cases {
-        let bench = Bench::start(HostNetwork, 3).await;
-        bench.fault("kill_node", &["node-3"], &[], None).await.unwrap();
-        let wedge = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
-        bench.buries("node-1", &["node-2"]);
-        // The fixture's subjects have 2.3 s to notice; node-2 is frozen for most of them.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        bench.engine.undo(wedge.fault).await.unwrap();
-        for observer in in_time {
-            bench.buries(observer, &["node-3"]);
-        }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        for observer in late {
-            bench.buries(observer, &["node-3"]);
-        }
-        let (verdicts, _) = bench.finish().await;
-        assert_eq!(verdicts[0] == Verdict::Passed, passes, "{late:?}: {verdicts:?}");
-        assert_eq!(verdicts[1], Verdict::Passed, "{verdicts:?}");
+    // As far from the end of what each has before it as after it.
+    let half = OWN / 2;
+    let (excused, other, silent) = tokio::join!(
+        wedged(half, "node-1", Some("node-2")),
+        wedged(Duration::ZERO, "node-2", Some("node-1")),
+        wedged(Duration::ZERO, "node-1", None),
+    );
+    assert_eq!(excused, Verdict::Passed);
+    assert!(reason(&other).starts_with("not noticed by node-1 within 5.00 s"), "{other:?}");
+    assert!(reason(&silent).starts_with("not noticed by node-2 within 5.00 s"), "{silent:?}");
+}
+
+#[tokio::test]
+async fn only_who_was_wedged_has_its_time_from_when_it_was_let_go_on() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let shared = &bench.engine.shared;
+    for (wedged, late) in [("node-1", true), ("node-2", false)] {
+        let hit = bench.fault("wedge_node", &[wedged], &[], None).await.unwrap();
+        bench.engine.undo(hit.fault).await.unwrap();
+        let taken_back = shared.state().faults[&hit.fault].taken_back.unwrap();
+        let watch = Watch { fault: FaultId(99), ..watch(&bench, OWN, Duration::ZERO) };
+        let from = if late { taken_back } else { RunTime::ZERO };
+        assert!(taken_back > RunTime::ZERO);
+        let due = watch.first_due(shared, RunTime::ZERO).as_duration();
+        assert_eq!(due, from.as_duration() + OWN, "{wedged} was wedged");
+        bench.engine.close_these_faults(&[hit.fault]).await.unwrap();
     }
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_back_before_anybody_looked_is_undecided_and_what_was_noticed_is_not() {
+    let bench = Bench::start(HostNetwork, 2).await;
+    let shared = &bench.engine.shared;
+    let (_undo, undone) = tokio::sync::watch::channel(true);
+    for own in [Duration::ZERO, OWN] {
+        let watch = Watch { applied: shared.clock.now(), ..watch(&bench, own, Duration::ZERO) };
+        let verdict = judge(shared, watch, undone.clone()).await;
+        assert!(matches!(verdict, Verdict::Inconclusive(_)), "{verdict:?}");
+        assert!(reason(&verdict).contains("too soon for node-1 to notice"), "{verdict:?}");
+    }
+    bench.buries("node-1", &["node-2"]);
+    for own in [Duration::ZERO, OWN] {
+        let watch = watch(&bench, own, Duration::ZERO);
+        assert_eq!(judge(shared, watch, undone.clone()).await, Verdict::Passed);
+    }
+    bench.finish().await;
 }
 
 #[tokio::test]
@@ -236,12 +302,12 @@ async fn who_was_replaced_meanwhile_need_not_notice_what_its_former_life_saw() {
         let bench = Bench::start(HostNetwork, 3).await;
         all_there(&bench);
         bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
-        // Its new life never heard node-2, so it cannot miss it.
-        bench.fault("restart_node", &["node-3"], &[], None).await.unwrap();
-        bench.says("node-1", PEER_RESTARTED, "node-3", None);
         if !deaf {
             bench.buries("node-1", &["node-2"]);
         }
+        // Its new life never heard node-2, so it cannot miss it.
+        bench.fault("restart_node", &["node-3"], &[], None).await.unwrap();
+        bench.says("node-1", PEER_RESTARTED, "node-3", None);
         let (verdicts, _) = bench.finish().await;
         let missed = reason(&verdicts[0]).starts_with("not noticed by node-1 within");
         assert_eq!(missed, deaf, "{verdicts:?}");
@@ -305,6 +371,32 @@ async fn an_undo_that_does_nothing_is_red_though_it_says_that_it_is_done() {
     let why = "not healed within 500.0 ms: node-1 does not hold node-2 to be there and well, and \
                1 more are not whole";
     assert_eq!(verdicts, [Verdict::Failed(why.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_fault_that_is_being_taken_back_as_the_test_ends_is_judged_by_how_it_heals() {
+    let bench = Bench::start(HostNetwork, 3).await;
+    for observer in ["node-1", "node-3"] {
+        bench.says(observer, PEER_CONNECTED, "node-2", None);
+    }
+    let hit = bench.fault(SLOW, &["node-2"], &[], Some(Duration::from_millis(20))).await.unwrap();
+    bench.buries("node-1", &["node-2"]);
+    bench.buries("node-3", &["node-2"]);
+    let mut undone = bench.engine.shared.state().faults[&hit.fault].undone.subscribe();
+    undone.wait_for(|undone| *undone).await.unwrap();
+    let (record, _folder) = bench.finish_with_record().await;
+    let kinds: Vec<&RunEventKind> = record.events.iter().map(|event| &event.kind).collect();
+    let undone = kinds.iter().position(|kind| {
+        matches!(kind, RunEventKind::FaultReached { stage: FaultStage::Undone { .. }, .. })
+    });
+    let judged = kinds.iter().position(|kind| match kind {
+        RunEventKind::FaultFinished { verdict, .. } => {
+            assert!(reason(verdict).starts_with("not healed within 500.0 ms"), "{verdict:?}");
+            true
+        }
+        _ => false,
+    });
+    assert!(undone.is_some() && undone < judged, "{undone:?} {judged:?}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use meshlab_fleet::{Process, Rest, SpawnSpec, end_rest};
-use meshlab_model::{NodeId, RunTime, format_duration};
+use meshlab_model::{NodeExit, NodeId, RunTime, format_duration};
 use meshlab_spans::Selector;
 use meshlab_wire::{Ready, env};
 
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Engine, HostError,
     engine::{Shared, lock},
+    nodes::LOGGED_WITHIN,
     state::{Node, State},
 };
 
@@ -324,9 +325,10 @@ impl Engine {
                 .await;
             }
         };
+        let is_done = |exit: NodeExit| kind.ends && exit.code == Some(0);
         let what = tokio::select! {
             biased;
-            () = shown => match process.exit() {
+            () = shown => match process.exit().filter(|exit| !is_done(*exit)) {
                 None => {
                     *lock(&stranger.captured) = said.captured.unwrap_or_default();
                     return Ok(ready(id, &stranger, addresses));
@@ -336,16 +338,19 @@ impl Engine {
             },
             exit = process.exited() => {
                 let left = self.end_rest_of(id).await;
-                match left.as_slice() {
-                    [] => format!("{id} ended with {exit} before it was ready"),
-                    left => format!(
-                        "{id} ended with {exit} before it was ready and left {} behind, which \
-                         {} ended: it goes into the background by itself; start it in the \
-                         foreground (programs take `--foreground`, `-f`, `-D` or `--no-daemon`)",
-                        named(left),
-                        if left.len() == 1 { "was" } else { "were" },
-                    ),
+                process.logged_within(LOGGED_WITHIN).await;
+                // It may have said it after the last look, which is all that there was to do.
+                said.listen(&kind);
+                let by_itself = matches!(kind.ready, Readiness::Log(_) | Readiness::Span(_));
+                if by_itself
+                    && is_done(exit)
+                    && said.is_whole(&kind)
+                    && self.shows(id, &stranger, process, &said, spawned).await
+                {
+                    *lock(&stranger.captured) = said.captured.unwrap_or_default();
+                    return Ok(ready(id, &stranger, addresses));
                 }
+                ended_early(id, exit, &left)
             }
             () = tokio::time::sleep(kind.ready_within) => format!(
                 "{id} was not ready within {}: {}",
@@ -353,7 +358,7 @@ impl Engine {
                 missing(&kind, &stranger)
             ),
         };
-        Err(HostError::Node(format!("{what}\n{}", self.log_excerpt(id))))
+        Err(HostError::Node(format!("{what}\n{}", self.last_words(id, process).await)))
     }
 
     async fn shows(
@@ -465,6 +470,20 @@ pub(crate) async fn ends_what_is_left(shared: &Shared, id: &NodeId) -> Vec<Rest>
     let id = id.clone();
     let ended = tokio::task::spawn_blocking(move || end_rest(&id, mark, network.as_deref()));
     ended.await.unwrap_or_default()
+}
+
+/// Of a program that has ended before it was ready, and of what it left behind.
+fn ended_early(id: &NodeId, exit: NodeExit, left: &[Rest]) -> String {
+    if left.is_empty() {
+        return format!("{id} ended with {exit} before it was ready");
+    }
+    format!(
+        "{id} ended with {exit} before it was ready and left {} behind, which {} ended: it goes \
+         into the background by itself; start it in the foreground (programs take \
+         `--foreground`, `-f`, `-D` or `--no-daemon`)",
+        named(left),
+        if left.len() == 1 { "was" } else { "were" },
+    )
 }
 
 /// Processes in words: "2 processes (sleep 71, sh 72)".

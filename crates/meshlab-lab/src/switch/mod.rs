@@ -44,6 +44,9 @@ use crate::clock::{self, Nanos};
 const BATCH: usize = 64;
 /// Larger than any packet of a device with this lab's MTU.
 const PACKET_BYTES_MAX: usize = 64 * 1024;
+/// Batches that are taken at once of a node that somebody waits for: more than its device holds,
+/// and an end to it if it goes on sending.
+const DRAIN_BATCHES: usize = 16;
 /// The switch's priority, as of nice(1).
 const NICE: libc::c_int = -15;
 /// What epoll says when the switch is to stop, or packets are due; ports count from zero.
@@ -115,6 +118,21 @@ impl Switch {
         let changed = change(&mut table, clock::now());
         self.shared.arm(&mut table, false);
         changed
+    }
+
+    /// Takes what a node has sent already, on the thread of the caller: its counts hold all of it.
+    pub(crate) fn drain(&self, node: &NodeId) {
+        let mut packet = vec![0_u8; PACKET_BYTES_MAX];
+        for _ in 0..DRAIN_BATCHES {
+            // One lock a batch, as the switch itself.
+            let mut table = self.shared.table();
+            let Ok(id) = table.port_id(node) else { return };
+            let left = table.serve(id, &mut packet, &self.shared.epoll);
+            self.shared.arm(&mut table, false);
+            if !left {
+                return;
+            }
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -203,12 +221,14 @@ impl Shared {
 }
 
 impl Table {
-    /// Takes a batch of packets from a port. What is left is told by epoll again.
-    fn serve(&mut self, id: PortId, buffer: &mut [u8], epoll: &Epoll) {
-        let Some(tun) = self.ports.get(id).and_then(|port| port.tun.clone()) else { return };
+    /// Takes a batch of packets from a port; whether there may be more. What is left is told by
+    /// epoll again.
+    fn serve(&mut self, id: PortId, buffer: &mut [u8], epoll: &Epoll) -> bool {
+        let Some(tun) = self.ports.get(id).and_then(|port| port.tun.clone()) else { return false };
         for _ in 0..BATCH {
             match nix::unistd::read(tun.as_fd(), buffer) {
-                Ok(0) | Err(Errno::EAGAIN | Errno::EINTR) => return,
+                Err(Errno::EINTR) => return true,
+                Ok(0) | Err(Errno::EAGAIN) => return false,
                 Ok(bytes) => {
                     if let Some(packet) = buffer.get_mut(..bytes) {
                         self.forward(id, packet, clock::now());
@@ -217,10 +237,11 @@ impl Table {
                 Err(_) => {
                     // The node has taken its own device away. Epoll would tell of it for ever.
                     self.close(id, epoll);
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{Read, Seek},
     net::SocketAddr,
+    os::unix::net::UnixDatagram,
     time::Duration,
 };
 
@@ -488,3 +489,34 @@ fn the_timer_alone_hands_on_what_is_due_and_what_is_brought_forward() {
 }
 
 mod properties;
+
+#[test]
+fn what_was_sent_already_is_counted_without_the_thread_of_the_switch() {
+    let mut switch = Switch::start(1).unwrap();
+    switch.shared.stop.write(1).unwrap();
+    switch.thread.take().unwrap().join().unwrap();
+    let mut devices = Vec::new();
+    for number in 1..=2 {
+        let (device, tun) = UnixDatagram::pair().unwrap();
+        tun.set_nonblocking(true).unwrap();
+        let addresses = vec![address(false, number)];
+        switch.plug(&node(number.into()), tun.into(), addresses).unwrap();
+        devices.push(device);
+    }
+    let sent = 3;
+    for to in [2, 9] {
+        let packet = Packet::udp(false, 100).between(address(false, 1), address(false, to));
+        (0..sent).for_each(|_| assert!(devices[0].send(&packet).unwrap() > 0));
+    }
+    let counted = || {
+        let table = switch.table();
+        let link = table.counters().get(&(node(1), node(2))).map_or(0, |link| link.sent_packets);
+        (link, table.stray().get(&node(1)).map_or(0, |stray| stray.outside))
+    };
+    assert_eq!(counted(), (0, 0));
+    switch.drain(&node(2));
+    switch.drain(&node(7));
+    assert_eq!(counted(), (0, 0), "of another");
+    switch.drain(&node(1));
+    assert_eq!(counted(), (sent, sent));
+}

@@ -86,18 +86,51 @@ async fn a_ticket_that_never_comes_and_a_seed_that_is_not_there_are_told() {
 #[tokio::test]
 async fn a_program_that_ends_when_it_is_done_is_red_when_it_fails() {
     for (code, red) in [(0, false), (3, true)] {
-        let bench = bench(NetworkMode::Lab, &format!("echo up; sleep 0.5; exit {code}")).await;
+        let body = format!("trap 'exit {code}' USR1; echo up; while :; do sleep 0.05; done");
+        let bench = bench(NetworkMode::Lab, &body).await;
         start(&bench, NodeKind { ends: true, ..says("up") }, 1).await.unwrap();
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while bench.engine.shared.state().runs(&"node-2".into()) {
-            assert!(tokio::time::Instant::now() < deadline);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let (record, _folder) = bench.finish_with_record().await;
-        let unasked = record
-            .events
-            .iter()
-            .any(|event| matches!(&event.kind, RunEventKind::NodeExited { asked_for: false, .. }));
-        assert_eq!(unasked, red, "exit code {code}");
+        let process = {
+            let state = bench.engine.shared.state();
+            state.nodes[&NodeId::from("node-2")].life.as_ref().unwrap().process.clone()
+        };
+        process.signal(libc::SIGUSR1).unwrap();
+        let exit = process.exited_within(Duration::from_secs(20)).await.unwrap();
+        assert_eq!(exit.code, Some(code));
+        assert_eq!(has_red_end(bench).await, red, "exit code {code}");
     }
+}
+
+#[tokio::test]
+async fn a_program_that_is_done_as_soon_as_it_is_ready_was_ready() {
+    for (code, red) in [(0, false), (1, true)] {
+        let bench = bench(NetworkMode::Lab, &format!("echo up with it; exit {code}")).await;
+        let capture = Some("with *".to_owned());
+        let started = start(&bench, NodeKind { ends: true, capture, ..says("up") }, 1).await;
+        match started {
+            Ok(_) => {
+                let state = bench.engine.shared.state();
+                let stranger = state.nodes[&NodeId::from("node-2")].stranger.as_ref().unwrap();
+                assert_eq!(*crate::engine::lock(&stranger.captured), "it");
+            }
+            Err(error) => {
+                assert!(red && error.to_string().contains("ended with exit code 1"), "{error}");
+                assert!(error.to_string().contains("| up with it"), "{error}");
+            }
+        }
+        assert_eq!(has_red_end(bench).await, red, "exit code {code}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_done_and_never_was_ready_is_refused() {
+    let said = refused(NodeKind { ends: true, ..says("up") }, "echo down; exit 0").await;
+    assert!(said.contains("ended with exit code 0 before it was ready"), "{said}");
+    assert!(said.contains("| down"), "{said}");
+}
+
+/// Whether a node ended that was not to.
+async fn has_red_end(bench: Bench) -> bool {
+    let (record, _folder) = bench.finish_with_record().await;
+    let mut events = record.events.iter();
+    events.any(|event| matches!(&event.kind, RunEventKind::NodeExited { asked_for: false, .. }))
 }

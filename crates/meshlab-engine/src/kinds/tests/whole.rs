@@ -49,9 +49,10 @@ async fn what_a_worker_works_is_its_nodes_and_a_wedge_stops_it_too() {
     let hit = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
     let before = spent();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(spent(), before, "nobody of it works");
+    // What was on a processor as it was stopped is counted a little later.
+    assert!(spent() - before < 10_000, "nobody of it works");
     bench.engine.undo(hit.fault).await.unwrap();
-    while spent() == before {
+    while spent() < before + 20_000 {
         assert!(tokio::time::Instant::now() < deadline, "it does not go on");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
