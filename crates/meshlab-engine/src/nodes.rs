@@ -26,7 +26,8 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// An orderly stop flushes spans and says goodbye; NODE says 1.5 s at most, a busy host more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
-/// What a node sent before it ended lies in the socket of its receiver; a busy host takes it in late.
+/// What a node sent before it ended lies in the socket of its receiver; a busy host takes it in
+/// late.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
 /// From SIGTERM to SIGKILL, for a node that does not answer on its control channel.
 const TERM_WITHIN: Duration = Duration::from_secs(2);

@@ -9,10 +9,12 @@ use crate::fixture::Bench;
 const SUBJECT: &str = r#"#!/bin/bash
 fd=$MESHLAB_CONTROL_FD
 echo '{"tell":"hello","protocol":2,"program":"fake"}' >&$fd
-echo '{"tell":"ready","name":"n","public_key":"n","addresses":["127.0.0.1:1"],"dead_after_ms":300}' >&$fd
+place='"addresses":["127.0.0.1:1"],"dead_after_ms":300'
+echo '{"tell":"ready","name":"n","public_key":"n",'$place'}' >&$fd
 read -r line <&$fd
 [[ $line =~ \"id\":([0-9]+) ]]
-echo '{"tell":"reply","id":'${BASH_REMATCH[1]}',"answer":"telemetry","ended":4,"exported":3,"dropped":1}' >&$fd
+counts='"answer":"telemetry","ended":4,"exported":3,"dropped":1'
+echo '{"tell":"reply","id":'${BASH_REMATCH[1]}','$counts'}' >&$fd
 "#;
 
 /// Of a node that says so when it ends: how many of its spans are counted as received.

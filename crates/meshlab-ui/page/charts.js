@@ -41,6 +41,7 @@ export function inked(dash, at) {
 
 /** The stretches of a line with these dashes that are drawn between two places, in pixels. */
 export function dashes(dash, from, to) {
+  if (to <= from) return [];
   const round = dash.reduce((sum, part) => sum + part, 0);
   if (!round) return [[from, to]];
   const drawn = [];
@@ -178,6 +179,28 @@ export function points_of({ from, step, each, curves }) {
   return Object.fromEntries(Object.entries(curves).map(([name, row]) => [name, one(row)]));
 }
 
+/** The points from one time to another, in seconds, and the one on either side of them. */
+export function beside(points, from, to) {
+  const first = points.findIndex(([at]) => at >= from);
+  if (first < 0) return points.slice(-1);
+  const after = points.findIndex(([at]) => at > to);
+  return points.slice(Math.max(0, first - 1), after < 0 ? points.length : after + 1);
+}
+
+/**
+ * A line, `{ x, y, begins }` each, cut off where the picture ends: of a dashed one a browser works out
+ * all dashes, however far outside they are.
+ */
+export function cut_off(line, left, right) {
+  const between = (a, b, x) => ({ x, y: a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x), begins: a.begins });
+  while (line.length > 1 && (line[1].x <= left || (line[0].x < left && line[1].begins))) line.shift();
+  if (line.length > 1 && line[0].x < left) line[0] = between(line[0], line[1], left);
+  while (line.length > 1 && (line.at(-2).x >= right || (line.at(-1).x > right && line.at(-1).begins))) line.pop();
+  const [before, last] = line.slice(-2);
+  if (last && last.x > right) line[line.length - 1] = { ...between(before, last, right), begins: false };
+  return line;
+}
+
 class Chart {
   constructor(root, charts, [measure, title, write, now, steps]) {
     Object.assign(this, { charts, measure, write, now, steps, data: null, slope: null, late: new Map() });
@@ -242,6 +265,7 @@ class Chart {
     if (!store?.get("run")) return;
     const [from, to] = this.charts.span.get();
     const [pen, wide] = prepared(this.canvas, HIGH);
+    this.wide = wide;
     const x = axis(pen, from, to, wide, HIGH);
     const curves = this.curves();
     const limit = store.get("run").ceilings[this.measure === "files" ? "open_files" : this.measure];
@@ -260,7 +284,7 @@ class Chart {
     this.bands(pen, x);
     for (const { name, place, points } of curves) {
       if (this.steps) this.stairs(pen, x, y, place, this.lives(name, points));
-      else this.curve(pen, x, y, place, points);
+      else this.curve(pen, x, y, place, beside(points, from / 1e6, to / 1e6));
     }
     this.trend(pen, x, y, to);
     if (limit) {
@@ -360,7 +384,8 @@ class Chart {
       for (const [at, value] of corners) {
         const here = [x(at * 1e6), y(value)];
         if (before?.[1] === here[1]) {
-          for (const [from, to] of dashes(dash, before[0], here[0])) {
+          // Nothing is worked out for what is outside the picture.
+          for (const [from, to] of dashes(dash, Math.max(before[0], LEFT), Math.min(here[0], this.wide))) {
             pen.fillRect(from, here[1] - THICK / 2, to - from, THICK);
           }
         } else if (before) {
@@ -400,6 +425,7 @@ class Chart {
   }
 
   curve(pen, x, y, place, points) {
+    if (!points.length) return;
     const step = this.data?.step ?? 1;
     // A hole in the data is no line.
     const hole = Math.max(Math.max(step, 1) * 8e6, 130e6);
@@ -409,15 +435,18 @@ class Chart {
   }
 
   line(pen, x, y, place, points, hole) {
-    this.begin(pen, place);
+    const line = [];
     let before = null;
     for (const [at, low, high] of points) {
       const micros = at * 1e6;
       const where = x(micros);
-      if (before === null || micros - before > hole) pen.moveTo(where, y(low));
-      else pen.lineTo(where, y(low));
-      if (high !== low) pen.lineTo(where, y(high));
+      line.push({ x: where, y: y(low), begins: before === null || micros - before > hole });
+      if (high !== low) line.push({ x: where, y: y(high), begins: false });
       before = micros;
+    }
+    this.begin(pen, place);
+    for (const corner of cut_off(line, LEFT, this.wide)) {
+      if (corner.begins) pen.moveTo(corner.x, corner.y); else pen.lineTo(corner.x, corner.y);
     }
     this.finish(pen);
   }

@@ -35,8 +35,8 @@ const ASKS_MAX: usize = 16;
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// Connections that wait to be taken, and as many that wait until the prompt is free.
 const BACKLOG: u8 = 8;
-/// A client that left has the prompt until this side hears of it, which is as long as this on a busy
-/// host: whoever comes next is not told before that somebody else is there.
+/// A client that left has the prompt until this side hears of it, which is as long as this on a
+/// busy host: whoever comes next is not told before that somebody else is there.
 const FREE_WITHIN: Duration = Duration::from_secs(3);
 
 /// The socket of a kept run; its file is gone when this is.
