@@ -3,6 +3,7 @@
 //!     cargo build --release -p meshlab -p mesh-node
 //!     cargo run --release -p meshlab --example page -- lag          # events on the page
 //!     cargo run --release -p meshlab --example page -- cost [NODES] # CPU of the harness
+//!     cargo run --release -p meshlab --example page -- blind [NODES] # the same, nobody looks
 //!     cargo run --release -p meshlab --example page -- crowd        # 200 nodes
 //!     cargo run --release -p meshlab --example page -- long FOLDER  # a run of four days
 //!
@@ -79,9 +80,10 @@ fn main() {
     match (what.as_str(), which) {
         ("lag", None) => lag(),
         ("cost", nodes) => cost(nodes.map_or(18, |nodes| nodes.parse().unwrap())),
+        ("blind", nodes) => blind(nodes.map_or(9, |nodes| nodes.parse().unwrap())),
         ("crowd", None) => crowd_of(200),
         ("long", Some(folder)) => long(Path::new(&folder)),
-        _ => println!("say lag, cost [NODES], crowd, or long FOLDER"),
+        _ => println!("say lag, cost [NODES], blind [NODES], crowd, or long FOLDER"),
     }
 }
 
@@ -112,12 +114,16 @@ struct Serving {
 impl Serving {
     /// Starts `meshlab` and waits for the link that it prints.
     fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Self::spawned(folder, arguments);
+        let link = link(&mut child);
+        Self { child, link }
+    }
+
+    fn spawned(folder: &Path, arguments: &[&str]) -> Child {
         let mut command = Command::new(meshlab());
         command.args(arguments).current_dir(folder).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("build meshlab first: see the head of this file");
-        let link = link(&mut child);
-        Self { child, link }
+        command.spawn().expect("build meshlab first: see the head of this file")
     }
 
     /// CPU seconds that the process itself has used.
@@ -141,6 +147,11 @@ impl Drop for Serving {
 }
 
 fn run(folder: &Path, script: &str) -> Serving {
+    begun(folder, script, true)
+}
+
+/// Starts a run; with a page, or without one and its link.
+fn begun(folder: &Path, script: &str, page: bool) -> Serving {
     let path = folder.join("bench.lua");
     fs::write(&path, script).unwrap();
     let node = meshlab().with_file_name("mesh-node");
@@ -148,7 +159,11 @@ fn run(folder: &Path, script: &str) -> Serving {
     let lab = Command::new(meshlab()).arg("doctor").output().unwrap().status.success();
     let network = if lab { "lab" } else { "host" };
     let path = path.to_str().unwrap();
-    Serving::start(folder, &["run", path, "--ui", "--network", network, "--binary", &node])
+    let plain = ["run", path, "--network", network, "--binary", &node];
+    match page {
+        true => Serving::start(folder, &[&plain[..], &["--ui"]].concat()),
+        false => Serving { child: Serving::spawned(folder, &plain), link: String::new() },
+    }
 }
 
 /// The value below which this share of them is; 0 of none.
@@ -218,6 +233,41 @@ fn cost(nodes: u32) {
     // Student's t over the stretches, each against the one after it.
     let Growth { mean, low, high, .. } = Growth::of(&more).unwrap();
     println!("the page costs {mean:.2} % of a core (95 %: {low:.2} to {high:.2})");
+}
+
+/// CPU of a harness that serves a page at which nobody looks, and of one that serves none: two runs
+/// at the same time.
+fn blind(nodes: u32) {
+    let script = IDLE.replace("NODES", &nodes.to_string());
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let served = run(folders[0].path(), &script);
+    let plain = begun(folders[1].path(), &script, false);
+    folders.iter().for_each(|folder| formed(folder.path()));
+    let mut more = Vec::new();
+    println!("{nodes} nodes idle in each of two runs, {STRETCHES} stretches of {STRETCH:?}");
+    for _ in 0..STRETCHES {
+        let (began, before) = (Instant::now(), [served.cpu(), plain.cpu()]);
+        std::thread::sleep(STRETCH);
+        let took = began.elapsed().as_secs_f64() / 100.0;
+        let [served, plain] = [served.cpu() - before[0], plain.cpu() - before[1]];
+        println!("with a page: {:.2} %, without: {:.2} %", served / took, plain / took);
+        more.push((served - plain) / took);
+    }
+    let Growth { mean, low, high, .. } = Growth::of(&more).unwrap();
+    println!(
+        "a page that nobody looks at costs {mean:.2} % of a core (95 %: {low:.2} to {high:.2})"
+    );
+}
+
+/// Waits until the run in that folder says that its mesh is formed.
+fn formed(folder: &Path) {
+    let said = || {
+        let events = fs::read_to_string(folder.join("results/bench/latest/events.jsonl"));
+        events.is_ok_and(|events| events.contains("\"formed\""))
+    };
+    while !said() {
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 /// The share of a core that the harness uses for a while.
