@@ -2,6 +2,7 @@
 // that is looked at. A closer look asks the record again. While a run goes on, what is pushed is
 // drawn at the end. What holds until it changes is drawn in steps.
 
+import { THICK, bars_of, beside, corners_of, cut_off, dashes, points_of } from "./curves.js";
 import { bytes, color, el, natural, percent, soon } from "./dom.js";
 import { Span, axis, hurt, prepared, tell, zoomable } from "./timeline.js";
 
@@ -26,32 +27,8 @@ const MEASURES = [
 const COLORS = ["#4477aa", "#ee6677", "#228833", "#b58900", "#3fa7c4", "#aa3377", "#8a8f98", "#cc6633"];
 const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 
-/** A line is so thick, in pixels. */
-const THICK = 1.3;
 /** Points that are closer than this, in pixels, are drawn as upright bars. */
 const DENSE = 4;
-
-/** Whether a line with these dashes is drawn at that place of it, in pixels. */
-export function inked(dash, at) {
-  const round = dash.reduce((sum, part) => sum + part, 0);
-  let rest = round ? at % round : 0;
-  const part = dash.findIndex((length) => (rest -= length) < 0);
-  return part % 2 !== 1;
-}
-
-/** The stretches of a line with these dashes that are drawn between two places, in pixels. */
-export function dashes(dash, from, to) {
-  if (to <= from) return [];
-  const round = dash.reduce((sum, part) => sum + part, 0);
-  if (!round) return [[from, to]];
-  const drawn = [];
-  for (let at = Math.floor(from / round) * round, part = 0; at < to; part = (part + 1) % dash.length) {
-    const end = at + dash[part];
-    if (part % 2 === 0 && end > from) drawn.push([Math.max(at, from), Math.min(end, to)]);
-    at = end;
-  }
-  return drawn;
-}
 
 export const looks = (place) => ({ color: COLORS[place % COLORS.length],
   dash: DASHES[Math.floor(place / COLORS.length) % DASHES.length] });
@@ -146,59 +123,6 @@ export class Charts {
   }
 
   visible(name) { return !this.hidden.has(name) && (!this.only || this.only === name); }
-}
-
-/** The corners of a line that is level until the value changes: `[at, value]`, never slanted. */
-export function corners_of({ until, points }) {
-  const corners = [];
-  let held = null;
-  for (const [at, low, high, last = high] of points) {
-    if (held !== null) corners.push([at, held]);
-    if (low !== high) corners.push([at, low], [at, high]);
-    corners.push([at, last]);
-    held = last;
-  }
-  if (held !== null && until > points.at(-1)[0]) corners.push([until, held]);
-  return corners;
-}
-
-/**
- * The points of each curve, `[at, least, greatest]` and where a value holds the last too. They come
- * as one row of numbers for each: the place of a part of the stretch, and its values.
- */
-export function points_of({ from, step, each, curves }) {
-  const one = (row) => {
-    const points = new Array(row.length / each);
-    for (let part = 0; part < points.length; part += 1) {
-      const point = row.slice(part * each, (part + 1) * each);
-      point[0] = Math.round((from + point[0] * step) * 1e3) / 1e3;
-      points[part] = point;
-    }
-    return points;
-  };
-  return Object.fromEntries(Object.entries(curves).map(([name, row]) => [name, one(row)]));
-}
-
-/** The points from one time to another, in seconds, and the one on either side of them. */
-export function beside(points, from, to) {
-  const first = points.findIndex(([at]) => at >= from);
-  if (first < 0) return points.slice(-1);
-  const after = points.findIndex(([at]) => at > to);
-  return points.slice(Math.max(0, first - 1), after < 0 ? points.length : after + 1);
-}
-
-/**
- * A line, `{ x, y, begins }` each, cut off where the picture ends: of a dashed one a browser works out
- * all dashes, however far outside they are.
- */
-export function cut_off(line, left, right) {
-  const between = (a, b, x) => ({ x, y: a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x), begins: a.begins });
-  while (line.length > 1 && (line[1].x <= left || (line[0].x < left && line[1].begins))) line.shift();
-  if (line.length > 1 && line[0].x < left) line[0] = between(line[0], line[1], left);
-  while (line.length > 1 && (line.at(-2).x >= right || (line.at(-1).x > right && line.at(-1).begins))) line.pop();
-  const [before, last] = line.slice(-2);
-  if (last && last.x > right) line[line.length - 1] = { ...between(before, last, right), begins: false };
-  return line;
 }
 
 class Chart {
@@ -451,20 +375,11 @@ class Chart {
     this.finish(pen);
   }
 
-  /** From the least to the greatest of each part, and on to those of the one before: no gap. */
   dense(pen, x, y, place, points, hole) {
     const { color: ink, dash } = looks(place);
     pen.fillStyle = ink;
-    let before = null;
-    for (const [at, least, most] of points) {
-      const [micros, low, high] = [at * 1e6, y(least), y(most)];
-      const joined = before !== null && micros - before.micros <= hole;
-      const top = joined ? Math.min(high, before.low) : high;
-      const foot = joined ? Math.max(low, before.high) : low;
-      const where = x(micros);
-      if (inked(dash, where)) pen.fillRect(where, top - THICK / 2, THICK, foot - top + THICK);
-      before = { micros, low, high };
-    }
+    const parts = points.map(([at, least, most]) => [at * 1e6, x(at * 1e6), y(least), y(most)]);
+    for (const bar of bars_of(parts, dash, hole)) pen.fillRect(...bar);
   }
 
   pointed(event, share) {

@@ -13,6 +13,7 @@ const ASSETS: &[Asset] = &[
     ("topology.js", SCRIPT, include_str!("../page/topology.js")),
     ("timeline.js", SCRIPT, include_str!("../page/timeline.js")),
     ("charts.js", SCRIPT, include_str!("../page/charts.js")),
+    ("curves.js", SCRIPT, include_str!("../page/curves.js")),
     ("panels.js", SCRIPT, include_str!("../page/panels.js")),
     ("controls.js", SCRIPT, include_str!("../page/controls.js")),
     ("dom.js", SCRIPT, include_str!("../page/dom.js")),

@@ -2,7 +2,7 @@
 //! hand; and to have something done.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::BufReader,
     path::{Path, PathBuf},
@@ -221,8 +221,7 @@ fn stretch(record: &RunRecord, question: &Question) -> Stretch {
 }
 
 fn curves(record: &RunRecord, minutes: &Minutes, question: &Question) -> Answer {
-    let measures: Vec<&str> = question.all("measure").iter().map(String::as_str).collect();
-    match series(record, minutes, &measures, stretch(record, question)) {
+    match series(record, minutes, &measures(question), stretch(record, question)) {
         Ok(curves) => answered(&curves),
         Err(measure) => text(StatusCode::BAD_REQUEST, &format!("there is no measure `{measure}`")),
     }
@@ -230,8 +229,13 @@ fn curves(record: &RunRecord, minutes: &Minutes, question: &Question) -> Answer 
 
 /// How nodes grow over the stretch; a measure that there is not has no slope.
 fn grown(record: &RunRecord, minutes: &Minutes, question: &Question) -> Answer {
-    let measures: Vec<&str> = question.all("measure").iter().map(String::as_str).collect();
-    answered(&slopes(record, minutes, &measures, stretch(record, question)))
+    answered(&slopes(record, minutes, &measures(question), stretch(record, question)))
+}
+
+/// What is asked for, each once.
+fn measures(question: &Question) -> Vec<&str> {
+    let all: BTreeSet<&str> = question.all("measure").iter().map(String::as_str).collect();
+    all.into_iter().collect()
 }
 
 /// Spans, as `meshlab spans` selects and writes them.

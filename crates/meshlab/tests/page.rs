@@ -126,6 +126,7 @@ const SLANTED: &str = "((measure) => {
 fn what_holds_is_drawn_in_steps(browser: &mut Browser, link: &str) {
     browser.open(&format!("{link}&tab=charts"));
     browser.until("window.meshlab.view.charts.every((chart) => chart.data)");
+    curves_are_drawn_as_they_should(browser);
     let mut slanted = |measure: &str| -> (u64, u64) {
         serde_json::from_value(browser.ask(&format!("{SLANTED}('{measure}')"))).unwrap()
     };
@@ -135,6 +136,37 @@ fn what_holds_is_drawn_in_steps(browser: &mut Browser, link: &str) {
     }
     // What is sampled of something that glides is; so the count sees such lines.
     assert!(slanted("rss").0 > 0);
+}
+
+/// What the drawing of curves rests on, in the browser's own words: each is what it should be.
+const GEOMETRY: &str = "import('./curves.js').then((m) => {
+    const level = Array.from({ length: 50 }, (_, n) => [n * 1e6, 100 + 3 * n, 40, 40]);
+    const covered = (bars) => bars.every(([left], n) => !n || left <= bars[n - 1][0] + bars[n - 1][2] + 1e-9)
+        && bars[0][0] === 100 && bars.at(-1)[0] + bars.at(-1)[2] >= 247;
+    const apart = [[0, 0, 40, 40], [9e6, 90, 40, 40]];
+    const steep = m.bars_of([[0, 0, 90, 80], [1e6, 1, 20, 10]], [], 2e6);
+    const at = (x, y, begins = false) => ({ x, y, begins });
+    const points = [1, 2, 3, 4, 5].map((second) => [second, 0, 0]);
+    return {
+        dashes: JSON.stringify(m.dashes([6, 3], 4, 11)) === '[[4,6],[9,11]]' && !m.dashes([6, 3], 9, 4).length,
+        whole: JSON.stringify(m.dashes([], 4, 11)) === '[[4,11]]',
+        covered: covered(m.bars_of(level, [], 2e6)),
+        dashed: !covered(m.bars_of(level, [6, 3], 2e6)),
+        hole: m.bars_of(apart, [], 2e6).every((bar) => bar[2] < 2),
+        joined: steep[1][1] <= 10 && steep[1][1] + steep[1][3] >= 80,
+        cut: JSON.stringify(m.cut_off([at(-90, 0, true), at(-10, 0), at(10, 20), at(30, 0)], 0, 20))
+            === JSON.stringify([at(0, 10, true), at(10, 20), at(20, 10)]),
+        parted: m.cut_off([at(-10, 0, true), at(10, 20, true), at(30, 0, true)], 0, 20).length === 1,
+        beside: JSON.stringify(m.beside(points, 2.5, 3.5).map(([second]) => second)) === '[2,3,4]',
+        after: m.beside(points, 9, 10).length === 1,
+    };
+})";
+
+/// A solid line has no gap, a dashed one has, and nothing is drawn for what is outside.
+fn curves_are_drawn_as_they_should(browser: &mut Browser) {
+    let held = browser.ask(GEOMETRY);
+    let held = held.as_object().unwrap();
+    assert!(held.len() == 10 && held.values().all(|it| it == true), "{held:?}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub(super) fn process(of: &SampleSource) -> &str {
 
 fn read_used(record: &RunRecord) -> Columns<Used> {
     let mut filling = Filling(BTreeMap::new());
-    let exact = record.samples.len() <= SAMPLES_WHOLE || record.minutes.is_empty();
+    let exact = record.samples.len() <= SAMPLES_WHOLE;
     if exact {
         for sample in record.samples.iter() {
             filling.add(process(&sample.of), sample.at.as_secs_f64(), used(&sample));
@@ -123,6 +123,10 @@ impl Numbers {
         self.0.insert(of.to_owned(), numbers);
     }
 
+    pub(super) fn of(&self, node: &str) -> Option<Counted> {
+        self.0.get(node).copied()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Counted)> {
         self.0.iter().map(|(of, numbers)| (of.as_str(), numbers))
     }
@@ -144,16 +148,24 @@ impl Numbers {
     }
 }
 
+/// Whether it has one of the numbers that are drawn.
+pub(super) fn is_drawn(sample: &CounterSample) -> bool {
+    NUMBERS.iter().any(|name| sample.values.contains_key(*name))
+}
+
 fn read_counted(record: &RunRecord) -> Columns<Counted> {
     let (mut filling, mut numbers) = (Filling(BTreeMap::new()), Numbers::default());
-    let exact = record.counters.len() <= SAMPLES_WHOLE || record.counter_minutes.is_empty();
+    let exact = has_few_counters(record);
     if exact {
-        for sample in record.counters.iter() {
+        for sample in record.counters.iter().filter(is_drawn) {
             let values = numbers.take_sample(&sample);
             filling.add(sample.node.as_str(), sample.at.as_secs_f64(), values);
         }
     } else {
         for minute in record.counter_minutes.iter() {
+            if !NUMBERS.iter().any(|name| minute.values.contains_key(*name)) {
+                continue;
+            }
             let (of, at) = (minute.node.as_str(), minute.at.as_secs_f64());
             let of_minute = |name: &str| minute.values.get(name).copied();
             // Its least values at its beginning and its greatest at its end: exact for what only
@@ -192,13 +204,30 @@ impl Minutes {
         Ok(record)
     }
 
-    pub(super) fn used(&self, record: &RunRecord) -> Arc<Columns<Used>> {
-        kept(&self.used, record, read_used)
+    /// What processes used, where that is to be taken from columns: where the record has so few
+    /// samples that all of them are, and of a long stretch from its minutes.
+    pub(super) fn used(&self, record: &RunRecord, is_long: bool) -> Option<Arc<Columns<Used>>> {
+        let few = record.samples.len() <= SAMPLES_WHOLE;
+        let minutes = !few && is_long && !record.minutes.is_empty();
+        // What goes on is read anew for each question: no more of it than is asked for.
+        let wanted = minutes || few && is_over(record);
+        wanted.then(|| kept(&self.used, record, read_used))
     }
 
-    pub(super) fn counted(&self, record: &RunRecord) -> Arc<Columns<Counted>> {
-        kept(&self.counted, record, read_counted)
+    /// The nodes' own numbers: of a run with many always, for what holds since before a stretch is
+    /// there, of a run that goes on only those.
+    pub(super) fn counted(&self, record: &RunRecord) -> Option<Arc<Columns<Counted>>> {
+        let wanted = match has_few_counters(record) {
+            true => is_over(record),
+            false => !record.counter_minutes.is_empty(),
+        };
+        wanted.then(|| kept(&self.counted, record, read_counted))
     }
+}
+
+/// Whether all of them are read, not their minutes.
+pub(super) fn has_few_counters(record: &RunRecord) -> bool {
+    record.counters.len() <= SAMPLES_WHOLE
 }
 
 fn kept<T>(

@@ -1,5 +1,7 @@
 //! The least and the greatest value of each part of a stretch, and how they are sent.
 
+use std::collections::HashMap;
+
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeSeq, SerializeStruct},
@@ -20,14 +22,16 @@ const NONE: Part = [f64::NAN; 3];
 pub(super) struct Curves {
     stretch: Stretch,
     by: Vec<(String, Vec<Part>)>,
-    /// Where in `by` the last value went: the next one is mostly of the same.
+    /// Where in `by` each of them is.
+    places: HashMap<String, usize>,
+    /// Where the last value went: the next one is mostly of the same.
     current: usize,
     holds: bool,
 }
 
 impl Curves {
     pub(super) fn new(stretch: Stretch, holds: bool) -> Self {
-        Self { stretch, by: Vec::new(), current: 0, holds }
+        Self { stretch, by: Vec::new(), places: HashMap::new(), current: 0, holds }
     }
 
     pub(super) fn add(&mut self, whose: &str, at: f64, (least, most): (f64, f64)) {
@@ -43,11 +47,14 @@ impl Curves {
 
     fn of(&mut self, whose: &str) -> &mut [Part] {
         if self.by.get(self.current).is_none_or(|(name, _)| name != whose) {
-            let known = self.by.iter().position(|(name, _)| name == whose);
-            self.current = known.unwrap_or(self.by.len());
-            if known.is_none() {
-                self.by.push((whose.to_owned(), vec![NONE; self.stretch.parts + 1]));
-            }
+            self.current = match self.places.get(whose) {
+                Some(place) => *place,
+                None => {
+                    self.places.insert(whose.to_owned(), self.by.len());
+                    self.by.push((whose.to_owned(), vec![NONE; self.stretch.parts + 1]));
+                    self.by.len() - 1
+                }
+            };
         }
         &mut self.by[self.current].1
     }

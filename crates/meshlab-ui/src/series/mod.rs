@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub(crate) use self::columns::Minutes;
 use self::{
-    columns::{Counted, Numbers, Used, process, used},
+    columns::{Columns, Counted, Numbers, Used, has_few_counters, is_drawn, process, used},
     curves::Curves,
 };
 
@@ -130,9 +130,10 @@ pub(crate) fn values(
     }
     let wanted = places(&mut COUNTED.iter().map(|(name, ..)| *name));
     if !wanted.is_empty() {
-        read_counted(record, minutes, stretch, |at, whose, values| {
+        read_counted(record, minutes, stretch, |at, whose, before, values| {
             for (place, measure) in &wanted {
-                if let Some(value) = counted(values, *place) {
+                let changed = before.is_none_or(|before| has_changed(before, values, *place));
+                if let Some(value) = counted(values, *place).filter(|_| changed) {
                     let value = Spread { min: value, mean: value, max: value };
                     take(OneValue { measure: *measure, whose, at, value });
                 }
@@ -147,6 +148,12 @@ fn counted(numbers: &Counted, place: usize) -> Option<f64> {
     Some(numbers[more]? - less.and_then(|less| numbers[less]).unwrap_or(0.0))
 }
 
+/// Whether one of the numbers that such a curve is made of has.
+fn has_changed(before: &Counted, now: &Counted, place: usize) -> bool {
+    let (_, more, less) = COUNTED[place];
+    before[more] != now[more] || less.is_some_and(|less| before[less] != now[less])
+}
+
 fn is_long(stretch: Stretch) -> bool {
     stretch.to - stretch.from > SAMPLES_SECS
 }
@@ -157,8 +164,7 @@ fn read_used(
     stretch: Stretch,
     mut add: impl FnMut(f64, &str, Used),
 ) {
-    let columns = minutes.used(record);
-    if columns.exact || is_long(stretch) {
+    if let Some(columns) = minutes.used(record, is_long(stretch)) {
         let beside = if columns.exact { stretch.step() } else { 1.5 * MINUTE };
         for column in &columns.all {
             for (at, values) in column.between(stretch.from - beside, stretch.to + beside) {
@@ -173,52 +179,65 @@ fn read_used(
 }
 
 /// A number that holds until it changes: everything is told as it is when the stretch begins, and
-/// then as it changes.
+/// then as it changes, with what it was before.
 fn read_counted(
     record: &RunRecord,
     minutes: &Minutes,
     stretch: Stretch,
-    mut add: impl FnMut(f64, &str, &Counted),
+    mut add: impl FnMut(f64, &str, Option<&Counted>, &Counted),
 ) {
-    let columns = minutes.counted(record);
-    if columns.exact || is_long(stretch) {
-        for column in &columns.all {
-            if let Some(values) = column.before(stretch.from) {
-                add(stretch.from, &column.whose, &values);
-            }
-            for (at, values) in column.between(stretch.from, stretch.to + stretch.step()) {
-                add(at, &column.whose, &values);
+    match minutes.counted(record) {
+        Some(columns) if columns.exact || is_long(stretch) => {
+            for column in &columns.all {
+                let mut before = column.before(stretch.from);
+                if let Some(values) = &before {
+                    add(stretch.from, &column.whose, None, values);
+                }
+                for (at, values) in column.between(stretch.from, stretch.to + stretch.step()) {
+                    add(at, &column.whose, before.as_ref(), &values);
+                    before = Some(values);
+                }
             }
         }
-        return;
+        columns => read_samples(record, columns.as_deref(), stretch, add),
     }
-    // What minutes that are over have, and the samples since then.
+}
+
+/// The same from single samples, and what held before them from minutes that are over.
+fn read_samples(
+    record: &RunRecord,
+    minutes: Option<&Columns<Counted>>,
+    stretch: Stretch,
+    mut add: impl FnMut(f64, &str, Option<&Counted>, &Counted),
+) {
     let mut numbers = Numbers::default();
-    for column in &columns.all {
+    for column in minutes.iter().flat_map(|minutes| &minutes.all) {
         if let Some(values) = column.before(stretch.from - MINUTE) {
             numbers.begin(&column.whose, values);
         }
     }
+    let before = if has_few_counters(record) { stretch.from } else { 2.0 * MINUTE };
     let mut begun = false;
-    for sample in record.counters.select(stretch.filter(2.0 * MINUTE)) {
+    for sample in record.counters.select(stretch.filter(before)).filter(is_drawn) {
         let at = sample.at.as_secs_f64();
         if at >= stretch.from && !begun {
             begun = true;
-            numbers.all().for_each(|(whose, values)| add(stretch.from, whose, values));
+            numbers.all().for_each(|(whose, values)| add(stretch.from, whose, None, values));
         }
+        let before = numbers.of(sample.node.as_str());
         let values = numbers.take_sample(&sample);
         if at >= stretch.from {
-            add(at, sample.node.as_str(), &values);
+            add(at, sample.node.as_str(), before.as_ref(), &values);
         }
     }
     if !begun {
-        numbers.all().for_each(|(whose, values)| add(stretch.from, whose, values));
+        numbers.all().for_each(|(whose, values)| add(stretch.from, whose, None, values));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use meshlab_model::CounterSample;
+    use meshlab_model::{CounterSample, RunEventKind};
     use serde_json::json;
 
     use super::*;
@@ -244,9 +263,13 @@ mod tests {
         let minutes = Minutes::default();
         let told = series(&record, &minutes, &["connections", "rss"], stretch);
         let told = serde_json::to_value(told.ok()).unwrap();
-        // Five at the beginning, eight for a moment, one at the end of the first half, and so on.
-        let wanted = json!([0, 1, 8, 1, 1, 1, 1, 1]);
+        // Five at the beginning, eight for a moment, one at the end of the first half.
+        let wanted = json!([0, 1, 8, 1]);
         assert_eq!(told["connections"]["curves"]["node-1"], wanted);
+        // A run that goes on is read from its samples, and tells the same.
+        record.events.retain(|event| !matches!(event.kind, RunEventKind::RunFinished { .. }));
+        let live = series(&record, &Minutes::default(), &["connections", "rss"], stretch);
+        assert_eq!(serde_json::to_value(live.ok()).unwrap(), told);
         let wrong = series(&record, &minutes, &["cpu", "wrong"], stretch).err();
         assert_eq!(wrong, Some("wrong"));
     }
