@@ -56,9 +56,9 @@ use tracing::Instrument;
 use crate::cli::{Cli, NodeArguments};
 
 /// Longest wait for the collector at the end: it takes spans and then metrics, on a host that may
-/// be busy. It is over as soon as both are taken. With the announcement (400 ms) and the router's
-/// deadline (500 ms) a node whose collector stands still is gone in 3 s, and whoever stops a
-/// program waits for 4 s.
+/// be busy. It is over as soon as both are taken. With a command to gossip (1 s at most), the
+/// announcement (400 ms), the router's deadline (500 ms) and the last words (200 ms), a node whose
+/// collector stands still is gone in 4.1 s, and the harness waits for 6 s.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// The program: a node until it is asked to stop, or a tool.

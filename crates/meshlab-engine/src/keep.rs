@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use meshlab_lab::OWN_TMP;
 use meshlab_model::ByteSize;
 
 /// What a record keeps of all its nodes' data together, in bytes.
@@ -38,9 +39,22 @@ struct Keeping {
 /// # Errors
 /// A folder cannot be read, or a copy cannot be written.
 pub(crate) fn keep(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
+    keep_without(from, None, to, bytes_max)
+}
+
+/// The same of a node's disk: without what it wrote to `/tmp`, which may be copies of the host's
+/// files and would take the place of what it wrote to its directory.
+///
+/// # Errors
+/// As of [`keep`].
+pub(crate) fn keep_disk(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
+    keep_without(from, Some(OWN_TMP), to, bytes_max)
+}
+
+fn keep_without(from: &Path, without: Option<&str>, to: &Path, bytes_max: u64) -> io::Result<u64> {
     let mut keeping =
         Keeping { bytes_left: bytes_max, entries_left: ENTRIES_MAX, left_out: String::new() };
-    keeping.folder(&open(from, libc::O_DIRECTORY)?, to, DEPTH_MAX)?;
+    keeping.folder(&open(from, libc::O_DIRECTORY)?, without, to, DEPTH_MAX)?;
     if !keeping.left_out.is_empty() {
         fs::create_dir_all(to)?;
         fs::write(to.join(LEFT_OUT), &keeping.left_out)?;
@@ -49,11 +63,18 @@ pub(crate) fn keep(from: &Path, to: &Path, bytes_max: u64) -> io::Result<u64> {
 }
 
 impl Keeping {
-    fn folder(&mut self, from: &File, to: &Path, depth: u32) -> io::Result<()> {
+    fn folder(
+        &mut self,
+        from: &File,
+        without: Option<&str>,
+        to: &Path,
+        depth: u32,
+    ) -> io::Result<()> {
         // By descriptor: the path may name something else by now.
         let here = PathBuf::from(format!("/proc/self/fd/{}", from.as_raw_fd()));
         let mut names: Vec<_> =
             fs::read_dir(&here)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+        names.retain(|name| without.is_none_or(|without| name != without));
         names.sort();
         for name in names {
             let target = to.join(sanitized(&name.to_string_lossy()));
@@ -67,7 +88,7 @@ impl Keeping {
             if kind.is_dir() && depth == 0 {
                 self.leave_out(&target, "a folder too deep");
             } else if kind.is_dir() {
-                self.folder(&open(&path, libc::O_DIRECTORY)?, &target, depth - 1)?;
+                self.folder(&open(&path, libc::O_DIRECTORY)?, None, &target, depth - 1)?;
             } else if kind.is_file() {
                 self.file(open(&path, libc::O_NONBLOCK)?, &target)?;
             } else {
@@ -149,6 +170,35 @@ mod tests {
         assert_eq!(keep(&from, &to, 100).unwrap(), 6);
         assert_eq!(fs::read_to_string(to.join("a/b/c")).unwrap(), "hello");
         assert!(!to.join(LEFT_OUT).exists());
+    }
+
+    #[test]
+    fn what_it_wrote_to_tmp_is_not_kept_and_takes_no_room() {
+        let (_folder, from, to) = folders();
+        let (written, work) = (from.join(OWN_TMP).join("written"), from.join(OWN_TMP).join("work"));
+        for folder in [&written, &work, &from.join("home")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for number in 0..ENTRIES_MAX {
+            fs::write(written.join(format!("f{number}")), "of the host").unwrap();
+        }
+        assert_eq!(keep_disk(&from, &to, 100).unwrap(), 0);
+        assert!(!to.exists(), "and it is not listed");
+        fs::write(from.join("home/data"), vec![0; 100]).unwrap();
+        // Only the harness makes the one at the root.
+        fs::create_dir(from.join("home").join(OWN_TMP)).unwrap();
+        fs::write(from.join("home").join(OWN_TMP).join("own"), "").unwrap();
+        assert_eq!(keep_disk(&from, &to, 100).unwrap(), 100);
+        assert!(to.join("home/data").exists() && to.join("home").join(OWN_TMP).exists());
+        assert!(!to.join(OWN_TMP).exists() && !to.join(LEFT_OUT).exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_no_disk_is_kept_with_all_that_its_program_wrote() {
+        let (_folder, from, to) = folders();
+        fs::create_dir(from.join(OWN_TMP)).unwrap();
+        fs::write(from.join(OWN_TMP).join("own"), "x").unwrap();
+        assert_eq!(keep(&from, &to, 100).unwrap(), 1);
     }
 
     #[test]

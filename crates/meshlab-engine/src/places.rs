@@ -14,7 +14,7 @@ use meshlab_spans::Receiver;
 use crate::{
     Engine, HostError, SharedKind,
     engine::lock,
-    keep::{KEPT_BYTES_MAX, keep},
+    keep::{KEPT_BYTES_MAX, keep, keep_disk},
     kinds::{KeyPair, Stranger, free_port, translate},
     state::{Kind, Namespace, Node, Place},
 };
@@ -171,7 +171,7 @@ impl Engine {
         let plain = data.with_extension("all");
         let kept = match &disk {
             // The dot, because what is before it is a link by itself.
-            Some(disk) => keep(&disk.path().join("."), &data, left),
+            Some(disk) => keep_disk(&disk.path().join("."), &data, left),
             None => std::fs::rename(&data, &plain).and_then(|()| keep(&plain, &data, left)),
         };
         let _ = std::fs::remove_dir_all(&plain);

@@ -55,3 +55,4 @@ pub use nat::{NatBehaviour, NatSettings, NatState, Rebind};
 pub use privilege::{Privilege, enter_user_namespace};
 pub use probe::{Capability, CapabilityState, HostReport, probe};
 pub use switch::Mtu;
+pub use tmp::OWN_TMP;

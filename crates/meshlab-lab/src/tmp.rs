@@ -16,8 +16,8 @@ use crate::disk::mounts_under;
 
 const TMP: &str = "/tmp";
 
-/// Where a node's disk keeps what it wrote to `/tmp`.
-const KEPT: &str = ".tmp";
+/// The folder at the root of a node's disk that holds what it wrote to `/tmp`.
+pub const OWN_TMP: &str = ".tmp";
 
 /// Lays a file system over `/tmp` that shows the host's and takes writes to the disk whose root is
 /// `disk`, in the mount namespace of this thread. `directory` is where that disk is mounted.
@@ -33,7 +33,7 @@ pub(crate) fn make(disk: &OwnedFd, directory: &Path) -> Result<(), String> {
     }
     // By the descriptor: such a path has no comma or colon, which an option could not hold.
     let root = PathBuf::from(format!("/proc/self/fd/{}", disk.as_raw_fd()));
-    let (upper, work) = (root.join(KEPT).join("written"), root.join(KEPT).join("work"));
+    let (upper, work) = (root.join(OWN_TMP).join("written"), root.join(OWN_TMP).join("work"));
     for made in [&upper, &work] {
         fs::create_dir_all(made).map_err(told("a place for it on the disk"))?;
     }
@@ -100,7 +100,7 @@ mod tests {
         });
         let disk = one.disk.as_ref().unwrap().path();
         assert_eq!(fs::read_to_string(disk.join("data")).unwrap(), "y");
-        let written = disk.join(KEPT).join("written").join(lock.file_name().unwrap());
+        let written = disk.join(OWN_TMP).join("written").join(lock.file_name().unwrap());
         assert_eq!(fs::read_to_string(written).unwrap(), "one");
         assert!(!a.join("data").exists());
         // What a node takes away is away for itself only.

@@ -57,6 +57,8 @@ mutants! {
         "that one node noticed counts for all of them";
     QuietUnwatched => "false-deaths-not-looked-for", "meshlab-engine/src/faults/quiet.rs",
         "a node that is only slow may be held for dead";
+    SilenceBelieved => "silence-excused-unasked", "meshlab-engine/src/faults/quiet.rs",
+        "whoever is held for dead is said to have got no processor";
     FaultUnjournalled => "fault-not-in-the-journal", "meshlab-engine/src/faults/plan.rs",
         "a fault is applied before anything says that it will be";
     // Chaos, replay, the seed.

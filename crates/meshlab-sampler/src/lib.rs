@@ -14,6 +14,6 @@ mod watch;
 
 pub use host::host_facts;
 pub use process::{ProcessReading, SampleError, read_process};
-pub use run_queue::RunQueue;
+pub use run_queue::{RunQueue, ThreadTime};
 pub use sampler::{SampleRound, Sampler};
 pub use watch::HostWatch;

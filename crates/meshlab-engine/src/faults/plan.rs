@@ -336,6 +336,25 @@ pub(super) fn hurt_as_process(state: &State, node: &NodeId) -> bool {
     acting.any(|open| open.hurts == Hurts::Process && open.targets.contains(node))
 }
 
+/// Whether a fault had the process of this node, in part at least, within the time that ends now:
+/// what the kernel counted then may be its doing, though it was taken back.
+pub(super) fn was_hurt_as_process(
+    state: &State,
+    node: &NodeId,
+    within: Duration,
+    now: RunTime,
+) -> bool {
+    let mut on_process = state.faults.values().filter(|open| open.hurts == Hurts::Process);
+    on_process.any(|open| {
+        let acted = match open.taken_back {
+            Some(back) => now.since(back) <= within,
+            // It acts, or is on its way there or back; any other never did.
+            None => open.undo.is_some() || open.applying || *open.undone.borrow(),
+        };
+        acted && open.targets.contains(node)
+    })
+}
+
 /// Whether another fault that is not over took this node's former life.
 fn is_replaced(state: &State, fault: FaultId, node: &NodeId) -> bool {
     let mut others = state.faults.iter().filter(|(id, open)| **id != fault && !open.settled);

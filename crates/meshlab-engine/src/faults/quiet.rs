@@ -5,11 +5,16 @@ use std::{collections::BTreeMap, future::pending, sync::Mutex, time::Duration};
 use meshlab_faults::{AtMost, Sign};
 use meshlab_model::{FaultId, NodeId, RunTime, SpanRecord, Verdict, format_duration};
 use meshlab_mutants::{Mutant, on};
+use meshlab_sampler::ThreadTime;
 use meshlab_spans::Selector;
 use meshlab_wire::attr;
 use tokio::{sync::watch, time::Instant};
 
-use super::{judge::selector, plan::hurt_as_process, silenced::Silenced};
+use super::{
+    judge::selector,
+    plan::was_hurt_as_process,
+    silenced::{Silenced, Stretch},
+};
 use crate::{
     cancel::describe,
     engine::{Shared, lock},
@@ -110,15 +115,23 @@ impl Quiet {
 
     /// Whether the subject of a span could not speak for want of a processor, so that it was
     /// rightly held dead: for half of the silence that it takes at least, the rest of which passed
-    /// before it had to. Never where a fault has its process: that may be what throttles it.
+    /// before it had to. Who spins waits too where others want to run, but is not kept from running
+    /// all that time. Never where a fault had its process then: that may be what throttled it.
     fn is_excused(&self, shared: &Shared, subject: &NodeId, seq: u64, said: &str) -> bool {
+        if on(Mutant::SilenceBelieved) {
+            lock(&self.excused).insert(seq, said.to_owned());
+            return true;
+        }
         let Some(silenced) = &self.silenced else { return false };
         // It is decided when the span comes: what was waited for later explains nothing.
         if lock(&self.excused).contains_key(&seq) {
             return true;
         }
-        let waited = silenced.waited(subject);
-        if waited < self.at_least / 2 || hurt_as_process(&shared.state(), subject) {
+        let Stretch { length, time: ThreadTime { ran, waited } } = silenced.stretch(subject);
+        if waited < self.at_least / 2 || ran >= self.at_least / 10 {
+            return false;
+        }
+        if was_hurt_as_process(&shared.state(), subject, length, shared.clock.now()) {
             return false;
         }
         let waited = format_duration(waited);
@@ -207,6 +220,12 @@ mod tests {
 
     const AT_LEAST: Duration = Duration::from_millis(200);
 
+    /// The word of the kernel about the last hour.
+    fn had(waited: Duration, ran: Duration) -> Option<Silenced> {
+        let time = ThreadTime { ran, waited };
+        Some(Silenced::By(Stretch { length: Duration::from_secs(3600), time }))
+    }
+
     /// node-1 may not hold node-2 dead, which waited so long for a processor.
     fn quiet(bench: &Bench, silenced: Option<Silenced>) -> Quiet {
         let (one, two) = (NodeId::from("node-1"), NodeId::from("node-2"));
@@ -235,14 +254,15 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_got_no_processor_was_rightly_held_dead_and_one_that_hung_was_not() {
         let bench = Bench::start(HostNetwork, 2).await;
-        let waited = |waited| Some(Silenced::By(waited));
-        let excused = judged(&bench, waited(AT_LEAST / 2)).await;
+        let (moment, least) = (Duration::from_millis(1), AT_LEAST / 2);
+        let excused = judged(&bench, had(least, AT_LEAST / 10 - moment)).await;
         let Verdict::Inconclusive(why) = &excused else { panic!("{excused:?}") };
         assert!(why.starts_with("node-1 sent `node.state_inferred { state = Dead }` about"));
         let told = "node-2 had waited 100.0 ms for a processor just before, and could not speak";
         assert!(why.ends_with(told), "{why}");
-        let less = waited(AT_LEAST / 2 - Duration::from_millis(1));
-        for silenced in [less, waited(Duration::ZERO), None] {
+        let less = had(least - moment, Duration::ZERO);
+        let spun = had(AT_LEAST, AT_LEAST / 10);
+        for silenced in [less, had(Duration::ZERO, Duration::ZERO), spun, None] {
             let red = judged(&bench, silenced).await;
             let Verdict::Failed(why) = &red else { panic!("{red:?}") };
             assert!(why.ends_with("though nobody is dead"), "{why}");
@@ -253,14 +273,22 @@ mod tests {
     #[tokio::test]
     async fn a_fault_that_has_its_process_excuses_nothing() {
         let bench = Bench::start(HostNetwork, 3).await;
-        let quiet = quiet(&bench, Some(Silenced::By(Duration::from_secs(3600))));
+        let waited = Duration::from_secs(3600);
+        let mut quiet = quiet(&bench, had(waited, Duration::ZERO));
         let (shared, two) = (&bench.engine.shared, NodeId::from("node-2"));
         assert!(quiet.is_excused(shared, &two, 1, "it is dead"));
         let hit = bench.fault("wedge_node", &["node-2"], &[], None).await.unwrap();
         assert!(!quiet.is_excused(shared, &two, 2, "it is dead"));
         assert!(quiet.is_excused(shared, &two, 1, "it is dead"), "what is decided stays so");
         bench.engine.undo(hit.fault).await.unwrap();
-        assert!(quiet.is_excused(shared, &two, 2, "it is dead"));
+        assert!(!quiet.is_excused(shared, &two, 2, "it is dead"), "it acted in the last hour");
+        let time = ThreadTime { ran: Duration::ZERO, waited };
+        quiet.silenced = Some(Silenced::By(Stretch { length: Duration::ZERO, time }));
+        let back = |shared: &Shared| shared.state().faults[&hit.fault].taken_back.unwrap();
+        while shared.clock.now() == back(shared) {
+            std::thread::yield_now();
+        }
+        assert!(quiet.is_excused(shared, &two, 2, "it is dead"), "it was over by then");
         bench.finish().await;
     }
 }

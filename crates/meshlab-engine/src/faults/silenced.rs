@@ -8,7 +8,7 @@ use std::{
 };
 
 use meshlab_model::NodeId;
-use meshlab_sampler::RunQueue;
+use meshlab_sampler::{RunQueue, ThreadTime};
 use tokio::time::Instant;
 
 use crate::engine::lock;
@@ -27,7 +27,16 @@ pub(super) enum Silenced {
         looks: Mutex<VecDeque<Look>>,
     },
     #[cfg(test)]
-    By(Duration),
+    By(Stretch),
+}
+
+/// A stretch of time that ends now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stretch {
+    /// The window, and up to a look more.
+    pub(super) length: Duration,
+    /// Of the thread that waited longest.
+    pub(super) time: ThreadTime,
 }
 
 pub(super) struct Look {
@@ -59,16 +68,17 @@ impl Silenced {
         }
     }
 
-    /// How long the thread of this node that waited longest did so in the window that ends now.
-    pub(super) fn waited(&self, node: &NodeId) -> Duration {
+    /// What this node had of the processors since the oldest look.
+    pub(super) fn stretch(&self, node: &NodeId) -> Stretch {
         match self {
             Self::Looked { looks, .. } => {
                 let looks = lock(looks);
-                let oldest = looks.front().and_then(|look| look.queues.get(node));
-                oldest.map(RunQueue::waited).unwrap_or_default()
+                let Some(oldest) = looks.front() else { return Stretch::default() };
+                let time = oldest.queues.get(node).map(RunQueue::longest).unwrap_or_default();
+                Stretch { length: oldest.at.elapsed(), time }
             }
             #[cfg(test)]
-            Self::By(waited) => *waited,
+            Self::By(stretch) => *stretch,
         }
     }
 }

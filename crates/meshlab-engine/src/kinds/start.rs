@@ -7,7 +7,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use crate::{
     Engine, HostError,
     engine::{Shared, lock},
     nodes::LOGGED_WITHIN,
-    state::{Node, State},
+    state::{Life, Node, State},
 };
 
 /// How often it is looked whether a program is ready: none of what shows it tells by itself.
@@ -348,6 +348,7 @@ impl Engine {
                     && self.shows(id, &stranger, process, &said, spawned).await
                 {
                     *lock(&stranger.captured) = said.captured.unwrap_or_default();
+                    self.tell_rest(id, &left);
                     return Ok(ready(id, &stranger, addresses));
                 }
                 ended_early(id, exit, &left)
@@ -438,20 +439,31 @@ impl Engine {
 
     /// Ends what a program that has just ended started beside itself, once it had been ready;
     /// before that, whoever waits for it says what was left.
-    pub(crate) async fn end_rest_of_stranger(&self, id: &NodeId, pid: u32, asked_for: bool) {
+    pub(crate) async fn end_rest_of_stranger(&self, id: &NodeId, life: &Life) {
         let stranger = self.shared.state().nodes.get(id).and_then(|node| node.stranger.clone());
         let Some(stranger) = stranger else { return };
         let _changing = stranger.changing.lock().await;
         let was_ready = self.shared.state().nodes.get(id).is_some_and(|node| {
+            let pid = life.process.pid();
             let current = node.life.as_ref().is_some_and(|life| life.process.pid() == pid);
             current && node.ready().is_some()
         });
-        if !was_ready {
-            return;
+        if was_ready {
+            self.end_rest_and_tell(id, life).await;
         }
+    }
+
+    /// Ends what a life that has ended left; one that was ended had no time to do so itself.
+    pub(crate) async fn end_rest_and_tell(&self, id: &NodeId, life: &Life) {
         let left = self.end_rest_of(id).await;
-        if !left.is_empty() && !asked_for {
-            self.shared.warn(format!("{id} left {} behind; ended", named(&left)));
+        if !life.end_asked_for.load(Ordering::SeqCst) {
+            self.tell_rest(id, &left);
+        }
+    }
+
+    fn tell_rest(&self, id: &NodeId, left: &[Rest]) {
+        if !left.is_empty() {
+            self.shared.warn(format!("{id} left {} behind; ended", named(left)));
         }
     }
 

@@ -122,6 +122,28 @@ async fn a_program_that_is_done_as_soon_as_it_is_ready_was_ready() {
 }
 
 #[tokio::test]
+async fn what_a_program_that_is_done_leaves_is_ended_and_told_once() {
+    // At once, so that it may be over before anybody knows that it was ready, and later.
+    for body in ["setsid sleep 603 & echo up", "setsid sleep 604 & echo up; sleep 0.3"] {
+        let bench = bench(NetworkMode::Lab, body).await;
+        let nodes = start(&bench, NodeKind { ends: true, ..says("up") }, 1).await.unwrap();
+        let life = bench.engine.shared.state().node(&nodes[0]).unwrap().life.clone();
+        let process = life.unwrap().process;
+        let exit = process.exited_within(Duration::from_secs(20)).await.unwrap();
+        assert_eq!(exit.code, Some(0));
+        let (record, _folder) = bench.finish_with_record().await;
+        let warnings = record.events.iter().filter_map(|event| match &event.kind {
+            RunEventKind::Warning { text } if text.contains(" behind") => Some(text.as_str()),
+            _ => None,
+        });
+        let told: Vec<&str> = warnings.collect();
+        assert_eq!(told.len(), 1, "{body}: {told:?}");
+        assert!(told[0].starts_with("node-2 left 1 process ("), "{told:?}");
+        assert!(told[0].ends_with(") behind; ended"), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_is_done_and_never_was_ready_is_refused() {
     let said = refused(NodeKind { ends: true, ..says("up") }, "echo down; exit 0").await;
     assert!(said.contains("ended with exit code 0 before it was ready"), "{said}");

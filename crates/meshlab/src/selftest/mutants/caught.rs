@@ -89,6 +89,7 @@ pub(super) static CAUGHT: &[Caught] = &[
     caught(Mutant::DeathFromTable, "deaf", Lacks("not noticed by node-3")),
     caught(Mutant::AnyObserver, "deaf", Lacks("not noticed by node-3")),
     caught(Mutant::QuietUnwatched, "mute", Lacks("after it was applied, though")),
+    caught(Mutant::SilenceBelieved, "mute", Ends(4)),
     caught(Mutant::SwitchUncut, "parted", Says("the switch did not drop a probe")),
     caught(Mutant::SwitchPrompt, "slow", Says("not by 100.0 ms as asked")),
     caught(Mutant::CutBelieved, "parted-without-effect", Lacks("the switch did not drop a probe")),
