@@ -72,6 +72,8 @@ pub struct Probed {
     pub rss_bytes: Option<u64>,
     /// How it ended before it was asked to; `None` if it ran to the end.
     pub exit: Option<NodeExit>,
+    /// Why it shared `/tmp` with this host; `None` if it had its own.
+    pub not_own_tmp: Option<String>,
     /// What it started beside itself, which was ended.
     pub left: Vec<Rest>,
     /// Whether it ended when it was asked to by SIGTERM.
@@ -122,7 +124,8 @@ pub async fn probe_program(settings: &ProbeSettings) -> Result<Probed, String> {
     let spec = spec(settings, &node, ipv4, &data, namespaces);
     let log = spec.log.clone();
     let process = fleet.spawn(spec).await.map_err(|error| format!("failed to {error}"))?;
-    let mut probed = Probed::default();
+    let not_own_tmp = disk.as_ref().and_then(|disk| disk.not_own_tmp()).map(str::to_owned);
+    let mut probed = Probed { not_own_tmp, ..Probed::default() };
     watch(&process, settings.length, &mut probed).await;
     probed.exit = process.exit();
     end(&process, &fleet, &node, network, &mut probed).await;

@@ -15,6 +15,7 @@ mod clock;
 mod cookie;
 mod counters;
 mod disk;
+mod ended;
 mod error;
 mod fading;
 mod firewall;

@@ -25,7 +25,9 @@ pub const OWN_TMP: &str = ".tmp";
 /// The host's is shown, because a program and what it is given may lie there: a run's folder, a
 /// build.
 pub(crate) fn make(disk: &OwnedFd, directory: &Path) -> Result<(), String> {
-    let tmp = Path::new(TMP);
+    // Links followed, as the kernel tells mounts: one may lead from elsewhere into it.
+    let directory = &fs::canonicalize(directory).map_err(told("where the disk lies"))?;
+    let tmp = &fs::canonicalize(TMP).map_err(told("where /tmp lies"))?;
     // What is mounted below it would be hidden, and somebody may need that.
     let below = mounts_under(tmp).map_err(told("the mounts of this host"))?;
     if let Some(other) = below.iter().find(|mount| *mount != tmp && *mount != directory) {
@@ -106,5 +108,20 @@ mod tests {
         // What a node takes away is away for itself only.
         inside(&one, || fs::remove_file(folder.path().join("of the host")).unwrap());
         assert!(folder.path().join("of the host").exists());
+    }
+
+    #[test]
+    fn a_disk_that_a_link_from_elsewhere_leads_to_is_not_hidden() {
+        let lab = Lab::new(1).unwrap();
+        let folder = tempfile::tempdir_in(TMP).unwrap();
+        let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
+        let link = elsewhere.path().join("results");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let directory = link.join("a");
+        let net = node(&lab, "a", &directory);
+        let disk = net.disk.as_ref().unwrap();
+        inside(&net, || fs::write(directory.join("data"), "y").unwrap());
+        assert_eq!(fs::read_to_string(disk.path().join("data")).unwrap(), "y");
+        assert!(!directory.join("data").exists(), "the host has nothing of it");
     }
 }

@@ -85,7 +85,7 @@ pub enum ExitCode {
     Passed = 0,
     /// A claim failed.
     ClaimFailed = 1,
-    /// The command line is wrong.
+    /// The command line is wrong, or a program that it or a kind names is not there.
     Usage = 2,
     /// The scenario is wrong: it does not parse, or misuses the language.
     ScriptError = 3,

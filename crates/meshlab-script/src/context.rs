@@ -170,11 +170,11 @@ impl Context {
         self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the script has run for too long by itself.
-    pub(crate) fn is_endless(&self) -> bool {
+    /// How long the script has run by itself, where that is too long.
+    pub(crate) fn endless_for(&self) -> Option<Duration> {
         let last = self.last_call.load(Ordering::Relaxed);
         let alone = Duration::from_nanos(self.nanos().saturating_sub(last));
-        is_endless(alone, self.looks.load(Ordering::Relaxed))
+        is_endless(alone, self.looks.load(Ordering::Relaxed)).then_some(alone)
     }
 
     fn nanos(&self) -> u64 {

@@ -9,6 +9,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use meshlab_model::format_duration;
 use mlua::{
     Function, HookTriggers, IntoLua, Lua, LuaOptions, MetaMethod, Result, StdLib, Table, Value,
     VmState,
@@ -108,7 +109,7 @@ fn watch(lua: &Lua, context: &Arc<Context>) -> Result<()> {
         context.looked();
         let clock = clocks.fetch_add(1, Ordering::Relaxed);
         let looks = clock.is_multiple_of(LOOK_EVERY_INSTRUCTIONS / CLOCK_EVERY_INSTRUCTIONS);
-        if !looks && !context.is_endless() {
+        if !looks && context.endless_for().is_none() {
             return Ok(VmState::Continue);
         }
         // While a call waits, the loop that polls it is run by Lua too; that is not the script.
@@ -135,10 +136,9 @@ fn look(lua: &Lua, context: &Arc<Context>, runs_now: bool) -> Result<()> {
 
 /// Ends a script that has run too long by itself.
 pub(crate) fn not_alone(lua: &Lua, context: &Arc<Context>) -> Result<()> {
-    if !context.is_endless() {
-        return Ok(());
-    }
-    let message = "the script ran for 1 s without calling meshlab: an endless loop?".to_owned();
+    let Some(alone) = context.endless_for() else { return Ok(()) };
+    let alone = format_duration(alone);
+    let message = format!("the script ran for {alone} without calling meshlab: an endless loop?");
     let mut error = context.mistake("", context.caller_line(lua), message);
     error.help = Some("to wait, use `sleep` or a claim with `within`".to_owned());
     Err(mlua::Error::external(error))

@@ -81,8 +81,9 @@ pub(crate) fn take_declared(
     }
     let mut binaries = BTreeMap::new();
     for (name, path) in given {
-        let missing = |why| NotTaken::Asked(format!("`--binary {name}={path}`: {why}"));
-        binaries.insert(name.clone(), taken(Path::new(path), missing)?);
+        let option = format!("`--binary {name}={path}`");
+        let missing = |why| NotTaken::Asked(format!("{option}: {why}"));
+        binaries.insert(name.clone(), taken(Path::new(path), &option, missing)?);
     }
     let kinds = &declared.programs;
     for (kind, program) in kinds.iter().filter(|(kind, _)| !given.iter().any(|(g, _)| g == *kind)) {
@@ -94,7 +95,8 @@ pub(crate) fn take_declared(
             NotTaken::Asked(told + &format!("\nor name it with `--binary {kind}=PATH`"))
         };
         let path = found(program).map_err(|error| missing(error.to_string()))?;
-        binaries.insert(kind.clone(), taken(&path, missing)?);
+        let named = format!("the program of the kind `{kind}`");
+        binaries.insert(kind.clone(), taken(&path, &named, missing)?);
     }
     let none = given.is_empty() && kinds.is_empty();
     for name in [NODE_BINARY, RELAY_BINARY] {
@@ -107,11 +109,15 @@ pub(crate) fn take_declared(
     Ok(binaries)
 }
 
-/// A program that is there already.
-fn taken(path: &Path, missing: impl FnOnce(String) -> NotTaken) -> Result<BinaryRecord, NotTaken> {
+/// A program that is there already, which errors call `named`.
+fn taken(
+    path: &Path,
+    named: &str,
+    missing: impl FnOnce(String) -> NotTaken,
+) -> Result<BinaryRecord, NotTaken> {
     inspect(path, false).map_err(|error| match error {
         BinaryError::Unreadable { .. } => missing(format!("failed to {error}")),
-        other => anyhow!(other).context("failed to take a program").into(),
+        other => anyhow!(other).context(format!("failed to take {named}")).into(),
     })
 }
 
@@ -199,5 +205,31 @@ mod tests {
             said("sh", install, &[("web", "/nowhere/other")]),
         ];
         insta::assert_snapshot!(all.join("\n\n"));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_used_is_told_by_the_name_of_who_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [program, source] = ["httpd", "httpd.rs"].map(|name| folder.path().join(name));
+        std::fs::write(&program, "old").unwrap();
+        std::fs::write(folder.path().join("httpd.d"), format!("x: {}\n", source.display()))
+            .unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        std::fs::File::create(&source).unwrap().set_modified(later).unwrap();
+        let program = program.display().to_string();
+        let mut declared = Declaration::default();
+        declared.programs.insert("web".to_owned(), program.clone());
+        let said = |given: &[(String, String)]| match take_declared(given, &declared, false, false)
+            .unwrap_err()
+        {
+            NotTaken::Asked(why) => panic!("{why}"),
+            NotTaken::Unusable(error) => format!("{error:#}"),
+        };
+        let use_it = format!("use {program}: it is older than its source");
+        let (kind, option) = (said(&[]), said(&[("web".to_owned(), program.clone())]));
+        let named = format!("failed to take the program of the kind `web`: {use_it}");
+        assert!(kind.starts_with(&named), "{kind}");
+        let named = format!("failed to take `--binary web={program}`: {use_it}");
+        assert!(option.starts_with(&named), "{option}");
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use meshlab_model::NodeId;
 
 use super::{Lab, visits::in_network};
-use crate::error::LabError;
+use crate::{ended::SetAtEnd, error::LabError};
 
 /// IPv4 and UDP headers.
 const HEADERS: usize = 28;
@@ -180,8 +180,9 @@ impl Prober {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let far = scope.spawn(|| self.echo(token, bytes, probes.count, &over));
+            let at_end = SetAtEnd(&over);
             let mut report = self.ask(token, bytes, probes, start);
-            over.store(true, Ordering::Relaxed);
+            drop(at_end);
             let far = far.join().unwrap_or_default();
             if let Ok(report) = &mut report {
                 far.into_report(report, bytes);

@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{MeasuredCuts, Spread, failed, name, sleep_until, socket};
 use crate::{
     clock::{self, Nanos, nanos},
+    ended::SetAtEnd,
     error::LabError,
     lab::{Lab, NodeNet},
 };
@@ -54,13 +55,14 @@ pub(super) fn cuts(nodes: u32, cuts: u32) -> Result<MeasuredCuts, LabError> {
     let (cycles, sent, heard) = thread::scope(|scope| {
         let sending = scope.spawn(|| send(&sockets, &stop[0]));
         let hearing = scope.spawn(|| hear(&sockets, &stop[1]));
+        let [sent_all, heard_all] = stop.each_ref().map(SetAtEnd);
         let cycles = cut_and_mend(&lab, &pairs, cuts);
-        stop[0].store(true, Ordering::Relaxed);
+        drop(sent_all);
         let broke = |_| Err(io::Error::other("a thread broke"));
         let sent = sending.join().unwrap_or_else(broke);
         // What was sent last has time to be heard.
         thread::sleep(PHASE);
-        stop[1].store(true, Ordering::Relaxed);
+        drop(heard_all);
         (cycles, sent, hearing.join().unwrap_or_default())
     });
     let sent = sent.map_err(failed("send a probe"))?;

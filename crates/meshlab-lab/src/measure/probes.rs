@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::{self, Nanos},
     counters::{DropReason, LinkCounters},
+    ended::SetAtEnd,
     error::LabError,
     lab::{Lab, NodeNet},
     link::{Jitter, LinkState, Rate},
@@ -74,8 +75,9 @@ impl Pair {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let hearing = scope.spawn(|| self.heard(&over));
+            let at_end = SetAtEnd(&over);
             let sent = send();
-            over.store(true, Ordering::Relaxed);
+            drop(at_end);
             let heard = hearing.join().unwrap_or_default();
             sent.map_err(failed("send a probe"))?;
             Ok(heard)
@@ -188,4 +190,18 @@ pub(super) fn flood(packets: u32) -> Result<MeasuredPacket, LabError> {
     let each = |spent: Duration| spent / u32::try_from(packets).unwrap_or(u32::MAX).max(1);
     let cpu = spent.map(|(after, before)| each(after.saturating_sub(before)));
     Ok(MeasuredPacket { packets, cpu })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn who_hears_ends_also_where_who_sends_breaks() {
+        let pair = Pair::new().expect("this host can make the lab: see `meshlab doctor`");
+        let hear = || pair.hear(Duration::ZERO, || panic!("broken on purpose"));
+        assert!(catch_unwind(AssertUnwindSafe(hear)).is_err());
+    }
 }

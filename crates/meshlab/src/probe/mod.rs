@@ -144,6 +144,9 @@ fn told(probed: &Probed) -> String {
     let cpu = probed.idle_cpu.map(|cpu| format!("CPU {:.1}% of a core at idle", cpu * 100.0));
     let rss = probed.rss_bytes.map(|bytes| format!("RSS {}", ByteSize(bytes)));
     section("uses", cpu.into_iter().chain(rss).collect(), "it was gone before it could be seen");
+    if let Some(why) = &probed.not_own_tmp {
+        section("/tmp", vec![format!("shared with this host: {why}")], "");
+    }
     said
 }
 
@@ -206,6 +209,7 @@ mod tests {
         let gone = Probed {
             exit: Some(meshlab_model::NodeExit { code: Some(3), signal: None }),
             log: vec!["cannot read config".to_owned()],
+            not_own_tmp: Some("an overlay on /tmp: EPERM".to_owned()),
             ..Probed::default()
         };
         insta::assert_snapshot!(format!("{}\n{}", told(&probed), told(&gone)));
