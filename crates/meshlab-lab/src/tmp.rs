@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 
 use crate::disk::mounts_under;
 
@@ -51,7 +51,11 @@ pub(crate) fn make(disk: &OwnedFd, directory: &Path) -> Result<(), String> {
     if directory.starts_with(tmp) {
         // The disk itself lies below what was just hidden.
         let bind = mount(Some(&root), directory, None::<&str>, MsFlags::MS_BIND, None::<&str>);
-        bind.map_err(|error| format!("the disk below {TMP}: {error}"))?;
+        bind.map_err(|error| {
+            // With the host's `/tmp` the disk is seen again.
+            let _ = umount(tmp);
+            format!("the disk below {TMP}: {error}")
+        })?;
     }
     Ok(())
 }
