@@ -141,7 +141,7 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         // SAFETY: a signal to a child that has not been waited for.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         let _ = self.child.wait();
     }
 }
