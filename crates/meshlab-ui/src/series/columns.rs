@@ -76,9 +76,13 @@ impl<T> Filling<T> {
     }
 }
 
+/// A value of one moment.
+pub(super) fn moment(value: f64) -> Spread {
+    Spread { min: value, mean: value, max: value }
+}
+
 /// What a process used at a moment.
 pub(super) fn used(sample: &Sample) -> Used {
-    let moment = |value: f64| Spread { min: value, mean: value, max: value };
     [
         sample.cpu.map(moment),
         Some(moment(sample.rss_bytes as f64)),
@@ -148,24 +152,21 @@ impl Numbers {
     }
 }
 
-/// Whether it has one of the numbers that are drawn.
-pub(super) fn is_drawn(sample: &CounterSample) -> bool {
-    NUMBERS.iter().any(|name| sample.values.contains_key(*name))
+/// Whether one of the numbers that are drawn is among these.
+pub(super) fn are_drawn<T>(values: &BTreeMap<String, T>) -> bool {
+    NUMBERS.iter().any(|name| values.contains_key(*name))
 }
 
 fn read_counted(record: &RunRecord) -> Columns<Counted> {
     let (mut filling, mut numbers) = (Filling(BTreeMap::new()), Numbers::default());
     let exact = has_few_counters(record);
     if exact {
-        for sample in record.counters.iter().filter(is_drawn) {
+        for sample in record.counters.iter().filter(|sample| are_drawn(&sample.values)) {
             let values = numbers.take_sample(&sample);
             filling.add(sample.node.as_str(), sample.at.as_secs_f64(), values);
         }
     } else {
-        for minute in record.counter_minutes.iter() {
-            if !NUMBERS.iter().any(|name| minute.values.contains_key(*name)) {
-                continue;
-            }
+        for minute in record.counter_minutes.iter().filter(|minute| are_drawn(&minute.values)) {
             let (of, at) = (minute.node.as_str(), minute.at.as_secs_f64());
             let of_minute = |name: &str| minute.values.get(name).copied();
             // Its least values at its beginning and its greatest at its end: exact for what only

@@ -12,7 +12,9 @@ use serde::Serialize;
 
 pub(crate) use self::columns::Minutes;
 use self::{
-    columns::{Columns, Counted, Numbers, Used, has_few_counters, is_drawn, process, used},
+    columns::{
+        Columns, Counted, Numbers, Used, are_drawn, has_few_counters, moment, process, used,
+    },
     curves::Curves,
 };
 
@@ -134,8 +136,7 @@ pub(crate) fn values(
             for (place, measure) in &wanted {
                 let changed = before.is_none_or(|before| has_changed(before, values, *place));
                 if let Some(value) = counted(values, *place).filter(|_| changed) {
-                    let value = Spread { min: value, mean: value, max: value };
-                    take(OneValue { measure: *measure, whose, at, value });
+                    take(OneValue { measure: *measure, whose, at, value: moment(value) });
                 }
             }
         });
@@ -218,7 +219,8 @@ fn read_samples(
     }
     let before = if has_few_counters(record) { stretch.from } else { 2.0 * MINUTE };
     let mut begun = false;
-    for sample in record.counters.select(stretch.filter(before)).filter(is_drawn) {
+    let samples = record.counters.select(stretch.filter(before));
+    for sample in samples.filter(|sample| are_drawn(&sample.values)) {
         let at = sample.at.as_secs_f64();
         if at >= stretch.from && !begun {
             begun = true;
